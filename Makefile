@@ -1,0 +1,52 @@
+# Two commands on a fresh machine: `make book` and `make test`. Both make .venv themselves.
+.PHONY: help book test lab lint pairs clean browser
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+VENV := .venv
+READY := $(VENV)/.ready
+BIN := $(VENV)/bin
+
+# notebooks run in their own folder, where a relative path would not be found
+ifneq ($(FASHIONLIB_DATA),)
+override FASHIONLIB_DATA := $(abspath $(FASHIONLIB_DATA))
+export FASHIONLIB_DATA
+endif
+export PYTHONUNBUFFERED := 1
+
+help:
+	@echo "make book   build the whole book, executed, into book/_build/html"
+	@echo "make test   run every test: the library, the notebooks (nbval), the built book"
+	@echo "make lab    open the chapters in JupyterLab"
+	@echo "make lint   ruff, and the check that every .ipynb equals its .py"
+	@echo "make pairs  regenerate the .ipynb files after editing a .py"
+
+$(READY): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer with venv was found: install one, or run make PYTHON=/path/to/python."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[notebooks,book,test]'
+	@touch $@
+
+book: $(READY)
+	$(BIN)/python -m sphinx -W --keep-going -b html book book/_build/html
+	@echo "open book/_build/html/index.html"
+
+test: $(READY) lint browser
+	$(BIN)/python tools/run_tests.py
+
+browser: $(READY)
+	$(BIN)/python tools/browser.py
+
+lab: $(READY)
+	$(BIN)/jupyter lab notebooks
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python tools/pair.py --check
+
+pairs: $(READY)
+	$(BIN)/python tools/pair.py --execute
+
+clean:
+	rm -rf book/_build book/chapters .book_cache

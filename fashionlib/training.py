@@ -1,0 +1,239 @@
+"""The training loop of chapter 2: plain PyTorch, the same result for the same seed."""
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from fashionlib.catalog import Catalog, Split
+from fashionlib.errors import FashionError
+from fashionlib.inference import pick_device, predict
+from fashionlib.metrics import accuracy
+from fashionlib.transforms import AUGMENTATIONS, augment, to_input
+from fashionlib.weights import load_tensors, save_tensors
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything about a training run except the network, the pictures and the seed.
+
+    `size` and `evaluation_size` are sides in pixels: a random crop shows a garment larger than
+    the whole picture does, so evaluating a little larger than training makes up for it (Touvron
+    et al. 2019). `average` is the share of the old average kept at each step, 0 for none.
+    """
+
+    epochs: int = 10
+    size: int = 112
+    evaluation_size: int = 128
+    batch_size: int = 32
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.1
+    average: float = 0.98
+    augmentation: str = "fashion"
+    schedule: str = "one-cycle"
+
+
+ARTICLE_RECIPE = Recipe(
+    size=64,
+    evaluation_size=64,
+    learning_rate=1e-3,
+    weight_decay=0.0,
+    label_smoothing=0.0,
+    average=0.0,
+    augmentation="article",
+    schedule="constant",
+)
+
+
+def one_cycle(progress: float, warm_up: float = 0.3) -> float:
+    """Share of the largest learning rate at `progress` (0 to 1) of the training: up, then down.
+
+    Two half cosines (Smith and Topin 2018): from 4 % to 1 during the warm-up, then to 0.
+    """
+    if progress < warm_up:
+        return 0.04 + 0.96 * (1 - math.cos(math.pi * progress / warm_up)) / 2
+    return (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up))) / 2
+
+
+SCHEDULES = {"one-cycle": one_cycle, "constant": lambda progress: 1.0}
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW (Loshchilov and Hutter 2019) that decays matrices and kernels, not norms or biases."""
+    kernels = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": kernels, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate)
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, model: nn.Module, keep: float) -> None:
+    """Move the averaged weights towards the model's: average = keep · average + (1-keep) · model.
+
+    Batch-norm statistics are averaged too; integer counters are copied.
+    """
+    for old, new in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+        if old.is_floating_point():
+            old.lerp_(new, 1 - keep)
+        else:
+            old.copy_(new)
+
+
+def train_epoch(
+    model: nn.Module,
+    average: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    split: Split,
+    recipe: Recipe,
+    epoch: int,
+) -> float:
+    """Show the network every picture of `split` once; returns the mean loss.
+
+    `model` and `average` are changed in place. The order and the augmentation are drawn from
+    torch's global generator. Pictures that do not fill a last batch wait for another epoch.
+    """
+    device = next(model.parameters()).device
+    transform = AUGMENTATIONS[recipe.augmentation](recipe.size)
+    schedule = SCHEDULES[recipe.schedule]
+    batches = max(1, len(split.labels) // recipe.batch_size)
+    order = torch.randperm(len(split.labels))
+    losses = []
+    model.train()
+    for batch in range(batches):
+        chosen = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * schedule((epoch + batch / batches) / recipe.epochs)
+        inputs = to_input(augment(split.images[chosen], transform), device=device)
+        labels = split.labels[chosen].to(device)
+        loss = F.cross_entropy(model(inputs), labels, label_smoothing=recipe.label_smoothing)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        steps = epoch * batches + batch + 1
+        update_average(average, model, keep=min(recipe.average, steps / (steps + 9)))
+        losses.append(loss.detach())
+    return float(torch.stack(losses).mean())
+
+
+@contextmanager
+def seeded(seed: int, epoch: int) -> Iterator[None]:
+    """Draw from a generator of this seed and epoch, then give the caller's own one back.
+
+    Each epoch has draws of its own, so a run resumed after epoch 3 draws what an uninterrupted
+    one would have drawn.
+    """
+    with (
+        torch.random.fork_rng(),
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+    ):
+        torch.manual_seed(seed * 10_007 + epoch)
+        yield
+
+
+def train_classifier(
+    model: nn.Module,
+    catalog: Catalog,
+    recipe: Recipe,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+) -> tuple[nn.Module, list[dict[str, float]]]:
+    """Train `model` in place; returns the averaged network and one row of figures an epoch.
+
+    A row has `epoch`, `loss` (training, augmented pictures), `validation_loss`,
+    `validation_accuracy` (0 to 1, averaged weights, plain pictures) and `seconds`. The test
+    pictures are not looked at. With `checkpoint`, the state is saved after each epoch and a run
+    that was interrupted goes on from there, with the result of an uninterrupted one.
+
+    Raises:
+        FashionError: the checkpoint belongs to another run, or cannot be written.
+    """
+    device = pick_device()
+    model.to(device, memory_format=torch.channels_last)
+    average = copy.deepcopy(model).requires_grad_(False)
+    optimizer = make_optimizer(model, recipe)
+    run = {"recipe": asdict(recipe), "seed": seed, "classes": list(catalog.classes)}
+    run |= {"catalog": catalog.name, "pictures": len(catalog.train.labels)}
+    run["parameters"] = sum(p.numel() for p in model.parameters())
+    history: list[dict[str, float]] = []
+    if checkpoint is not None and checkpoint.exists():
+        history = load_checkpoint(checkpoint, model, average, optimizer, run)
+    bar = tqdm(range(len(history), recipe.epochs), initial=len(history), total=recipe.epochs,
+               unit="epoch", desc="training")  # fmt: skip
+    for epoch in bar:
+        started = time.perf_counter()
+        with seeded(seed, epoch):
+            loss = train_epoch(model, average, optimizer, catalog.train, recipe, epoch)
+        row = {"epoch": epoch + 1, "loss": loss}
+        row |= evaluate(average, catalog.validation, recipe.evaluation_size)
+        row["seconds"] = time.perf_counter() - started
+        history.append(row)
+        bar.set_postfix(loss=f"{loss:.3f}", validation=f"{row['validation_accuracy']:.1%}")
+        if checkpoint is not None:
+            save_checkpoint(checkpoint, model, average, optimizer, run, history)
+    return average.eval(), history
+
+
+def evaluate(model: nn.Module, split: Split, size: int) -> dict[str, float]:
+    """Loss and accuracy of plain pictures; nan where the split has none."""
+    if len(split.labels) == 0:
+        return {"validation_loss": math.nan, "validation_accuracy": math.nan}
+    logits = predict(model, split.images, size)
+    return {
+        "validation_loss": float(F.cross_entropy(logits, split.labels)),
+        "validation_accuracy": accuracy(logits, split.labels),
+    }
+
+
+def save_checkpoint(
+    path: Path,
+    model: nn.Module,
+    average: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    run: dict[str, Any],
+    history: list[dict[str, float]],
+) -> None:
+    """All that the next epoch depends on, in one safetensors file."""
+    tensors: dict[str, Tensor] = {}
+    tensors |= {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
+    for number, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in values.items()}
+    save_tensors(path, tensors, {"kind": "checkpoint", "run": run, "history": history})
+
+
+def load_checkpoint(
+    path: Path,
+    model: nn.Module,
+    average: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    run: dict[str, Any],
+) -> list[dict[str, float]]:
+    """Put a saved state back; returns the rows of the epochs that are done."""
+    tensors, metadata = load_tensors(path)
+    if metadata.get("run") != run:
+        raise FashionError(f"{path} is of a run with other settings: delete it to start anew.")
+    parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimizer": {}}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition(".")
+        parts[part][rest] = tensor
+    model.load_state_dict(parts["model"])
+    average.load_state_dict(parts["average"])
+    saved = optimizer.state_dict()
+    for name, tensor in parts["optimizer"].items():
+        number, _, key = name.partition(".")
+        saved["state"].setdefault(int(number), {})[key] = tensor
+    optimizer.load_state_dict(saved)
+    return metadata["history"]

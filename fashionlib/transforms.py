@@ -1,0 +1,53 @@
+"""From stored pictures to what a network sees: augmented for training, plain for evaluation."""
+
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+
+
+def to_input(images: Tensor, size: int | None = None, device: torch.device | str = "cpu") -> Tensor:
+    """Pictures uint8 [N, 3, H, W] to float32 [N, 3, size, size] from -1 to 1, on `device`.
+
+    `size=None` keeps H and W. Nothing random happens here: evaluation uses only this function,
+    so the same picture gives the same input every time. The result is stored channels-last,
+    which makes convolutions on a CPU about twice as fast and changes no value.
+    """
+    images = images.to(device)
+    if size is not None and images.shape[-2:] != (size, size):
+        images = v2.functional.resize(images, [size, size], antialias=True)
+    floats = images.float().div_(127.5).sub_(1.0)
+    return floats.contiguous(memory_format=torch.channels_last)
+
+
+def article_augmentation(size: int) -> v2.Transform:
+    """The article's: a flip and a rotation by up to 10 degrees, at `size` × `size`."""
+    return v2.Compose(
+        [
+            v2.Resize([size, size], antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.RandomRotation(10, fill=127),
+        ]
+    )
+
+
+def fashion_augmentation(size: int) -> v2.Transform:
+    """Ours: a random crop resized to `size` × `size`, a flip, and a change of light."""
+    return v2.Compose(
+        [
+            v2.RandomResizedCrop(size, scale=(0.6, 1.0), antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2),
+        ]
+    )
+
+
+AUGMENTATIONS = {"article": article_augmentation, "fashion": fashion_augmentation}
+
+
+def augment(images: Tensor, augmentation: v2.Transform) -> Tensor:
+    """Each picture of uint8 [N, 3, H, W] on its own draw: uint8 [N, 3, size, size].
+
+    torchvision draws once for a whole batch; a batch in which every picture is flipped, or none,
+    teaches less, so this goes picture by picture. Draws come from torch's global generator.
+    """
+    return torch.stack([augmentation(image) for image in images])

@@ -1,0 +1,96 @@
+"""Saving and loading: tensors and plain text in one safetensors file; loading runs no code."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from fashionlib.backbone import Plan
+from fashionlib.errors import FashionError
+from fashionlib.files import replacing
+from fashionlib.heads import build_classifier
+
+
+def save_tensors(path: Path | str, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
+    """Write tensors and metadata (anything JSON can hold) to `path`, whole or not at all.
+
+    Raises:
+        FashionError: the place cannot be written; what was there before is unharmed.
+    """
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = {key: json.dumps(value, sort_keys=True) for key, value in metadata.items()}
+    with replacing(path) as temporary:
+        try:
+            save_file(plain, temporary, text)
+        except SafetensorError as error:  # it wraps what the disk said
+            raise OSError(str(error)) from error
+
+
+def load_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_tensors` wrote: tensors on the CPU, and the metadata.
+
+    Raises:
+        FashionError: no such file, or it is not one of ours.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FashionError(f"no file {path}: train a model first, or check the path.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return tensors, {key: json.loads(value) for key, value in text.items()}
+    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+        raise FashionError(
+            f"{path} is not a whole weights file of this library: {error}"
+        ) from error
+
+
+def save_classifier(
+    path: Path | str,
+    model: nn.Module,
+    plan: Plan,
+    classes: tuple[str, ...],
+    size: int,
+    **more: Any,
+) -> None:
+    """Save a classifier with all it takes to use it: plan, class names, preprocessing.
+
+    `size` is the side in pixels of the square that pictures are evaluated at. `more` goes into
+    the metadata too (recipe, catalog, measured accuracy).
+    """
+    preprocessing = {"resize": "square", "size": size, "range": [-1.0, 1.0]}
+    metadata = {
+        "kind": "classifier",
+        "plan": asdict(plan),
+        "classes": list(classes),
+        "preprocessing": preprocessing,
+        **more,
+    }
+    save_tensors(path, model.state_dict(), metadata)
+
+
+def load_classifier(path: Path | str) -> tuple[nn.Sequential, dict[str, Any]]:
+    """A classifier ready to use (evaluation mode, on the CPU), and its metadata.
+
+    Raises:
+        FashionError: no such file, not a classifier, or weights of another model.
+    """
+    tensors, metadata = load_tensors(path)
+    if metadata.get("kind") != "classifier":
+        raise FashionError(f"{path} holds no classifier: give a file that train-classifier saved.")
+    plan = dict(metadata["plan"])
+    plan["stages"] = tuple(tuple(stage) for stage in plan["stages"])
+    model = build_classifier(Plan(**plan), len(metadata["classes"]))
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise FashionError(
+            f"{path} holds the weights of another model than its plan says: train it again."
+        ) from error
+    return model.to(memory_format=torch.channels_last).eval(), metadata

@@ -1,0 +1,39 @@
+"""Fixtures for all tests: a private cache, and the photos where this machine can have them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ARCHIVE = "clothing-dataset-small.zip"
+
+# before anything imports fashionlib's users: no test writes into a person's own cache
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for the whole run; `make test` passes its own so that runs share decoded arrays."""
+    if "FASHIONLIB_CACHE" not in os.environ:
+        os.environ["FASHIONLIB_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    return Path(os.environ["FASHIONLIB_CACHE"])
+
+
+@pytest.fixture(scope="session")
+def photos_archive() -> Path:
+    """The real archive, from FASHIONLIB_DATA or ../shared/data. CI without it fails."""
+    for folder in (os.environ.get("FASHIONLIB_DATA"), ROOT.parent / "shared" / "data"):
+        if folder and (Path(folder) / ARCHIVE).is_file():
+            return Path(folder) / ARCHIVE
+    message = f"no {ARCHIVE}: set FASHIONLIB_DATA to its folder (fashionlib download fetches it)"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture
+def photos_here(photos_archive: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Makes the library find the archive, as FASHIONLIB_DATA does for a person."""
+    monkeypatch.setenv("FASHIONLIB_DATA", str(photos_archive.parent))
+    return photos_archive.parent

@@ -1,0 +1,42 @@
+"""Every test in one command: the library and the book (pytest), then the notebooks (nbval).
+
+All runs share one temporary cache, so the photos are decoded once, and a person's own cache is
+left alone. Both runs happen even when the first fails.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+
+
+def main() -> int:
+    """Run the two test runs; returns the exit code."""
+    with tempfile.TemporaryDirectory(prefix="fashionlib-tests-") as cache:
+        environment = os.environ | {
+            "FASHIONLIB_CACHE": os.environ.get("FASHIONLIB_CACHE", cache),
+            "FASHIONLIB_BUDGET": "quick",
+            "TQDM_DISABLE": "1",
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        }
+        if "FASHIONLIB_DATA" not in environment and SHARED.is_dir():
+            environment["FASHIONLIB_DATA"] = str(SHARED)
+        pytest = [sys.executable, "-m", "pytest", "--durations=15"]
+        runs = [
+            [*pytest, "tests"],
+            # each notebook in a fresh kernel; only contract cells are compared
+            [*pytest, "-v", "--nbval-lax", "--nbval-cell-timeout=1800", "notebooks"],
+        ]
+        codes = []
+        for run in runs:
+            print("$", " ".join(run[1:]), flush=True)
+            codes.append(subprocess.run(run, cwd=ROOT, env=environment, check=False).returncode)
+    return max(codes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
