@@ -3,13 +3,15 @@
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
 from torch import Tensor
+
+from fashionlib.catalog import Catalog
 
 # Okabe and Ito (2008): eight colours that people with colour-blindness can tell apart
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
@@ -82,3 +84,84 @@ def picture_grid(
     for axis, title in zip(axes.flat, titles, strict=False):
         axis.set_title(title, fontsize=8, pad=2)
     return figure
+
+
+def class_shares(catalog: Catalog) -> Figure:
+    """Bars: how much of each split each class is, in percent."""
+    figure, axis = plt.subplots(figsize=(8, 2.8))
+    places = np.arange(len(catalog.classes))
+    for number, (name, shares) in enumerate(_shares(catalog).items()):
+        axis.bar(places + 0.27 * (number - 1), shares * 100, 0.25, label=name)
+    axis.set_xticks(places, catalog.classes)
+    axis.set_ylabel("% of the split")
+    axis.legend(frameon=False)
+    return figure
+
+
+def class_shares_alt(catalog: Catalog) -> str:
+    """The bars of `class_shares` in words."""
+    parts = [
+        f"{name}: " + ", ".join(f"{c} {s:.0%}" for c, s in zip(catalog.classes, shares, strict=True))
+        for name, shares in _shares(catalog).items()
+    ]
+    return "Bars of the share of each class. " + ". ".join(parts) + "."
+
+
+def _shares(catalog: Catalog) -> dict[str, np.ndarray]:
+    counts = {
+        name: np.bincount(split.labels.numpy(), minlength=len(catalog.classes))
+        for name, split in catalog.splits.items()
+    }
+    return {name: count / max(1, count.sum()) for name, count in counts.items()}
+
+
+def training_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
+    """Two panels over the epochs, a line a run: training loss, and validation accuracy in %."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3))
+    for marker, (name, history) in zip("osD^vP", histories.items(), strict=False):
+        epochs = [row["epoch"] for row in history]
+        left.plot(epochs, [row["loss"] for row in history], marker=marker, ms=4, label=name)
+        validation = [100 * row["validation_accuracy"] for row in history]
+        right.plot(epochs, validation, marker=marker, ms=4, label=name)
+    left.set(xlabel="epoch", ylabel="training loss")
+    right.set(xlabel="epoch", ylabel="validation accuracy, %")
+    right.legend(frameon=False)
+    return figure
+
+
+def training_curves_alt(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    """The curves of `training_curves` in words: where each run starts and ends."""
+    parts = [
+        f"{name}: loss {history[0]['loss']:.2f} to {history[-1]['loss']:.2f}, validation "
+        f"{history[0]['validation_accuracy']:.0%} to {history[-1]['validation_accuracy']:.0%}"
+        for name, history in histories.items()
+    ]
+    return "Training loss and validation accuracy over the epochs. " + ". ".join(parts) + "."
+
+
+def confusion_figure(matrix: Tensor, classes: Sequence[str]) -> Figure:
+    """Counts int64 [C, C] as a grid: true class down, answer across."""
+    figure, axis = plt.subplots(figsize=(5.4, 4.6))
+    shares = matrix / matrix.sum(dim=1, keepdim=True).clamp(min=1)
+    axis.imshow(shares.numpy(), vmin=0, vmax=1)
+    axis.set_xticks(range(len(classes)), classes, rotation=40, ha="right")
+    axis.set_yticks(range(len(classes)), classes)
+    axis.set(xlabel="answer", ylabel="true class")
+    axis.grid(visible=False)
+    for row, column in np.ndindex(*matrix.shape):
+        if count := int(matrix[row, column]):
+            colour = "black" if shares[row, column] > 0.5 else "white"
+            axis.text(column, row, count, ha="center", va="center", color=colour)
+    return figure
+
+
+def confusion_alt(matrix: Tensor, classes: Sequence[str], most: int = 5) -> str:
+    """The confusion matrix in words: how many are right, and the commonest mistakes."""
+    mistakes = [
+        (int(matrix[i, j]), classes[i], classes[j])
+        for i, j in np.ndindex(*matrix.shape)
+        if i != j and matrix[i, j]
+    ]
+    right, total = int(matrix.diagonal().sum()), int(matrix.sum())
+    worst = [f"{a} called {b} {n} times" for n, a, b in sorted(mistakes, reverse=True)[:most]]
+    return f"Confusion matrix: {right} of {total} on the diagonal. " + "; ".join(worst) + "."

@@ -68,6 +68,12 @@ def one_cycle(progress: float, warm_up: float = 0.3) -> float:
 SCHEDULES = {"one-cycle": one_cycle, "constant": lambda progress: 1.0}
 
 
+def set_learning_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, progress: float) -> None:
+    """Follow the recipe's schedule; `progress` is the share of all steps that are done."""
+    for group in optimizer.param_groups:
+        group["lr"] = recipe.learning_rate * SCHEDULES[recipe.schedule](progress)
+
+
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter 2019) that decays matrices and kernels, not norms or biases."""
     kernels = [p for p in model.parameters() if p.ndim > 1]
@@ -92,6 +98,26 @@ def update_average(average: nn.Module, model: nn.Module, keep: float) -> None:
             old.copy_(new)
 
 
+def train_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    inputs: Tensor,
+    labels: Tensor,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """One batch: inputs float [N, 3, H, W], labels int64 [N]; returns the loss, a scalar.
+
+    With label smoothing the wanted answer is not certainty: the right class gets a little less
+    than 1 and the others share the rest (Szegedy et al. 2016, section 7).
+    """
+    logits = model(inputs)
+    loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
 def train_epoch(
     model: nn.Module,
     average: nn.Module,
@@ -107,24 +133,16 @@ def train_epoch(
     """
     device = next(model.parameters()).device
     transform = AUGMENTATIONS[recipe.augmentation](recipe.size)
-    schedule = SCHEDULES[recipe.schedule]
-    batches = max(1, len(split.labels) // recipe.batch_size)
-    order = torch.randperm(len(split.labels))
+    count = max(1, len(split.labels) // recipe.batch_size)
+    batches = torch.randperm(len(split.labels)).split(recipe.batch_size)[:count]
     losses = []
     model.train()
-    for batch in range(batches):
-        chosen = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * schedule((epoch + batch / batches) / recipe.epochs)
+    for step, chosen in enumerate(batches, start=epoch * count):
+        set_learning_rate(optimizer, recipe, progress=step / (count * recipe.epochs))
         inputs = to_input(augment(split.images[chosen], transform), device=device)
         labels = split.labels[chosen].to(device)
-        loss = F.cross_entropy(model(inputs), labels, label_smoothing=recipe.label_smoothing)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        steps = epoch * batches + batch + 1
-        update_average(average, model, keep=min(recipe.average, steps / (steps + 9)))
-        losses.append(loss.detach())
+        losses.append(train_step(model, optimizer, inputs, labels, recipe.label_smoothing))
+        update_average(average, model, keep=min(recipe.average, (step + 1) / (step + 10)))
     return float(torch.stack(losses).mean())
 
 

@@ -23,7 +23,8 @@ def save_tensors(path: Path | str, tensors: dict[str, Tensor], metadata: dict[st
         FashionError: the place cannot be written; what was there before is unharmed.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    text = {key: json.dumps(value, sort_keys=True) for key, value in metadata.items()}
+    # one entry: safetensors writes several in an order that changes from run to run
+    text = {"fashionlib": json.dumps(metadata, sort_keys=True)}
     with replacing(path) as temporary:
         try:
             save_file(plain, temporary, text)
@@ -42,9 +43,9 @@ def load_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise FashionError(f"no file {path}: train a model first, or check the path.")
     try:
         with safe_open(path, framework="pt") as file:
-            text = file.metadata() or {}
+            text = (file.metadata() or {}).get("fashionlib", "{}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return tensors, {key: json.loads(value) for key, value in text.items()}
+        return tensors, json.loads(text)
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
         raise FashionError(
             f"{path} is not a whole weights file of this library: {error}"

@@ -1,0 +1,218 @@
+"""The built book: executed to the last cell, whole without a network, described in words."""
+
+import contextlib
+import functools
+import http.server
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import browser  # noqa: E402 - it lives beside the package, not in it
+import pair  # noqa: E402
+
+NOWHERE = "http://127.0.0.1:9"  # a closed port: whoever asks the network is refused at once
+
+
+def build(out: Path, **settings: str) -> subprocess.CompletedProcess:
+    """`make book` with the quick budget and the network cut."""
+    cut = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), NOWHERE)
+    environment = os.environ | cut | {"FASHIONLIB_BUDGET": "quick", "NO_PROXY": "127.0.0.1"}
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-b", "html", "book", str(out)]
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True,
+                          env=environment | settings)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def book(tmp_path_factory) -> Path:
+    """The book without photos, as a fresh machine without a network builds it."""
+    out = tmp_path_factory.mktemp("book") / "html"
+    done = build(out, FASHIONLIB_DATA=str(tmp_path_factory.mktemp("no photos")))
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-8000:]
+    return out
+
+
+@pytest.fixture(scope="session")
+def site(book):
+    """Address of the built book, served on this machine."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+    handler = functools.partial(Quiet, directory=str(book))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    path = browser.find()
+    assert path, "no Chromium: python tools/browser.py installs it"
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        instance = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield instance
+        instance.close()
+
+
+@contextlib.contextmanager
+def opened(chromium, address: str, **settings):
+    """A page with everything but this machine cut off; also what it asked for and complained of."""
+    context = chromium.new_context(**settings)
+    page, asked, complaints = context.new_page(), [], []
+
+    def cut(route):
+        asked.append(route.request.url)
+        route.abort()
+
+    page.route(lambda url: not url.startswith(("http://127.0.0.1", "data:", "blob:")), cut)
+    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+    page.on("response", lambda r: complaints.append(r.url) if r.status >= 400 else None)
+    page.goto(address, wait_until="networkidle")
+    yield page, asked, complaints
+    context.close()
+
+
+def pages(book: Path) -> list[Path]:
+    found = sorted(path for path in book.rglob("*.html") if "_static" not in path.parts)
+    assert {"index.html", "references.html"} <= {path.name for path in found}
+    return found
+
+
+def executed(book: Path) -> dict[str, nbformat.NotebookNode]:
+    paths = (book / "jupyter_execute" / "chapters").rglob("*.ipynb")
+    return {path.stem: nbformat.read(path, as_version=4) for path in paths}
+
+
+def unrun(notebook: nbformat.NotebookNode) -> list[str]:
+    """Code cells that did not run in their turn, or failed."""
+    lines, turn = [], 0
+    for cell in notebook.cells:
+        if cell.cell_type != "code" or not cell.source.strip():
+            continue
+        turn += 1
+        failed = any(output.output_type == "error" for output in cell.outputs)
+        if cell.execution_count != turn or failed:
+            lines.append(cell.source)
+    return lines
+
+
+def test_every_chapter_really_ran(book):
+    notebooks = executed(book)
+    assert set(notebooks) == {script.stem for script in pair.scripts()}
+    for script in pair.scripts():
+        source = jupytext.read(script, fmt="py:percent")
+        wanted = sum(cell.cell_type == "code" for cell in source.cells)
+        ran = notebooks[script.stem]
+        assert sum(cell.cell_type == "code" for cell in ran.cells) == wanted
+        assert unrun(ran) == [], script.stem
+
+
+def test_a_cell_skipped_in_silence_is_noticed(book):
+    notebook = next(iter(executed(book).values()))
+    assert unrun(notebook) == []
+    second = [cell for cell in notebook.cells if cell.cell_type == "code"][1]
+    second.execution_count = None
+    assert second.source in unrun(notebook)
+
+
+def test_the_page_says_which_catalog_it_was_made_with(book):
+    text = (book / "chapters" / "02_train_a_classifier.html").read_text()
+    assert "<strong>drawn</strong> catalog" in text
+
+
+def test_pictures_come_only_through_show(book):
+    """A bare plot carries no alt text: it would be an output of type image/png."""
+    for name, notebook in executed(book).items():
+        for cell in notebook.cells:
+            for output in cell.get("outputs", []):
+                kinds = output.get("data", {})
+                assert not [kind for kind in kinds if kind.startswith("image/")], (name, cell.source)
+
+
+@pytest.mark.parametrize("kind", ["img", "svg role=img"])
+def test_every_picture_is_described(book, kind):
+    for path in pages(book):
+        for tag in re.findall(rf"<{kind}\b[^>]*>", path.read_text()):
+            alt = re.search(r'(?:alt|aria-label)="([^"]*)"', tag)
+            assert alt, (path.name, tag[:200])
+            assert len(alt[1]) > 3, (path.name, tag[:200])
+
+
+LOADS = re.compile(
+    r"""<(?:script|img|iframe|audio|video|source|embed)\b[^>]*\bsrc=["'](?:https?:)?//[^"']+"""
+    r"""|<link\b[^>]*rel=["'](?:stylesheet|preload|icon|preconnect)[^>]*href=["'](?:https?:)?//"""
+    r"""|@import\s+(?:url\()?["']?(?:https?:)?//|url\(["']?(?:https?:)?//""",
+    re.IGNORECASE,
+)
+
+
+def test_no_page_names_anything_external_to_load(book):
+    for path in pages(book) + sorted(book.rglob("*.css")):
+        assert LOADS.findall(path.read_text()) == [], path
+
+
+def test_the_pattern_for_external_loads_finds_them():
+    for text in (
+        '<script src="https://cdn.example/x.js">',
+        "<link rel='stylesheet' href='//cdn.example/x.css'>",
+        "@import url(https://cdn.example/f.css)",
+        "background: url('http://example.org/a.png')",
+    ):
+        assert LOADS.search(text), text
+    assert not LOADS.search('<a href="https://example.org">a link may leave</a>')
+
+
+def test_every_page_is_whole_with_the_network_cut(book, site, chromium):
+    for path in pages(book):
+        address = f"{site}/{path.relative_to(book).as_posix()}"
+        with opened(chromium, address) as (page, asked, complaints):
+            assert asked == [], path.name
+            assert complaints == [], path.name
+            assert page.locator("h1").count() >= 1
+
+
+def test_a_page_that_asks_the_network_is_noticed(book, site, chromium):
+    planted = book / "planted.html"
+    planted.write_text('<h1>x</h1><img alt="x" src="http://example.org/x.png">')
+    try:
+        with opened(chromium, f"{site}/planted.html") as (_, asked, complaints):
+            assert asked == ["http://example.org/x.png"]
+            assert complaints
+    finally:
+        planted.unlink()
+
+
+def overflow(page: Page) -> int:
+    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_fit_a_phone(book, site, chromium, scheme):
+    """At 360 px nothing but code and tables may be wider than the screen, and those scroll alone."""
+    for path in pages(book):
+        address = f"{site}/{path.relative_to(book).as_posix()}"
+        size = {"width": 360, "height": 740}
+        with opened(chromium, address, viewport=size, color_scheme=scheme) as (page, _, _):
+            assert overflow(page) <= 0, path.name
+
+
+def test_mathematics_is_set_from_the_books_own_files(book, site, chromium):
+    address = f"{site}/chapters/01_inverted_residual_block.html"
+    with opened(chromium, address) as (page, _, _):
+        page.wait_for_selector("mjx-container svg", timeout=20_000)

@@ -1,0 +1,148 @@
+"""The command line as a person uses it: real processes, a real folder of pictures."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from fashionlib.drawn import drawn_pictures
+from fashionlib.weights import load_classifier
+
+SHORT = ["train-classifier", "--epochs", "2", "--size", "32", "--plan", "article"]
+
+
+def fashionlib(*arguments, cwd: Path, **options) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "fashionlib", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, check=False, capture_output=True, text=True, **options)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Class folders of a person's own: 30 pictures of each of three classes."""
+    root = tmp_path_factory.mktemp("clothes")
+    images, garments = drawn_pictures(210, 5, 64, progress=False)
+    for number, (image, garment) in enumerate(zip(images, garments, strict=True)):
+        if garment.category in ("hat", "pants", "t-shirt"):
+            place = root / garment.category / f"{number:03d}.png"
+            place.parent.mkdir(exist_ok=True)
+            Image.fromarray(np.moveaxis(image, 0, -1)).save(place)
+    return root
+
+
+def test_train_classifier_on_a_folder(folder, tmp_path):
+    done = fashionlib(*SHORT, "--data", folder, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"validation +\d+\.\d% \(\d+ of \d+, \d", done.stdout)
+    assert re.search(r"test +\d+\.\d% \(\d+ of \d+, \d", done.stdout)
+    model, metadata = load_classifier(tmp_path / "runs" / "classifier.safetensors")
+    assert metadata["classes"] == ["hat", "pants", "t-shirt"]
+    assert metadata["recipe"]["epochs"] == 2
+    assert metadata["preprocessing"]["size"] >= 32
+    assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 3)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["classifier.safetensors"]
+
+
+def test_train_classifier_shows_progress(folder, tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"}
+    done = fashionlib(*SHORT, "--data", folder, cwd=tmp_path, env=environment)
+    assert "training: 100%" in done.stderr
+    assert "validation=" in done.stderr
+
+
+def test_interrupted_then_resumed_is_as_uninterrupted(folder, tmp_path):
+    """Kill it once an epoch is saved, give the same command again, compare every byte."""
+    command = [*SHORT, "--epochs", "6", "--data", folder, "--out"]
+    whole = fashionlib(*command, "whole.safetensors", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    arguments = [*map(str, command), "cut.safetensors"]
+    process = subprocess.Popen([sys.executable, "-m", "fashionlib", *arguments], cwd=tmp_path,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+    checkpoint = tmp_path / "cut.checkpoint.safetensors"
+    until = time.monotonic() + 120
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert checkpoint.exists()
+    assert not (tmp_path / "cut.safetensors").exists(), "it finished before it was killed"
+    resumed = fashionlib(*command, "cut.safetensors", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    files = [tmp_path / name for name in ("whole.safetensors", "cut.safetensors")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert not checkpoint.exists()
+
+
+def test_ctrl_c_says_how_to_go_on(folder, tmp_path):
+    command = [sys.executable, "-m", "fashionlib", *SHORT, "--epochs", "500", "--data", str(folder)]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)  # fmt: skip
+    checkpoint = tmp_path / "runs" / "classifier.checkpoint.safetensors"
+    until = time.monotonic() + 120
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on" in said
+    assert "Traceback" not in said
+    assert load_file(checkpoint)
+
+
+MISTAKES = {
+    "missing folder": (["train-classifier", "--data", "nowhere"], "nowhere does not exist"),
+    "no epochs": (["train-classifier", "--epochs", "0"], "epochs"),
+    "not a number": (["train-classifier", "--epochs", "many"], "epochs"),
+    "unknown option": (["train-classifier", "--epoch", "3"], "--epoch"),
+    "unknown command": (["train"], "train"),
+    "unknown plan": (["train-classifier", "--plan", "vgg"], "vgg"),
+    "wrong suffix": (["train-classifier", "--data", "drawn", "--out", "x.pt"], ".safetensors"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line_and_exit_code_2(name, tmp_path):
+    arguments, word = MISTAKES[name]
+    done = fashionlib(*arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("fashionlib: ")
+    assert done.stderr.count("\n") == 1
+    assert word in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_class_only(folder, tmp_path):
+    lone = tmp_path / "lone"
+    lone.mkdir()
+    (lone / "hat").symlink_to(folder / "hat")
+    real = tmp_path / "real" / "hat"
+    real.mkdir(parents=True)
+    for path in list((folder / "hat").iterdir())[:3]:
+        (real / path.name).write_bytes(path.read_bytes())
+    done = fashionlib("train-classifier", "--data", tmp_path / "real", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "only the class 'hat'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_no_arguments_shows_help(tmp_path):
+    done = fashionlib(cwd=tmp_path)
+    assert "train-classifier" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_output_that_cannot_be_written(folder, tmp_path):
+    (tmp_path / "a-file").write_text("in the way")
+    done = fashionlib(*SHORT, "--data", folder, "--out", "a-file/x.safetensors", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "could not write" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert (tmp_path / "a-file").read_text() == "in the way"

@@ -1,0 +1,71 @@
+"""Every notebook is its script: same cells, stable ids, no output but the contracts."""
+
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import pair  # noqa: E402 - it lives beside the package, not in it
+
+
+def test_there_are_chapters_and_each_has_a_notebook():
+    names = {script.stem for script in pair.scripts()}
+    assert {"01_inverted_residual_block", "02_train_a_classifier"} <= names
+    notebooks = {path.stem for path in pair.NOTEBOOKS.rglob("*.ipynb") if "check" not in str(path)}
+    assert notebooks == names
+
+
+@pytest.mark.parametrize("script", pair.scripts(), ids=lambda script: script.stem)
+def test_pair_agrees(script):
+    assert pair.problems(script) == []
+
+
+@pytest.mark.parametrize("script", pair.scripts(), ids=lambda script: script.stem)
+def test_no_unstable_output(script):
+    """Only contract cells keep an output, and none of it is a number of an execution."""
+    for cell in nbformat.read(script.with_suffix(".ipynb"), as_version=4).cells:
+        if cell.cell_type == "code":
+            assert cell.execution_count is None
+            assert bool(cell.outputs) == pair.is_contract(cell), cell.source
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch) -> Path:
+    """A pair of its own that a test may break."""
+    source = pair.NOTEBOOKS / "00_two_catalogs.py"
+    for path in (source, source.with_suffix(".ipynb")):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(pair, "ROOT", tmp_path)
+    assert pair.problems(tmp_path / source.name) == []
+    return tmp_path / source.name
+
+
+def test_an_edited_script_is_noticed(copy):
+    copy.write_text(copy.read_text() + "\n# %% [markdown]\n# One more cell.\n")
+    assert "is not what 00_two_catalogs.py makes" in pair.problems(copy)[0]
+
+
+def test_an_output_that_changes_from_run_to_run_is_noticed(copy):
+    path = copy.with_suffix(".ipynb")
+    notebook = nbformat.read(path, as_version=4)
+    cell = next(c for c in notebook.cells if c.cell_type == "code" and not pair.is_contract(c))
+    cell.outputs = [nbformat.v4.new_output("stream", text="took 3.2 s")]
+    path.write_text(nbformat.writes(notebook) + "\n")
+    assert pair.problems(copy)
+
+
+def test_a_contract_without_its_text_is_noticed(copy):
+    path = copy.with_suffix(".ipynb")
+    notebook = nbformat.read(path, as_version=4)
+    next(cell for cell in notebook.cells if pair.is_contract(cell)).outputs = []
+    path.write_text(nbformat.writes(notebook) + "\n")
+    assert "no stored output for the contract" in pair.problems(copy)[0]
+
+
+def test_a_missing_notebook_is_noticed(copy):
+    copy.with_suffix(".ipynb").unlink()
+    assert "is missing" in pair.problems(copy)[0]

@@ -1,0 +1,47 @@
+"""Augmentation is for training and draws for each picture; evaluation draws nothing."""
+
+import pytest
+import torch
+
+from fashionlib.transforms import AUGMENTATIONS, augment, to_input
+
+
+@pytest.fixture
+def pictures() -> torch.Tensor:
+    return torch.randint(0, 256, (1, 3, 40, 40), generator=torch.manual_seed(0), dtype=torch.uint8)
+
+
+def test_to_input_is_scaled_repeatable_and_leaves_its_pictures_alone(pictures):
+    before = pictures.clone()
+    inputs = to_input(pictures)
+    assert torch.equal(inputs, to_input(pictures))
+    assert torch.equal(pictures, before)
+    assert inputs.dtype == torch.float32
+    assert torch.allclose(inputs, pictures.float() / 127.5 - 1)
+    assert to_input(pictures, 64).shape == (1, 3, 64, 64)
+
+
+def test_to_input_draws_nothing(pictures):
+    torch.manual_seed(5)
+    to_input(pictures, 24)
+    after = torch.rand(1)
+    torch.manual_seed(5)
+    assert torch.equal(after, torch.rand(1))
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_each_picture_has_its_own_draw(pictures, name):
+    torch.manual_seed(0)
+    out = augment(pictures.expand(6, -1, -1, -1), AUGMENTATIONS[name](32))
+    assert out.shape == (6, 3, 32, 32)
+    assert out.dtype == torch.uint8
+    assert len({picture.numpy().tobytes() for picture in out}) == 6
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_a_seed_repeats_the_draws(pictures, name):
+    results = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        results.append(augment(pictures.expand(4, -1, -1, -1), AUGMENTATIONS[name](32)))
+    assert torch.equal(*results)
