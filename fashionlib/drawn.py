@@ -267,7 +267,7 @@ def drawn_pictures(
     garments = [_nth_garment(seed, i) for i in range(count)]
     pictures = np.empty((count, 3, size, size), np.uint8)
     processes = processes or os.cpu_count() or 1
-    bar = partial(tqdm, total=count, desc="drawing", unit="picture", disable=not progress)
+    bar = partial(tqdm, total=count, desc="drawing", unit="picture") if progress else iter
     if processes == 1 or count < 200:
         _collect(pictures, bar(map(partial(_drawn, size=size), garments)))
         return pictures, garments

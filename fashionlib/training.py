@@ -34,7 +34,7 @@ class Recipe:
     epochs: int = 10
     size: int = 112
     evaluation_size: int = 128
-    batch_size: int = 32
+    batch_size: int = 16
     learning_rate: float = 3e-3
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
@@ -46,6 +46,7 @@ class Recipe:
 ARTICLE_RECIPE = Recipe(
     size=64,
     evaluation_size=64,
+    batch_size=32,
     learning_rate=1e-3,
     weight_decay=0.0,
     label_smoothing=0.0,

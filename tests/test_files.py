@@ -1,0 +1,162 @@
+"""Writing without ever damaging what was there."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fashionlib.errors import FashionError
+from fashionlib.files import cache_dir, data_dir, new_folder, replacing
+
+
+def python(code: str, **options) -> subprocess.Popen:
+    """A process of its own that runs `code`: one that may be killed, or run out of space."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+    )
+
+
+# No file may grow past 4096 bytes: what a full disk looks like, without being root
+FULL_DISK = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+from pathlib import Path
+from fashionlib.errors import FashionError
+from fashionlib.files import new_folder, replacing
+"""
+
+
+def test_folders_follow_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("FASHIONLIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("FASHIONLIB_DATA", raising=False)
+    assert cache_dir() == data_dir() == tmp_path / "cache"
+    monkeypatch.setenv("FASHIONLIB_DATA", str(tmp_path / "data"))
+    assert data_dir() == tmp_path / "data"
+
+
+def test_new_content_takes_the_place_of_the_old(tmp_path):
+    path = tmp_path / "made" / "model.bin"
+    for content in ("old", "new"):
+        with replacing(path) as temporary:
+            assert temporary.parent == path.parent  # a rename works only within a file system
+            temporary.write_text(content)
+        assert path.read_text() == content
+    assert os.listdir(path.parent) == ["model.bin"]
+    with open(path) as in_use:
+        with replacing(path) as temporary:
+            temporary.write_text("newest")
+        assert in_use.read() == "new"  # whoever was reading goes on reading what they opened
+    mask = os.umask(0)
+    os.umask(mask)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_an_exception_on_the_way_leaves_the_old_file(tmp_path):
+    path = tmp_path / "model.bin"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), replacing(path) as temporary:  # noqa: PT012
+        temporary.write_text("half of the ne")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["model.bin"]
+
+
+def test_kill_on_the_way_leaves_the_old_file(tmp_path):
+    path = tmp_path / "model.bin"
+    path.write_text("old")
+    code = f"""
+import time
+from fashionlib.files import replacing
+with replacing({str(path)!r}) as temporary:
+    temporary.write_text("half of the ne")
+    print("half", flush=True)
+    time.sleep(60)
+"""
+    process = python(code)
+    assert process.stdout.readline() == b"half\n"
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert path.read_text() == "old"
+
+
+def test_full_disk_leaves_the_old_file(tmp_path):
+    path = tmp_path / "model.bin"
+    path.write_text("old")
+    code = f"""{FULL_DISK}
+try:
+    with replacing({str(path)!r}) as temporary:
+        temporary.write_bytes(b"x" * 10_000)
+except FashionError as error:
+    print(error)
+"""
+    output, errors = python(code).communicate(timeout=60)
+    assert errors == b""
+    lines = output.decode().splitlines()
+    assert len(lines) == 1
+    assert f"could not write {path}: File too large" in lines[0]
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["model.bin"]
+
+
+def test_a_file_where_the_folder_should_be(tmp_path):
+    (tmp_path / "models").write_text("a file")
+    with (
+        pytest.raises(FashionError, match=r"could not write .*models/new.bin"),
+        replacing(tmp_path / "models" / "new.bin"),
+    ):
+        pass
+    assert (tmp_path / "models").read_text() == "a file"
+
+
+def test_new_folder_appears_when_it_is_full(tmp_path):
+    path = tmp_path / "made" / "arrays"
+    with new_folder(path) as temporary:
+        (temporary / "a").write_text("1")
+        assert not path.exists()
+    assert (path / "a").read_text() == "1"
+    assert os.listdir(path.parent) == ["arrays"]
+
+
+def test_new_folder_leaves_the_one_that_was_quicker(tmp_path):
+    path = tmp_path / "arrays"
+    with new_folder(path) as temporary:
+        (temporary / "a").write_text("slow")
+        path.mkdir()
+        (path / "a").write_text("quick")
+    assert (path / "a").read_text() == "quick"
+    assert os.listdir(tmp_path) == ["arrays"]
+
+
+def test_new_folder_leaves_nothing_behind_after_an_exception(tmp_path):
+    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "arrays") as temporary:  # noqa: PT012
+        (temporary / "a").write_text("half")
+        raise KeyboardInterrupt
+    assert os.listdir(tmp_path) == []
+
+
+def test_new_folder_on_a_full_disk(tmp_path):
+    path = tmp_path / "arrays"
+    code = f"""{FULL_DISK}
+try:
+    with new_folder(Path({str(path)!r})) as temporary:
+        (temporary / "a").write_bytes(b"x" * 10_000)
+except FashionError as error:
+    print(error)
+"""
+    output, errors = python(code).communicate(timeout=60)
+    assert errors == b""
+    assert f"could not write {path}: File too large" in output.decode()
+    assert os.listdir(tmp_path) == []
+
+
+def test_new_folder_where_a_file_is(tmp_path):
+    path = Path(tmp_path, "arrays")
+    path.write_text("a file")
+    with pytest.raises(FashionError, match=r"could not write .*arrays"), new_folder(path):
+        pass
+    assert path.read_text() == "a file"
