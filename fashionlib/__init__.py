@@ -1,1 +1,1 @@
-"""Smart Fashion Search: the code that the chapters use twice. Start with the modules in book order."""
+"""Smart Fashion Search: code that the chapters use twice, one idea a module, in book order."""

@@ -14,13 +14,13 @@
 # A visual search engine needs something to look at. This book has two catalogs of clothes, with
 # the same seven classes, and every chapter runs with either.
 #
-# - **photos**: *clothing-dataset-small* {cite:p}`grigorev2020clothing`, real photos that people took of their
-#   own clothes and gave away (CC0). It is downloaded once, about 106 MB, and every file is checked
-#   against a hash that this library ships.
+# - **photos**: *clothing-dataset-small* {cite:p}`grigorev2020clothing`, real photos that people
+#   took of their own clothes and gave away (CC0). It is downloaded once, about 106 MB, and every
+#   file is checked against a hash that this library ships.
 # - **drawn**: garments that the library draws by itself from a seed. They need no network, and
-#   they come with something no photo has: exact labels of how they *look*. Colour, pattern, sleeve,
-#   length and backdrop of each picture are known, so that a later chapter can measure whether a
-#   search finds things that look alike, not only things of the same class.
+# they come with something no photo has: exact labels of how they *look*. Colour, pattern,
+# sleeve, length and backdrop of each picture are known, so that a later chapter can measure
+# whether a search finds things that look alike, not only things of the same class.
 #
 # `load_catalog()` takes the photos where it can, the drawn garments where it cannot, and always
 # says which. A folder of your own pictures works too: `load_catalog("my/clothes")`, with one
@@ -51,7 +51,9 @@ except FashionError as error:
 
 # %%
 def contact_sheet(catalog, across=10):
-    rows = [torch.nonzero(catalog.train.labels == k)[:across, 0] for k in range(len(catalog.classes))]
+    rows = [
+        torch.nonzero(catalog.train.labels == k)[:across, 0] for k in range(len(catalog.classes))
+    ]
     figure = plots.picture_grid(catalog.train.images[torch.cat(rows)], columns=across, width=9)
     alt = f"A contact sheet of the {catalog.name} catalog, one class a row: "
     show(
@@ -70,9 +72,10 @@ else:
 # %% [markdown]
 # ## Drawn garments
 #
-# Every one of these is drawn when the page is built. Class by class they vary in cut, colour, pattern, pose,
-# light and backdrop; the classes lie close together on purpose (long shorts and cropped pants, a
-# rolled-up longsleeve and a t-shirt), so that telling them apart takes more than counting colours.
+# Every one of these is drawn when the page is built. Class by class they vary in cut, colour,
+# pattern, pose, light and backdrop; the classes lie close together on purpose (long shorts and
+# cropped pants, a rolled-up longsleeve and a t-shirt), so that telling them apart takes more
+# than counting colours.
 
 # %%
 contact_sheet(drawn)
@@ -113,11 +116,11 @@ for catalog in filter(None, (photos, drawn)):
 # %% [markdown]
 # ## Decoded once
 #
-# A photo is stored as a JPEG file of a few hundred pixels a side. Decoding it takes longer than a small network
-# takes to look at it, so it is done once: every picture becomes a square of 160 × 160 pixels, kept
-# as one array of bytes on disk, and a chapter starts within a second the next time. The square is
-# not cropped: a hat's brim or a shoe's tip is what tells classes apart. The price is that the aspect
-# is lost.
+# A photo is stored as a JPEG file of a few hundred pixels a side. Decoding it takes longer than
+# a small network takes to look at it, so it is done once: every picture becomes a square of 160
+# × 160 pixels, kept as one array of bytes on disk, and a chapter starts within a second the
+# next time. The square is not cropped: a hat's brim or a shoe's tip is what tells classes
+# apart. The price is that the aspect is lost.
 
 # %% tags=["nbval-check-output"]
 print("pictures:", drawn.train.images.dtype, tuple(drawn.train.images.shape[1:]))

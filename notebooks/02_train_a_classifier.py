@@ -155,9 +155,10 @@ print("range within -1 and 1:", bool(to_input(plain, 112).abs().max() <= 1))
 # Four small functions make up the loop. Each is the code that `fashionlib.training` holds, and a
 # test keeps the two equal.
 #
-# **One step.** Predict, compare, and move every parameter a little against its gradient. The loss is
-# cross-entropy, with *label smoothing* {cite:p}`szegedy2016rethinking`: the wanted answer is a
-# little less than certainty, which keeps a small network from chasing the odd wrong label.
+# **One step.** Predict, compare, and move every parameter a little against its gradient. The
+# loss is cross-entropy, with *label smoothing* {cite:p}`szegedy2016rethinking`: the wanted
+# answer is a little less than certainty, which keeps a small network from chasing the odd wrong
+# label.
 
 
 # %%
@@ -310,8 +311,8 @@ say(
 #
 # A dense wide convolution spends nearly all of its parameters on mixing channels that the 1×1
 # convolutions around it mix anyway. Given back to `groups`, the same budget buys twelve blocks
-# instead of three. The recipe changes too: larger pictures, random crops, one-cycle, weight decay, label
-# smoothing, averaged weights.
+# instead of three. The recipe changes too: larger pictures, random crops, one-cycle, weight
+# decay, label smoothing, averaged weights.
 
 # %%
 recipe = training.Recipe(
@@ -324,8 +325,8 @@ model, history = runs["fashion"]
 correct, total = right(model, catalog.validation, recipe)
 seconds = sum(row["seconds"] for row in history)
 say(
-    f"`fashion` after {EPOCHS} epochs: **{metrics.format_accuracy(correct, total)}** on validation, "
-    f"trained in {seconds:.0f} s on {pick_device().type} with {torch.get_num_threads()} threads."
+    f"`fashion` after {EPOCHS} epochs: **{metrics.format_accuracy(correct, total)}** on "
+    f"validation, trained in {seconds:.0f} s on {pick_device().type} with {torch.get_num_threads()} threads."
 )
 
 # %%
@@ -356,8 +357,8 @@ say(
 # %% [markdown]
 # ## Where it goes wrong
 #
-# A single number hides which classes are mixed up. The confusion matrix has a row for each true class
-# and a column for each answer.
+# A single number hides which classes are mixed up. The confusion matrix has a row for each true
+# class and a column for each answer.
 
 # %%
 matrix = metrics.confusion_matrix(logits.argmax(dim=1), labels, len(catalog.classes))
@@ -415,9 +416,9 @@ plots.table(["class", "validation: right of this class", "test: right of this cl
 
 # %% [markdown]
 # With so few pictures a class, most of these intervals overlap. Two splits also differ in more
-# than luck: their mix of classes is not the same (the figure near the top), so a network that is good at
-# shoes looks better where there are more shoes. And where train and validation photos were taken
-# in the same rooms, validation flatters; chapter 4 comes back to backdrops.
+# than luck: their mix of classes is not the same (the figure near the top), so a network that
+# is good at shoes looks better where there are more shoes. And where train and validation
+# photos were taken in the same rooms, validation flatters; chapter 4 comes back to backdrops.
 #
 # ## Save it, load it, get the same answers
 #
@@ -466,27 +467,29 @@ print("the loaded network answers the same:", same)
 # likeliest cause?
 #
 # <details><summary>Answer</summary>
-# The evaluation pictures pass through the augmentation, or the network was left in training mode, so
-# that batch-norm uses each batch's own statistics. Both are checked in this chapter.
+# The evaluation pictures pass through the augmentation, or the network was left in training
+# mode, so that batch-norm uses each batch's own statistics. Both are checked in this chapter.
 # </details>
 #
 # **2.** Two networks get 238 and 241 of 276 pictures right. Is the second one better?
 #
 # <details><summary>Answer</summary>
-# Nothing here says so. The interval of either is several points wide, and three pictures are about one
-# point. Train both with several seeds and compare the spreads.
+# Nothing here says so. The interval of either is several points wide, and three pictures are
+# about one point. Train both with several seeds and compare the spreads.
 # </details>
 #
 # **3.** Why does the classifier's last layer have no softmax?
 #
 # <details><summary>Answer</summary>
-# Cross-entropy wants logits: it takes the logarithm of the softmax itself, in a way that does not overflow.
-# For the answer only the largest logit matters, and softmax does not change which one that is.
+# Cross-entropy wants logits: it takes the logarithm of the softmax itself, in a way that does
+# not overflow. For the answer only the largest logit matters, and softmax does not change which
+# one that is.
 # </details>
 #
 # **4.** Why are batch-norm's running statistics averaged along with the weights?
 #
 # <details><summary>Answer</summary>
-# They describe the activations that the weights produce. Averaged weights produce other activations
-# than the last weights do; with the last statistics they would be normalised wrongly.
+# They describe the activations that the weights produce. Averaged weights produce other
+# activations than the last weights do; with the last statistics they would be normalised
+# wrongly.
 # </details>

@@ -142,7 +142,10 @@ def test_pictures_come_only_through_show(book):
         for cell in notebook.cells:
             for output in cell.get("outputs", []):
                 kinds = output.get("data", {})
-                assert not [kind for kind in kinds if kind.startswith("image/")], (name, cell.source)
+                assert not [kind for kind in kinds if kind.startswith("image/")], (
+                    name,
+                    cell.source,
+                )
 
 
 @pytest.mark.parametrize("kind", ["img", "svg role=img"])
@@ -204,7 +207,7 @@ def overflow(page: Page) -> int:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_fit_a_phone(book, site, chromium, scheme):
-    """At 360 px nothing but code and tables may be wider than the screen, and those scroll alone."""
+    """At 360 px nothing but code and tables is wider than the screen; those scroll alone."""
     for path in pages(book):
         address = f"{site}/{path.relative_to(book).as_posix()}"
         size = {"width": 360, "height": 740}

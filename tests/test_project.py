@@ -30,7 +30,16 @@ def test_environment_yml_equals_pyproject():
 
 
 def test_the_users_packages_are_all_there():
-    card = "torch torchvision jupyterlab jupytext matplotlib nbval ipywidgets numpy".split()
+    card = [
+        "torch",
+        "torchvision",
+        "jupyterlab",
+        "jupytext",
+        "matplotlib",
+        "nbval",
+        "ipywidgets",
+        "numpy",
+    ]
     text = (ROOT / "environment.yml").read_text()
     assert [name for name in card if not re.search(rf"- {name}\b", text)] == []
 
