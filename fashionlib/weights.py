@@ -1,6 +1,8 @@
 """Saving and loading: tensors and plain text in one safetensors file; loading runs no code."""
 
+import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 from fashionlib.backbone import Plan
 from fashionlib.errors import FashionError
 from fashionlib.files import replacing
-from fashionlib.heads import build_classifier
+from fashionlib.heads import build_classifier, build_encoder
 
 
 def save_tensors(path: Path | str, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
@@ -76,18 +78,50 @@ def save_classifier(
     save_tensors(path, model.state_dict(), metadata)
 
 
+def save_encoder(
+    path: Path | str, model: nn.Module, plan: Plan, dimensions: int, size: int, **more: Any
+) -> None:
+    """Save an encoder: embeddings of `dimensions` numbers for pictures of `size` × `size`."""
+    preprocessing = {"resize": "square", "size": size, "range": [-1.0, 1.0]}
+    metadata = {
+        "kind": "encoder",
+        "plan": asdict(plan),
+        "dimensions": dimensions,
+        "preprocessing": preprocessing,
+        **more,
+    }
+    save_tensors(path, model.state_dict(), metadata)
+
+
 def load_classifier(path: Path | str) -> tuple[nn.Sequential, dict[str, Any]]:
     """A classifier ready to use (evaluation mode, on the CPU), and its metadata.
 
     Raises:
         FashionError: no such file, not a classifier, or weights of another model.
     """
+    return _load(
+        path, "classifier", lambda plan, data: build_classifier(plan, len(data["classes"]))
+    )
+
+
+def load_encoder(path: Path | str) -> tuple[nn.Sequential, dict[str, Any]]:
+    """An encoder ready to use (evaluation mode, on the CPU), and its metadata.
+
+    Raises:
+        FashionError: no such file, not an encoder, or weights of another model.
+    """
+    return _load(path, "encoder", lambda plan, data: build_encoder(plan, data["dimensions"]))
+
+
+def _load(
+    path: Path | str, kind: str, build: Callable[[Plan, dict[str, Any]], nn.Sequential]
+) -> tuple[nn.Sequential, dict[str, Any]]:
     tensors, metadata = load_tensors(path)
-    if metadata.get("kind") != "classifier":
-        raise FashionError(f"{path} holds no classifier: give a file that train-classifier saved.")
+    if metadata.get("kind") != kind:
+        raise FashionError(f"{path} holds no {kind}: give a file that holds one.")
     plan = dict(metadata["plan"])
     plan["stages"] = tuple(tuple(stage) for stage in plan["stages"])
-    model = build_classifier(Plan(**plan), len(metadata["classes"]))
+    model = build(Plan(**plan), metadata)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
@@ -95,3 +129,12 @@ def load_classifier(path: Path | str) -> tuple[nn.Sequential, dict[str, Any]]:
             f"{path} holds the weights of another model than its plan says: train it again."
         ) from error
     return model.to(memory_format=torch.channels_last).eval(), metadata
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Hash of a model's weights: an index remembers which encoder made its embeddings."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -18,9 +18,9 @@
 #   took of their own clothes and gave away (CC0). It is downloaded once, about 106 MB, and every
 #   file is checked against a hash that this library ships.
 # - **drawn**: garments that the library draws by itself from a seed. They need no network, and
-# they come with something no photo has: exact labels of how they *look*. Colour, pattern,
-# sleeve, length and backdrop of each picture are known, so that a later chapter can measure
-# whether a search finds things that look alike, not only things of the same class.
+#   they come with something no photo has: exact labels of how they *look*. Colour, pattern,
+#   sleeve, length and backdrop of each picture are known, so that a later chapter can measure
+#   whether a search finds things that look alike, not only things of the same class.
 #
 # `load_catalog()` takes the photos where it can, the drawn garments where it cannot, and always
 # says which. A folder of your own pictures works too: `load_catalog("my/clothes")`, with one

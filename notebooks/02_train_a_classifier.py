@@ -326,7 +326,8 @@ correct, total = right(model, catalog.validation, recipe)
 seconds = sum(row["seconds"] for row in history)
 say(
     f"`fashion` after {EPOCHS} epochs: **{metrics.format_accuracy(correct, total)}** on "
-    f"validation, trained in {seconds:.0f} s on {pick_device().type} with {torch.get_num_threads()} threads."
+    f"validation, trained in {seconds:.0f} s on {pick_device().type} "
+    f"with {torch.get_num_threads()} threads."
 )
 
 # %%
