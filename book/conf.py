@@ -40,7 +40,8 @@ extensions = [
     "sphinx_exercise",
     "sphinxcontrib.bibtex",
 ]
-exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+# conf.py ends like a chapter does: Sphinx would run it as one
+exclude_patterns = ["conf.py", "_build", "**.ipynb_checkpoints"]
 numfig = True
 bibtex_bibfiles = ["references.bib"]
 bibtex_reference_style = "author_year"
@@ -54,6 +55,7 @@ nb_execution_timeout = 1800
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # tables and formulas in outputs, as in the text
 # a progress bar is for the person who waits; in a page it would be a dead widget
 os.environ["TQDM_DISABLE"] = "1"
 # where kernels start is the chapter's folder: a relative path would not be found from there

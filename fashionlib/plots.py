@@ -101,7 +101,8 @@ def class_shares(catalog: Catalog) -> Figure:
 def class_shares_alt(catalog: Catalog) -> str:
     """The bars of `class_shares` in words."""
     parts = [
-        f"{name}: " + ", ".join(f"{c} {s:.0%}" for c, s in zip(catalog.classes, shares, strict=True))
+        f"{name}: "
+        + ", ".join(f"{c} {s:.0%}" for c, s in zip(catalog.classes, shares, strict=True))
         for name, shares in _shares(catalog).items()
     ]
     return "Bars of the share of each class. " + ". ".join(parts) + "."

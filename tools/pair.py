@@ -50,8 +50,9 @@ def generate(script: Path, contracts: dict[str, list]) -> NotebookNode:
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:03d}"
         if cell.cell_type == "code":
-            cell.execution_count = None
             cell.outputs = contracts.get(cell.source, []) if is_contract(cell) else []
+            # nbval takes outputs without a count for a cell that was never run
+            cell.execution_count = 1 if cell.outputs else None
     return notebook
 
 
@@ -67,7 +68,7 @@ def run(notebook: NotebookNode, folder: Path) -> dict[str, list]:
             for output in cell.outputs:
                 output.pop("execution_count", None)
                 if output.output_type == "execute_result":
-                    output.execution_count = None
+                    output.execution_count = 1
             contracts[cell.source] = cell.outputs
     return contracts
 
