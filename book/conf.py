@@ -88,6 +88,7 @@ html_theme_options = {
     "use_download_button": False,
     "use_fullscreen_button": False,
     "show_toc_level": 2,
+    "navbar_persistent": [],  # the sidebar has a search field already
 }
 html_show_sourcelink = False
 html_copy_source = False

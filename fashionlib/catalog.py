@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from fashionlib.budget import budget
 from fashionlib.drawn import Garment, draw_garment, drawn_pictures
@@ -28,6 +27,7 @@ from fashionlib.errors import FashionError
 from fashionlib.files import cache_dir, new_folder
 from fashionlib.photos import ensure_photos, manifest_hash, read_manifest
 from fashionlib.pictures import PREPROCESSING, read_picture, to_square
+from fashionlib.progress import progress_bar
 
 SPLITS = ("train", "validation", "test")
 SEVEN = ("dress", "hat", "longsleeve", "pants", "shoes", "shorts", "t-shirt")
@@ -346,7 +346,7 @@ def _decode(name: str, root: Path, listing: Listing, size: int) -> Catalog:
     # Threads suffice: Pillow lets go of the interpreter's lock while it decodes and resizes
     with ThreadPoolExecutor() as pool:
         results = pool.map(partial(_decode_one, root), files, images)
-        outcomes = list(tqdm(results, total=len(files), desc="decoding", unit="picture"))
+        outcomes = list(progress_bar(results, "decoding", "picture", total=len(files)))
     splits = {}
     for split in SPLITS:
         kept = [n for n, entry in enumerate(entries) if entry[0] == split and outcomes[n].digest]

@@ -19,7 +19,6 @@ from multiprocessing import get_context
 
 import numpy as np
 from PIL import Image, ImageFilter
-from tqdm.auto import tqdm
 
 from fashionlib.accessories import hat, props, shoes
 from fashionlib.backdrops import BACKDROPS, backdrop, grid, shifted
@@ -27,6 +26,7 @@ from fashionlib.errors import FashionError
 from fashionlib.garments import top, trousers
 from fashionlib.outlines import Piece, Points
 from fashionlib.painting import COLOURS, PATTERNS, Canvas
+from fashionlib.progress import progress_bar
 
 CLASSES = ("dress", "hat", "longsleeve", "pants", "shoes", "shorts", "t-shirt")
 
@@ -249,7 +249,6 @@ def drawn_pictures(
     seed: int,
     size: int = 160,
     processes: int | None = None,
-    progress: bool = True,
 ) -> tuple[np.ndarray, list[Garment]]:
     """Draw a catalog: uint8 [count, 3, size, size] pictures and the garment in each.
 
@@ -267,7 +266,7 @@ def drawn_pictures(
     garments = [_nth_garment(seed, i) for i in range(count)]
     pictures = np.empty((count, 3, size, size), np.uint8)
     processes = processes or os.cpu_count() or 1
-    bar = partial(tqdm, total=count, desc="drawing", unit="picture") if progress else iter
+    bar = partial(progress_bar, description="drawing", unit="picture", total=count)
     if processes == 1 or count < 200:
         _collect(pictures, bar(map(partial(_drawn, size=size), garments)))
         return pictures, garments

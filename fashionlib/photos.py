@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 
 from fashionlib.errors import FashionError
 from fashionlib.files import cache_dir, data_dir, new_folder, replacing
+from fashionlib.progress import progress_bar
 
 COMMIT = "11961516512414bf9f6c150a832cfd21b54a6b54"
 URL = f"https://github.com/alexeygrigorev/clothing-dataset-small/archive/{COMMIT}.zip"
@@ -161,7 +162,7 @@ class _Arriving(io.BufferedWriter):
 
 def _download(url: str, path: Path) -> None:
     get = pooch.HTTPDownloader(chunk_size=1 << 16, timeout=TIMEOUT)
-    bar = tqdm(total=ARCHIVE_BYTES, desc="downloading the photos", unit="B", unit_scale=True)
+    bar = progress_bar(None, "downloading the photos", "B", total=ARCHIVE_BYTES, unit_scale=True)
     with bar, _Arriving(path, bar) as file:
         try:
             get(url, file, None)
@@ -190,7 +191,7 @@ def _extract(archive: Path, folder: Path) -> None:
         with zipfile.ZipFile(archive) as opened, new_folder(folder) as temporary:
             members = _pictures(opened)
             _compare_names(members, manifest)
-            for name, digest in tqdm(manifest.items(), desc="checking the photos", unit="photo"):
+            for name, digest in progress_bar(manifest.items(), "checking the photos", "photo"):
                 content = opened.read(members[name])
                 if _sha256(content) != digest:
                     raise BrokenArchive(f"{name} differs from the picture we know")

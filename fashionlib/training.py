@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm.auto import tqdm
 
 from fashionlib.catalog import Catalog, Split
 from fashionlib.errors import FashionError
 from fashionlib.inference import pick_device, predict
 from fashionlib.metrics import accuracy
+from fashionlib.progress import progress_bar
 from fashionlib.transforms import AUGMENTATIONS, augment, to_input
 from fashionlib.weights import load_tensors, save_tensors
 
@@ -189,8 +189,8 @@ def train_classifier(
     history: list[dict[str, float]] = []
     if checkpoint is not None and checkpoint.exists():
         history = load_checkpoint(checkpoint, model, average, optimizer, run)
-    bar = tqdm(range(len(history), recipe.epochs), initial=len(history), total=recipe.epochs,
-               unit="epoch", desc="training")  # fmt: skip
+    left = range(len(history), recipe.epochs)
+    bar = progress_bar(left, "training", "epoch", initial=len(history), total=recipe.epochs)
     for epoch in bar:
         started = time.perf_counter()
         with seeded(seed, epoch):

@@ -49,7 +49,7 @@ except FashionError as error:
 # frequent, differently so in each split.
 
 
-# %%
+# %% tags=["hide-input"]
 def contact_sheet(catalog, across=10):
     rows = [
         torch.nonzero(catalog.train.labels == k)[:across, 0] for k in range(len(catalog.classes))
@@ -83,7 +83,7 @@ contact_sheet(drawn)
 # %% [markdown]
 # The same pictures with a few of their exact labels:
 
-# %%
+# %% tags=["hide-input"]
 chosen = torch.arange(12)
 looks = drawn.train.attributes
 titles = [

@@ -85,7 +85,7 @@ say(
 # %% [markdown]
 # ## Look first: the pictures
 
-# %%
+# %% tags=["hide-input"]
 first = [torch.nonzero(catalog.train.labels == k)[:8, 0] for k in range(len(catalog.classes))]
 figure = plots.picture_grid(catalog.train.images[torch.cat(first)], columns=8, width=8)
 show(
@@ -100,7 +100,7 @@ show(
 # standard deviation of the grey values), brings the extremes to the top: too dark, too bright,
 # nearly flat. Such pictures stay in; a search engine's users will send worse.
 
-# %%
+# %% tags=["hide-input"]
 grey = catalog.train.images.float().mean(dim=1).flatten(1)
 brightness, contrast = grey.mean(dim=1).argsort(), grey.std(dim=1).argsort()
 odd = torch.cat([brightness[:4], brightness[-4:], contrast[:4], contrast[-4:]])
@@ -330,7 +330,7 @@ say(
     f"with {torch.get_num_threads()} threads."
 )
 
-# %%
+# %% tags=["hide-input"]
 histories = {plan: history for plan, (_, history) in runs.items()}
 show(
     plots.training_curves(histories),
@@ -361,7 +361,7 @@ say(
 # A single number hides which classes are mixed up. The confusion matrix has a row for each true
 # class and a column for each answer.
 
-# %%
+# %% tags=["hide-input"]
 matrix = metrics.confusion_matrix(logits.argmax(dim=1), labels, len(catalog.classes))
 show(
     plots.confusion_figure(matrix, catalog.classes),
@@ -374,7 +374,7 @@ show(
 # And the mistakes themselves, the surest first. Judge for yourself: some are plainly wrong, some
 # pictures could be either, and some labels in the data are the ones that err.
 
-# %%
+# %% tags=["hide-input"]
 probabilities = logits.softmax(dim=1)
 sureness, answers = probabilities.max(dim=1)
 wrong = torch.nonzero(answers != labels)[:, 0]

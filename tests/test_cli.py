@@ -29,7 +29,7 @@ def fashionlib(*arguments, cwd: Path, **options) -> subprocess.CompletedProcess:
 def folder(tmp_path_factory) -> Path:
     """Class folders of a person's own: 30 pictures of each of three classes."""
     root = tmp_path_factory.mktemp("clothes")
-    images, garments = drawn_pictures(210, 5, 64, progress=False)
+    images, garments = drawn_pictures(210, 5, 64)
     for number, (image, garment) in enumerate(zip(images, garments, strict=True)):
         if garment.category in ("hat", "pants", "t-shirt"):
             place = root / garment.category / f"{number:03d}.png"

@@ -31,7 +31,7 @@ LINEAR_CEILING = 0.45  # chance is 0.14
 
 @pytest.fixture(scope="module")
 def catalog() -> tuple[np.ndarray, list[Garment]]:
-    return drawn_pictures(1000, seed=3, size=80, progress=False)
+    return drawn_pictures(1000, seed=3, size=80)
 
 
 def eroded(mask: np.ndarray, pixels: int) -> np.ndarray:
@@ -44,20 +44,20 @@ def grown(mask: np.ndarray, pixels: int) -> np.ndarray:
 
 
 def test_same_seed_same_pixels_for_any_number_of_processes():
-    alone, garments = drawn_pictures(203, seed=9, size=64, processes=1, progress=False)
-    together, again = drawn_pictures(203, seed=9, size=64, processes=2, progress=False)
+    alone, garments = drawn_pictures(203, seed=9, size=64, processes=1)
+    together, again = drawn_pictures(203, seed=9, size=64, processes=2)
     assert garments == again
     assert alone.dtype == np.uint8
     assert alone.shape == (203, 3, 64, 64)
     np.testing.assert_array_equal(alone, together)
-    shorter, _ = drawn_pictures(9, seed=9, size=64, progress=False)
+    shorter, _ = drawn_pictures(9, seed=9, size=64)
     np.testing.assert_array_equal(alone[:9], shorter)
     drawn = np.asarray(draw_garment(garments[7], 64)).transpose(2, 0, 1)
     np.testing.assert_array_equal(alone[7], drawn)
 
 
 def test_another_seed_gives_other_garments(catalog):
-    pictures, garments = drawn_pictures(20, seed=4, size=80, progress=False)
+    pictures, garments = drawn_pictures(20, seed=4, size=80)
     assert not set(garments) & set(catalog[1])
     assert (pictures != catalog[0][:20]).any((1, 2, 3)).all()
 
@@ -218,7 +218,7 @@ def test_2000_pictures_in_time():
     """On the clock, or where others keep the cores busy, in processor time on two of them."""
     for _ in range(2):  # a busy machine may have one more try
         started, used = time.perf_counter(), sum(os.times()[:4])
-        drawn_pictures(2000, seed=1, progress=False)
+        drawn_pictures(2000, seed=1)
         clock, processor = time.perf_counter() - started, sum(os.times()[:4]) - used
         print(f"2,000 pictures at 160 px: {clock:.1f} s, {processor:.1f} s of processor time")
         seconds = min(clock, processor / 2)

@@ -17,7 +17,7 @@ RECIPE = training.Recipe(epochs=3, size=32, evaluation_size=32, batch_size=16, l
 
 
 def drawn_split(count: int, seed: int) -> Split:
-    images, garments = drawn_pictures(count, seed, 48, progress=False)
+    images, garments = drawn_pictures(count, seed, 48)
     labels = torch.tensor([CLASSES.index(garment.category) for garment in garments])
     return Split(torch.from_numpy(images), labels, tuple(f"{seed}/{n}" for n in range(count)), {})
 
