@@ -94,7 +94,7 @@ def class_shares(catalog: Catalog) -> Figure:
         axis.bar(places + 0.27 * (number - 1), shares * 100, 0.25, label=name)
     axis.set_xticks(places, catalog.classes)
     axis.set_ylabel("% of the split")
-    axis.legend(frameon=False)
+    axis.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
     return figure
 
 
