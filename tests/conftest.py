@@ -1,11 +1,18 @@
 """Fixtures for all tests: a private cache, and the photos where this machine can have them."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import browser  # noqa: E402 - it lives beside the package, not in it
+
 ARCHIVE = "clothing-dataset-small.zip"
 
 # before anything imports fashionlib's users: no test writes into a person's own cache
@@ -37,3 +44,15 @@ def photos_here(photos_archive: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Makes the library find the archive, as FASHIONLIB_DATA does for a person."""
     monkeypatch.setenv("FASHIONLIB_DATA", str(photos_archive.parent))
     return photos_archive.parent
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One headless Chromium for all tests that look at a page (playwright allows no second)."""
+    path = browser.find()
+    assert path, "no Chromium: make browser installs it"
+    flags = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=flags)
+        yield started
+        started.close()

@@ -13,13 +13,12 @@ from pathlib import Path
 import jupytext
 import nbformat
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
-import browser  # noqa: E402 - it lives beside the package, not in it
-import pair  # noqa: E402
+import pair  # noqa: E402 - it lives beside the package, not in it
 
 NOWHERE = "http://127.0.0.1:9"  # a closed port: whoever asks the network is refused at once
 
@@ -37,7 +36,8 @@ def build(out: Path, **settings: str) -> subprocess.CompletedProcess:
 def book(tmp_path_factory) -> Path:
     """The book without photos, as a fresh machine without a network builds it."""
     out = tmp_path_factory.mktemp("book") / "html"
-    done = build(out, FASHIONLIB_DATA=str(tmp_path_factory.mktemp("no photos")))
+    empty = str(tmp_path_factory.mktemp("no photos"))  # other tests leave some in their cache
+    done = build(out, FASHIONLIB_DATA=empty, FASHIONLIB_CACHE=empty)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-8000:]
     return out
 
@@ -55,17 +55,6 @@ def site(book):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    path = browser.find()
-    assert path, "no Chromium: python tools/browser.py installs it"
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        instance = playwright.chromium.launch(executable_path=path, args=arguments)
-        yield instance
-        instance.close()
 
 
 @contextlib.contextmanager
@@ -95,7 +84,7 @@ def pages(book: Path) -> list[Path]:
 
 
 def executed(book: Path) -> dict[str, nbformat.NotebookNode]:
-    paths = (book / "jupyter_execute" / "chapters").rglob("*.ipynb")
+    paths = (book.parent / "jupyter_execute" / "chapters").rglob("*.ipynb")
     return {path.stem: nbformat.read(path, as_version=4) for path in paths}
 
 

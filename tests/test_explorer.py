@@ -1,12 +1,11 @@
 """The explorer's two faces, Python in Jupyter and JavaScript in the page, count the same."""
 
 import re
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from fashionlib.blocks import InvertedResidual, conv_bn
 from fashionlib.counting import count_macs, count_parameters
@@ -22,9 +21,6 @@ from fashionlib.explorer import (
 )
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
-import browser  # noqa: E402
-
 START = Setting()
 SETTINGS = [
     START,
@@ -100,17 +96,6 @@ def test_the_skip_sentence_gives_every_reason():
 
 
 # -- the page --------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    path = browser.find()
-    assert path, "no Chromium: make browser installs it"
-    flags = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=flags)
-        yield started
-        started.close()
 
 
 @pytest.fixture
