@@ -16,6 +16,7 @@ from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.metrics import count_correct, format_accuracy
 from fashionlib.photos import ensure_photos
+from fashionlib.search_command import run_search
 from fashionlib.training import ARTICLE_RECIPE, Recipe, train_classifier
 from fashionlib.weights import save_classifier
 
@@ -96,6 +97,29 @@ def train_classifier_command(
     checkpoint.unlink(missing_ok=True)
     seconds = sum(row["seconds"] for row in history)
     print(f"trained in {seconds:.0f} s, saved {out}")
+
+
+@app.command()
+def search(
+    query: Annotated[Path, typer.Option(help="The picture to search with.")],
+    top_k: Annotated[int, typer.Option(min=1, help="How many results.")] = 5,
+    catalog: Annotated[
+        str | None,
+        typer.Option(help="A folder of pictures, photos, or drawn; else what is there."),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="An encoder; else runs/encoder.safetensors, else the shipped one."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Show the results in a window.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Save the results as this .png.")] = None,
+) -> None:
+    """Find the catalog's pictures that are nearest to a picture.
+
+    The catalog is embedded the first time, and again only what has changed.
+    """
+    run_search(query, top_k, catalog, weights, as_json, show, out)
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ def accuracy(logits: Tensor, labels: Tensor) -> float:
     return count_correct(logits, labels) / len(labels)
 
 
-def wilson_interval(correct: int, total: int, z: float = 1.96) -> tuple[float, float]:
+def wilson_interval(correct: float, total: int, z: float = 1.96) -> tuple[float, float]:
     """Interval for a share, 95 % for z = 1.96 (Wilson 1927): the true share is likely inside.
 
     Better than ± z·sqrt(p(1-p)/n) near 0 and 1, where that one leaves [0, 1].

@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -179,13 +179,34 @@ def train_classifier(
     Raises:
         FashionError: the checkpoint belongs to another run, or cannot be written.
     """
-    device = pick_device()
-    model.to(device, memory_format=torch.channels_last)
+
+    def learn(average: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> dict:
+        return {"loss": train_epoch(model, average, optimizer, catalog.train, recipe, epoch)}
+
+    def look(average: nn.Module) -> dict:
+        return evaluate(average, catalog.validation, recipe.evaluation_size)
+
+    return run_epochs(model, catalog, recipe, seed, checkpoint, learn, look)
+
+
+def run_epochs(
+    model: nn.Module,
+    catalog: Catalog,
+    recipe: Any,
+    seed: int,
+    checkpoint: Path | None,
+    learn: Callable[[nn.Module, torch.optim.Optimizer, int], dict[str, float]],
+    look: Callable[[nn.Module], dict[str, float]],
+) -> tuple[nn.Module, list[dict[str, float]]]:
+    """What all trainings share: the average, the seed, the bar, and going on after a stop.
+
+    `learn(average, optimizer, epoch)` shows all pictures once and `look(average)` evaluates; both
+    return figures for the epoch's row. Returns the averaged network and the rows.
+    """
+    model.to(pick_device(), memory_format=torch.channels_last)
     average = copy.deepcopy(model).requires_grad_(False)
     optimizer = make_optimizer(model, recipe)
-    run = {"recipe": asdict(recipe), "seed": seed, "classes": list(catalog.classes)}
-    run |= {"catalog": catalog.name, "pictures": len(catalog.train.labels)}
-    run["parameters"] = sum(p.numel() for p in model.parameters())
+    run = describe_run(model, catalog, recipe, seed)
     history: list[dict[str, float]] = []
     if checkpoint is not None and checkpoint.exists():
         history = load_checkpoint(checkpoint, model, average, optimizer, run)
@@ -194,15 +215,26 @@ def train_classifier(
     for epoch in bar:
         started = time.perf_counter()
         with seeded(seed, epoch):
-            loss = train_epoch(model, average, optimizer, catalog.train, recipe, epoch)
-        row = {"epoch": epoch + 1, "loss": loss}
-        row |= evaluate(average, catalog.validation, recipe.evaluation_size)
+            row = {"epoch": epoch + 1, **learn(average, optimizer, epoch), **look(average)}
         row["seconds"] = time.perf_counter() - started
         history.append(row)
-        bar.set_postfix(loss=f"{loss:.3f}", validation=f"{row['validation_accuracy']:.1%}")
+        shown = {name: f"{row[name]:.3f}" for name in row if name not in ("epoch", "seconds")}
+        bar.set_postfix(shown)
         if checkpoint is not None:
             save_checkpoint(checkpoint, model, average, optimizer, run, history)
     return average.eval(), history
+
+
+def describe_run(model: nn.Module, catalog: Catalog, recipe: Any, seed: int) -> dict[str, Any]:
+    """What makes a run this run: a checkpoint of another one must not be gone on with."""
+    return {
+        "recipe": asdict(recipe),
+        "seed": seed,
+        "catalog": catalog.name,
+        "classes": list(catalog.classes),
+        "pictures": len(catalog.train),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+    }
 
 
 def evaluate(model: nn.Module, split: Split, size: int) -> dict[str, float]:

@@ -55,7 +55,7 @@ def test_train_classifier_shows_progress(folder, tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"}
     done = fashionlib(*SHORT, "--data", folder, cwd=tmp_path, env=environment)
     assert "training: 100%" in done.stderr
-    assert "validation=" in done.stderr
+    assert "validation_accuracy=" in done.stderr
 
 
 def test_interrupted_then_resumed_is_as_uninterrupted(folder, tmp_path):

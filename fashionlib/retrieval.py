@@ -1,0 +1,227 @@
+"""How good are the results? Retrieval measures over rankings (chapters 3 and 4).
+
+Everything starts from `rank`, the whole catalog in order of distance for each query, and gives
+one value a query. The mean over queries is the figure to report, `score` adds how sure it is.
+
+```python
+order = rank(embed(test), embed(train))
+right = matches(order, test.labels, train.labels)
+score(precision_at_k(right, 5))
+```
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fashionlib.errors import FashionError
+from fashionlib.metrics import wilson_interval
+from fashionlib.search import euclidean
+
+
+def rank(queries: Tensor, catalog: Tensor, leave_one_out: bool = False) -> Tensor:
+    """Positions of the whole catalog, nearest first, for each query: int64 [Q, N].
+
+    Embeddings float32 [Q, D] and [N, D]; of equal distances the lower position comes first, as
+    in `SearchIndex`. With `leave_one_out` the queries are the catalog itself and each is left
+    out of its own row: int64 [N, N - 1]. Takes 12 bytes for each pair.
+
+    Raises:
+        FashionError: `leave_one_out` for queries that are not the catalog, or for a single one.
+    """
+    distances = euclidean(queries, catalog)
+    if not leave_one_out:
+        return distances.argsort(dim=1, stable=True)
+    if not torch.equal(queries, catalog) or len(catalog) < 2:
+        raise FashionError("leave one out: the queries must be the catalog, of two or more.")
+    distances.fill_diagonal_(torch.inf)
+    return distances.argsort(dim=1, stable=True)[:, :-1]
+
+
+def matches(
+    positions: Tensor, query_values: Tensor | Sequence[str], values: Tensor | Sequence[str]
+) -> Tensor:
+    """Which results have the query's value: bool, in the shape of `positions`, int64 [Q, K].
+
+    The values, one for each of Q queries and of N catalog pictures, are labels or an attribute
+    such as `split.attributes["colour"]`.
+    """
+    codes: dict[object, int] = {}
+    wanted = _encode(query_values, codes)
+    return wanted[:, None] == _encode(values, codes)[positions]
+
+
+def _encode(values: Tensor | Sequence[str], codes: dict[object, int]) -> Tensor:
+    """The same number for the same value, int64; `codes` remembers which."""
+    plain = values.tolist() if isinstance(values, Tensor) else values
+    return torch.tensor([codes.setdefault(value, len(codes)) for value in plain])
+
+
+def precision_at_k(right: Tensor, k: int) -> Tensor:
+    """Share of the first k results that are right: bool [Q, N] to float32 [Q].
+
+    From a catalog of fewer than k pictures: the share of those there are. Of matches in an
+    attribute rather than the class this is the agreement at k.
+    """
+    return right[:, :k].float().mean(dim=1)
+
+
+def recall_at_k(right: Tensor, k: int) -> Tensor:
+    """Share of all right pictures that are among the first k: bool [Q, N] to float32 [Q].
+
+    Where a class has 800 pictures, 5 results cannot find more than 5 of them: compare `hit_at_k`.
+
+    Raises:
+        FashionError: a query has no right picture in the catalog.
+    """
+    return right[:, :k].sum(dim=1) / _count_right(right)
+
+
+def hit_at_k(right: Tensor, k: int) -> Tensor:
+    """1 where at least one of the first k is right, else 0: bool [Q, N] to float32 [Q].
+
+    Papers on metric learning call the mean of this "Recall@K".
+    """
+    return right[:, :k].any(dim=1).float()
+
+
+def average_precision(right: Tensor) -> Tensor:
+    """Mean of the precisions at the rank of each right picture: bool [Q, N] to float32 [Q].
+
+    1 where all right pictures come before all others. Its mean over queries is the mAP (Manning
+    et al., "Introduction to Information Retrieval", 2008, section 8.4).
+
+    Raises:
+        FashionError: a query has no right picture in the catalog.
+    """
+    ranks = torch.arange(1, right.shape[1] + 1)
+    precisions = right.cumsum(dim=1) / ranks
+    return (precisions * right).sum(dim=1) / _count_right(right)
+
+
+def _count_right(right: Tensor) -> Tensor:
+    count = right.sum(dim=1)
+    if (count == 0).any():
+        query = int((count == 0).nonzero()[0])
+        raise FashionError(f"query {query} has nothing to find: no catalog picture is like it.")
+    return count
+
+
+@dataclass(frozen=True)
+class Score:
+    """A mean over queries and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+    queries: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} ({self.low:.3f} to {self.high:.3f}, {self.queries} queries)"
+
+
+def score(values: Tensor) -> Score:
+    """Mean of values from 0 to 1, float32 [Q], with a Wilson interval for Q answers.
+
+    A value between 0 and 1 varies at most as much as a yes or no of the same mean, so the
+    interval is too wide rather than too narrow. Unlike a bootstrap's it does not shrink to
+    nothing when all queries of a small class are right.
+
+    Raises:
+        FashionError: there are no queries.
+    """
+    if len(values) == 0:
+        raise FashionError("no queries: their mean is undefined.")
+    mean = float(values.double().mean())
+    return Score(mean, *wilson_interval(mean * len(values), len(values)), len(values))
+
+
+def score_by_class(values: Tensor, labels: Tensor, classes: Sequence[str]) -> dict[str, Score]:
+    """`score` for the queries of each class that has any: values float32 [Q], labels int64 [Q]."""
+    present = sorted(set(labels.tolist()))
+    return {classes[label]: score(values[labels == label]) for label in present}
+
+
+def evaluate_retrieval(
+    queries: Tensor,
+    query_labels: Tensor,
+    catalog: Tensor,
+    labels: Tensor,
+    k: int = 5,
+    leave_one_out: bool = False,
+) -> dict[str, Tensor]:
+    """All measures by class label, one float32 [Q] each, of embeddings [Q, D] among [N, D].
+
+    Raises:
+        FashionError: a query of a class the catalog has no (other) picture of.
+    """
+    right = matches(rank(queries, catalog, leave_one_out), query_labels, labels)
+    return {
+        "precision@1": precision_at_k(right, 1),
+        f"precision@{k}": precision_at_k(right, k),
+        f"recall@{k}": recall_at_k(right, k),
+        f"hit@{k}": hit_at_k(right, k),
+        "mAP": average_precision(right),
+    }
+
+
+# Do the results look alike? A stand-in where nobody has labelled colours
+
+
+@dataclass(frozen=True, eq=False)
+class ColourDistances:
+    """For each query, float32 [Q]: how far in colour its results are, and what to expect."""
+
+    found: Tensor  # mean over the results
+    random: Tensor  # expected of a random picture of the query's class
+    best: Tensor  # mean over as many pictures of its class, chosen by colour alone
+
+
+def mean_colours(images: Tensor) -> Tensor:
+    """Mean RGB of the central half of each picture: uint8 [N, 3, H, W] to float32 [N, 3], 0–255.
+
+    Half of the width and of the height: mostly garment, where the whole would be mostly backdrop.
+    """
+    height, width = images.shape[-2:]
+    top, left = height // 4, width // 4
+    centres = images[:, :, top : height - top, left : width - left]
+    return torch.stack([centre.float().mean(dim=(1, 2)) for centre in centres])
+
+
+def colour_distances(
+    query_images: Tensor,
+    query_labels: Tensor,
+    images: Tensor,
+    labels: Tensor,
+    positions: Tensor,
+) -> ColourDistances:
+    """How far results are from their query in mean colour, Euclidean in RGB (0 to 442).
+
+    A stand-in: the mean of a striped shirt is a colour that is nowhere on it, part of the centre
+    is backdrop, and RGB distance is not what an eye sees. It tells whether results follow colour
+    at all, which no label of the photos does.
+
+    Args:
+        query_images: uint8 [Q, 3, H, W], none of them in the catalog.
+        query_labels: int64 [Q].
+        images: the catalog, uint8 [N, 3, H, W].
+        labels: int64 [N].
+        positions: results, int64 [Q, k].
+
+    Raises:
+        FashionError: a query of a class the catalog has no picture of.
+    """
+    distances = euclidean(mean_colours(query_images), mean_colours(images))
+    found = distances.gather(1, positions).mean(dim=1)
+    of_class = [row[labels == label] for row, label in zip(distances, query_labels, strict=True)]
+    for query, row in enumerate(of_class):
+        if len(row) == 0:
+            raise FashionError(f"query {query} has no catalog picture of its class to compare.")
+    k = positions.shape[1]
+    return ColourDistances(
+        found,
+        torch.stack([row.mean() for row in of_class]),
+        torch.stack([row.topk(min(k, len(row)), largest=False).values.mean() for row in of_class]),
+    )

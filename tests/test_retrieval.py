@@ -1,0 +1,167 @@
+"""Retrieval measures against plain loops over one query at a time."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from fashionlib.errors import FashionError
+from fashionlib.metrics import wilson_interval
+from fashionlib.retrieval import (
+    average_precision,
+    colour_distances,
+    evaluate_retrieval,
+    hit_at_k,
+    matches,
+    mean_colours,
+    precision_at_k,
+    rank,
+    recall_at_k,
+    score,
+    score_by_class,
+)
+from fashionlib.search import SearchIndex
+
+
+def some(count: int, seed: int, classes: int = 4) -> tuple[Tensor, Tensor]:
+    """Embeddings with many equal distances, and labels."""
+    generator = torch.Generator().manual_seed(seed)
+    embeddings = torch.randint(0, 3, (count, 3), generator=generator).float()
+    return embeddings, torch.arange(count) % classes
+
+
+def slow_order(query: Tensor, catalog: Tensor, leave_out: int | None = None) -> list[int]:
+    squares = [float(((query - row) ** 2).sum()) for row in catalog]
+    order = sorted(range(len(catalog)), key=lambda n: (squares[n], n))
+    return [n for n in order if n != leave_out]
+
+
+def slow_average_precision(right: list[bool]) -> float:
+    precisions = [sum(right[: n + 1]) / (n + 1) for n in range(len(right)) if right[n]]
+    return sum(precisions) / len(precisions)
+
+
+@pytest.mark.parametrize("leave_one_out", [False, True])
+@pytest.mark.parametrize("k", [1, 5, 100])
+def test_all_measures_equal_plain_loops(leave_one_out, k):
+    catalog, labels = some(60, 1)
+    queries, query_labels = (catalog, labels) if leave_one_out else some(25, 2)
+    measured = evaluate_retrieval(queries, query_labels, catalog, labels, k, leave_one_out)
+    for n, query in enumerate(queries):
+        order = slow_order(query, catalog, n if leave_one_out else None)
+        right = [bool(labels[p] == query_labels[n]) for p in order]
+        slow = {
+            "precision@1": float(right[0]),
+            f"precision@{k}": sum(right[:k]) / len(right[:k]),
+            f"recall@{k}": sum(right[:k]) / sum(right),
+            f"hit@{k}": float(any(right[:k])),
+            "mAP": slow_average_precision(right),
+        }
+        assert {name: float(values[n]) for name, values in measured.items()} == pytest.approx(slow)
+    assert all(len(values) == len(queries) for values in measured.values())
+
+
+def test_the_ranking_begins_as_a_search_does():
+    catalog, _ = some(60, 3)
+    queries, _ = some(25, 4)
+    index = SearchIndex(catalog, tuple(map(str, range(60))), "someone")
+    assert torch.equal(rank(queries, catalog)[:, :7], index.search(queries, 7).positions)
+
+
+def test_leave_one_out_leaves_out_the_query_alone():
+    """Even where an equal picture stands before it in the catalog."""
+    catalog = torch.tensor([[0.0], [0.0], [5.0]])
+    assert rank(catalog, catalog, leave_one_out=True).tolist() == [[1, 2], [0, 2], [0, 1]]
+    with pytest.raises(FashionError, match="must be the catalog"):
+        rank(catalog[:2], catalog, leave_one_out=True)
+    with pytest.raises(FashionError, match="must be the catalog"):
+        rank(catalog + 1, catalog, leave_one_out=True)
+
+
+def test_agreement_in_an_attribute():
+    positions = torch.tensor([[0, 1, 2, 3], [3, 2, 1, 0]])
+    colours = ("red", "blue", "red", "green")
+    right = matches(positions, ("red", "grey"), colours)
+    assert right.tolist() == [[True, False, True, False], [False] * 4]
+    assert precision_at_k(right, 3).tolist() == pytest.approx([2 / 3, 0])
+    labels = torch.tensor([7, 8, 7, 9])
+    assert torch.equal(matches(positions, torch.tensor([7, 5]), labels), right)
+
+
+def test_known_values():
+    right = torch.tensor([[True, False, True, False, False]])
+    assert float(precision_at_k(right, 2)) == 0.5
+    assert float(recall_at_k(right, 2)) == 0.5
+    assert float(hit_at_k(right, 1)) == 1
+    assert float(hit_at_k(~right, 1)) == 0
+    assert float(average_precision(right)) == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_a_query_with_nothing_to_find():
+    right = torch.tensor([[True, False], [False, False]])
+    for measure in (average_precision, lambda right: recall_at_k(right, 1)):
+        with pytest.raises(FashionError, match="query 1 has nothing to find"):
+            measure(right)
+
+
+def test_scores_have_intervals():
+    values = torch.tensor([1.0, 1.0, 0.0, 0.5])
+    found = score(values)
+    assert found.mean == 0.625
+    assert (found.low, found.high) == wilson_interval(2.5, 4)
+    assert str(found).startswith("0.625 (0.")
+    perfect = score(torch.ones(12))
+    assert perfect.high == pytest.approx(1)
+    assert 0.7 < perfect.low < 0.8  # a dozen right answers do not prove much
+    by_class = score_by_class(values, torch.tensor([2, 0, 2, 2]), ["a", "b", "c"])
+    assert {name: s.queries for name, s in by_class.items()} == {"a": 1, "c": 3}
+    assert by_class["c"].mean == 0.5
+    with pytest.raises(FashionError, match="no queries"):
+        score(torch.zeros(0))
+
+
+def test_intervals_cover_what_they_should():
+    """Of shares of five results, whose spread is smaller than that of a yes or no."""
+    generator = torch.Generator().manual_seed(0)
+    inside = 0
+    for _ in range(400):
+        shares = torch.bernoulli(torch.full((40, 5), 0.9), generator=generator).mean(dim=1)
+        found = score(shares)
+        inside += found.low <= 0.9 <= found.high
+    assert inside >= 0.95 * 400
+
+
+def test_mean_colours_look_at_the_central_half():
+    images = torch.zeros(2, 3, 12, 16, dtype=torch.uint8)
+    images[0] = 200
+    images[0, :, 3:9, 4:12] = torch.tensor([10, 20, 30], dtype=torch.uint8)[:, None, None]
+    images[1, 0, 3, 4:6] = 120  # a corner of the centre
+    assert mean_colours(images).tolist() == [[10, 20, 30], [5, 0, 0]]
+    assert mean_colours(images[:, :, :1, :1]).tolist() == [[200, 200, 200], [0, 0, 0]]
+
+
+def test_colour_distances_equal_plain_loops():
+    generator = torch.Generator().manual_seed(5)
+    images = torch.randint(0, 256, (40, 3, 4, 4), dtype=torch.uint8, generator=generator)
+    queries, catalog = images[:7], images[7:]
+    query_labels, labels = torch.arange(7) % 2, torch.arange(33) % 2
+    positions = torch.randint(0, 33, (7, 5), generator=generator)
+    measured = colour_distances(queries, query_labels, catalog, labels, positions)
+    for n in range(7):
+        own = queries[n, :, 1:3, 1:3].double().mean(dim=(1, 2))
+        others = [image[:, 1:3, 1:3].double().mean(dim=(1, 2)) for image in catalog]
+        distances = [float(((own - other) ** 2).sum().sqrt()) for other in others]
+        same = sorted(distances[p] for p in range(33) if labels[p] == query_labels[n])
+        found = sum(distances[p] for p in positions[n].tolist()) / 5
+        assert float(measured.found[n]) == pytest.approx(found, rel=1e-4)
+        assert float(measured.random[n]) == pytest.approx(sum(same) / len(same), rel=1e-4)
+        assert float(measured.best[n]) == pytest.approx(sum(same[:5]) / 5, rel=1e-4)
+
+
+def test_colour_distances_of_a_class_that_is_not_there():
+    images = torch.zeros(3, 3, 4, 4, dtype=torch.uint8)
+    labels = torch.tensor([0, 0, 1])
+    positions = torch.zeros(1, 5, dtype=torch.int64)
+    few = colour_distances(images[:1], torch.tensor([1]), images, labels, positions)
+    assert float(few.best) == 0
+    with pytest.raises(FashionError, match="query 0"):
+        colour_distances(images[:1], torch.tensor([2]), images, labels, positions)
