@@ -1,6 +1,7 @@
 """The command line: `fashionlib train-classifier --epochs 10` and its neighbours."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
@@ -9,16 +10,18 @@ from typing import Annotated
 import torch
 import typer
 
-from fashionlib.backbone import PLANS
-from fashionlib.catalog import load_catalog
+from fashionlib.backbone import PLANS, Plan
+from fashionlib.catalog import Catalog, load_catalog
+from fashionlib.counting import count_parameters
 from fashionlib.errors import FashionError
-from fashionlib.heads import build_classifier
+from fashionlib.heads import build_classifier, build_encoder
 from fashionlib.inference import predict
 from fashionlib.metrics import count_correct, format_accuracy
 from fashionlib.photos import ensure_photos
 from fashionlib.search_command import run_search
+from fashionlib.siamese import OBJECTIVES, SiameseRecipe, encoder_from, train_siamese
 from fashionlib.training import ARTICLE_RECIPE, Recipe, train_classifier
-from fashionlib.weights import save_classifier
+from fashionlib.weights import load_classifier, plan_of, save_classifier, save_encoder
 
 app = typer.Typer(
     help="Smart Fashion Search from the shell.",
@@ -29,6 +32,8 @@ app = typer.Typer(
 )
 
 PlanName = StrEnum("PlanName", list(PLANS))
+ObjectiveName = StrEnum("ObjectiveName", list(OBJECTIVES))
+OWN_CLASSIFIER = Path("runs/classifier.safetensors")
 
 
 @app.callback()
@@ -42,61 +47,128 @@ def download() -> None:
     print(f"photos are in {ensure_photos()}")
 
 
+Epochs = Annotated[int, typer.Option(min=1, help="Times each picture is shown.")]
+Data = Annotated[
+    str | None,
+    typer.Option(help="photos, drawn, or a folder of class folders; else what is there."),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Same seed, same result.")]
+Size = Annotated[int, typer.Option(min=32, help="Training picture side, pixels.")]
+Out = Annotated[Path, typer.Option(help="Where the weights go (.safetensors).")]
+
+
 @app.command("train-classifier")
 def train_classifier_command(
-    epochs: Annotated[int, typer.Option(min=1, help="Times each picture is shown.")] = 10,
-    data: Annotated[
-        str | None,
-        typer.Option(help="photos, drawn, or a folder of class folders; else what is there."),
-    ] = None,
+    epochs: Epochs = 10,
+    data: Data = None,
     plan: Annotated[PlanName, typer.Option(help="Network plan.")] = PlanName["fashion"],
-    size: Annotated[int, typer.Option(min=32, help="Training picture side, pixels.")] = Recipe.size,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same result.")] = 0,
-    out: Annotated[Path, typer.Option(help="Where the weights go.")] = Path(
-        "runs/classifier.safetensors"
-    ),
+    size: Size = Recipe.size,
+    seed: Seed = 0,
+    out: Out = Path("runs/classifier.safetensors"),
 ) -> None:
     """Train a classifier, report validation and test accuracy, save safetensors.
 
     An interrupted run goes on where it stopped when the same command is given again.
     """
-    if out.suffix != ".safetensors":
-        raise FashionError(f"--out {out}: weights are saved as .safetensors, so end it in that.")
+    check_suffix(out)
     catalog = load_catalog(data)
-    recipe = Recipe() if plan == "fashion" else ARTICLE_RECIPE
-    recipe = replace(recipe, epochs=epochs)
-    if size != Recipe.size:
-        recipe = replace(recipe, size=size, evaluation_size=size * 8 // 7)
+    recipe = with_size(
+        replace(Recipe() if plan == "fashion" else ARTICLE_RECIPE, epochs=epochs), size
+    )
     torch.manual_seed(seed)
     model = build_classifier(PLANS[plan], len(catalog.classes))
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {recipe}")
-    checkpoint = out.with_suffix(".checkpoint.safetensors")
-    try:
-        average, history = train_classifier(model, catalog, recipe, seed, checkpoint)
-    except KeyboardInterrupt:
-        print(f"\nstopped; the same command goes on from {checkpoint}", file=sys.stderr)
-        raise typer.Exit(130) from None
+    average, history = train_resumably(train_classifier, model, catalog, recipe, seed, out)
     figures = {}
-    for name in ("validation", "test"):
-        split = getattr(catalog, name)
-        if len(split.labels):
+    for name, split in catalog.splits.items():
+        if name != "train" and len(split):
             logits = predict(average, split.images, recipe.evaluation_size)
-            figures[name] = [count_correct(logits, split.labels), len(split.labels)]
+            figures[name] = [count_correct(logits, split.labels), len(split)]
             print(f"{name:<10} {format_accuracy(*figures[name])}")
-    save_classifier(
-        out,
-        average,
-        PLANS[plan],
-        catalog.classes,
-        recipe.evaluation_size,
-        catalog=catalog.name,
-        recipe=asdict(recipe),
-        seed=seed,
-        correct=figures,
-    )
-    checkpoint.unlink(missing_ok=True)
-    seconds = sum(row["seconds"] for row in history)
-    print(f"trained in {seconds:.0f} s, saved {out}")
+    more = {"catalog": catalog.name, "recipe": asdict(recipe), "seed": seed, "correct": figures}
+    save_classifier(out, average, PLANS[plan], catalog.classes, recipe.evaluation_size, **more)
+    finish(history, out)
+
+
+@app.command("train-siamese")
+def train_siamese_command(
+    epochs: Epochs = 15,
+    data: Data = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="A trained classifier; else runs/classifier.safetensors if it is there."),
+    ] = None,
+    objective: Annotated[
+        ObjectiveName, typer.Option(help="How triplets are found.")
+    ] = ObjectiveName["look"],
+    size: Size = SiameseRecipe.size,
+    seed: Seed = 0,
+    out: Out = Path("runs/encoder.safetensors"),
+) -> None:
+    """Train an encoder with triplets, report how well it retrieves, save safetensors.
+
+    It starts with the backbone of a trained classifier where there is one, and from scratch
+    elsewhere. An interrupted run goes on when the same command is given again.
+    """
+    check_suffix(out)
+    torch.manual_seed(seed)
+    encoder, plan = starting_encoder(start)
+    catalog = load_catalog(data)
+    recipe = with_size(SiameseRecipe(objective=objective.value, epochs=epochs), size)
+    average, history = train_resumably(train_siamese, encoder, catalog, recipe, seed, out)
+    figures = {name: history[-1][name] for name in ("precision@5", "mAP")}
+    for name, value in figures.items():
+        print(f"validation {name:<12} {value:.3f}")
+    more = {"catalog": catalog.name, "recipe": asdict(recipe), "seed": seed, "validation": figures}
+    dimensions = average.head.linear.out_features
+    save_encoder(out, average, plan, dimensions, recipe.evaluation_size, **more)
+    finish(history, out)
+
+
+def check_suffix(out: Path) -> None:
+    """Weights are safetensors files, and named so."""
+    if out.suffix != ".safetensors":
+        raise FashionError(f"--out {out}: weights are saved as .safetensors, so end it in that.")
+
+
+def with_size(recipe: Recipe | SiameseRecipe, size: int) -> Recipe | SiameseRecipe:
+    """Train at `size` pixels, and evaluate an eighth larger, as the recipes do."""
+    if size == type(recipe)().size:
+        return recipe
+    return replace(recipe, size=size, evaluation_size=size * 8 // 7)
+
+
+def starting_encoder(start: Path | None) -> tuple[torch.nn.Sequential, Plan]:
+    """An encoder on the backbone of a trained classifier, or a new one; and its plan."""
+    if start is None and OWN_CLASSIFIER.is_file():
+        start = OWN_CLASSIFIER
+    if start is None:
+        print("from scratch: there is no trained classifier to start from")
+        return build_encoder("fashion"), PLANS["fashion"]
+    classifier, metadata = load_classifier(start)
+    print(f"starting from the backbone in {start}")
+    return encoder_from(classifier), plan_of(metadata)
+
+
+def train_resumably(train: Callable, model: torch.nn.Module, catalog: Catalog,
+                    recipe: Recipe | SiameseRecipe, seed: int, out: Path) -> tuple:  # fmt: skip
+    """Run a training with a checkpoint beside `out`; Ctrl-C says how to go on."""
+    print(f"{count_parameters(model):,} parameters, {recipe}")
+    try:
+        return train(model, catalog, recipe, seed, checkpoint_of(out))
+    except KeyboardInterrupt:
+        print(f"\nstopped; the same command goes on from {checkpoint_of(out)}", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+def checkpoint_of(out: Path) -> Path:
+    """Where a run keeps its state until it is done."""
+    return out.with_suffix(".checkpoint.safetensors")
+
+
+def finish(history: list[dict[str, float]], out: Path) -> None:
+    """The weights are saved: the checkpoint has served."""
+    checkpoint_of(out).unlink(missing_ok=True)
+    print(f"trained in {sum(row['seconds'] for row in history):.0f} s, saved {out}")
 
 
 @app.command()

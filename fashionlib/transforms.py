@@ -41,7 +41,21 @@ def fashion_augmentation(size: int) -> v2.Transform:
     )
 
 
-AUGMENTATIONS = {"article": article_augmentation, "fashion": fashion_augmentation}
+def views_augmentation(size: int) -> v2.Transform:
+    """A crop and a flip, and no change of light: two views of a garment share its colours."""
+    return v2.Compose(
+        [
+            v2.RandomResizedCrop(size, scale=(0.5, 1.0), antialias=True),
+            v2.RandomHorizontalFlip(),
+        ]
+    )
+
+
+AUGMENTATIONS = {
+    "article": article_augmentation,
+    "fashion": fashion_augmentation,
+    "views": views_augmentation,
+}
 
 
 def augment(images: Tensor, augmentation: v2.Transform) -> Tensor:

@@ -119,9 +119,7 @@ def _load(
     tensors, metadata = load_tensors(path)
     if metadata.get("kind") != kind:
         raise FashionError(f"{path} holds no {kind}: give a file that holds one.")
-    plan = dict(metadata["plan"])
-    plan["stages"] = tuple(tuple(stage) for stage in plan["stages"])
-    model = build(Plan(**plan), metadata)
+    model = build(plan_of(metadata), metadata)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
@@ -129,6 +127,12 @@ def _load(
             f"{path} holds the weights of another model than its plan says: train it again."
         ) from error
     return model.to(memory_format=torch.channels_last).eval(), metadata
+
+
+def plan_of(metadata: dict[str, Any]) -> Plan:
+    """The plan of a saved network, from its metadata (JSON knows lists, a plan has tuples)."""
+    plan = dict(metadata["plan"])
+    return Plan(**plan | {"stages": tuple(tuple(stage) for stage in plan["stages"])})
 
 
 def fingerprint(model: nn.Module) -> str:

@@ -14,8 +14,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from fashionlib.backbone import PLANS
 from fashionlib.drawn import drawn_pictures
-from fashionlib.weights import load_classifier
+from fashionlib.heads import build_encoder
+from fashionlib.weights import load_classifier, load_encoder, save_encoder
 
 SHORT = ["train-classifier", "--epochs", "2", "--size", "32", "--plan", "article"]
 
@@ -97,12 +99,45 @@ def test_ctrl_c_says_how_to_go_on(folder, tmp_path):
     assert load_file(checkpoint)
 
 
+def test_train_siamese_starts_from_the_classifier(folder, tmp_path):
+    assert fashionlib(*SHORT, "--data", folder, cwd=tmp_path).returncode == 0
+    command = ["train-siamese", "--epochs", "2", "--size", "32", "--data", folder]
+    done = fashionlib(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "starting from the backbone in runs/classifier.safetensors" in done.stdout
+    assert re.search(r"validation precision@5 +\d\.\d{3}", done.stdout)
+    encoder, metadata = load_encoder(tmp_path / "runs" / "encoder.safetensors")
+    assert metadata["plan"]["stem"] == 16  # the classifier's plan, "article"
+    assert encoder(torch.zeros(1, 3, 32, 32)).shape == (1, 64)
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [
+        "classifier.safetensors",
+        "encoder.safetensors",
+    ]
+
+
+def test_train_siamese_without_a_classifier_says_so(folder, tmp_path):
+    command = ["train-siamese", "--epochs", "1", "--size", "32", "--data", folder]
+    done = fashionlib(*command, "--objective", "random", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "from scratch" in done.stdout
+
+
+def test_train_siamese_from_an_encoder_is_a_mistake(folder, tmp_path):
+    save_encoder(tmp_path / "e.safetensors", build_encoder("article"), PLANS["article"], 64, 64)
+    done = fashionlib("train-siamese", "--start", "e.safetensors", "--data", folder, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "holds no classifier" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 MISTAKES = {
     "missing folder": (["train-classifier", "--data", "nowhere"], "nowhere does not exist"),
     "no epochs": (["train-classifier", "--epochs", "0"], "epochs"),
     "not a number": (["train-classifier", "--epochs", "many"], "epochs"),
     "unknown option": (["train-classifier", "--epoch", "3"], "--epoch"),
     "unknown command": (["train"], "train"),
+    "unknown objective": (["train-siamese", "--objective", "hope"], "hope"),
+    "no start": (["train-siamese", "--start", "x.safetensors"], "no file x.safetensors"),
     "unknown plan": (["train-classifier", "--plan", "vgg"], "vgg"),
     "wrong suffix": (["train-classifier", "--data", "drawn", "--out", "x.pt"], ".safetensors"),
 }

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tiny import drawn_split, same_weights, tiny_catalog, without_time
 
 from fashionlib import training
-from fashionlib.catalog import Catalog, Split
-from fashionlib.drawn import CLASSES, drawn_pictures
+from fashionlib.catalog import Catalog
 from fashionlib.errors import FashionError
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
@@ -16,32 +16,15 @@ from fashionlib.inference import predict
 RECIPE = training.Recipe(epochs=3, size=32, evaluation_size=32, batch_size=16, learning_rate=2e-3)
 
 
-def drawn_split(count: int, seed: int) -> Split:
-    images, garments = drawn_pictures(count, seed, 48)
-    labels = torch.tensor([CLASSES.index(garment.category) for garment in garments])
-    return Split(torch.from_numpy(images), labels, tuple(f"{seed}/{n}" for n in range(count)), {})
-
-
 @pytest.fixture(scope="module")
 def catalog() -> Catalog:
-    splits = {"train": drawn_split(96, 1), "validation": drawn_split(40, 2)}
-    return Catalog("tiny", CLASSES, **splits, test=drawn_split(20, 3),
-                   skipped=(), duplicates=(), root=None)  # fmt: skip
+    return tiny_catalog()
 
 
 def trained(catalog, recipe=RECIPE, seed=0, checkpoint=None):
     torch.manual_seed(seed)
     model = build_classifier("article", len(catalog.classes))
     return training.train_classifier(model, catalog, recipe, seed, checkpoint)
-
-
-def without_time(history):
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in history]
-
-
-def same_weights(first, second):
-    pairs = zip(first.state_dict().items(), second.state_dict().items(), strict=True)
-    return all(a == b and torch.equal(x, y) for (a, x), (b, y) in pairs)
 
 
 def test_training_learns_what_it_is_shown(catalog):

@@ -1,0 +1,250 @@
+"""One encoder for all pictures of a triplet, and its training (chapter 3).
+
+Sources: Schroff et al., "FaceNet", CVPR 2015, arXiv 1503.03832; Hermans et al., "In Defense of the
+Triplet Loss", arXiv 1703.07737 (batch-hard); Chen et al., "SimCLR", ICML 2020, arXiv 2002.05709
+(two views of one picture).
+"""
+
+import copy
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from pytorch_metric_learning.miners import BatchHardMiner, TripletMarginMiner
+from torch import Tensor, nn
+
+from fashionlib.catalog import Catalog
+from fashionlib.heads import EmbeddingHead
+from fashionlib.inference import predict
+from fashionlib.retrieval import average_precision, matches, precision_at_k, rank
+from fashionlib.training import run_epochs, set_learning_rate, update_average
+from fashionlib.transforms import AUGMENTATIONS, augment, to_input
+from fashionlib.triplets import TripletDataset, triplet_loss
+
+
+class SiameseNetwork(nn.Module):
+    """The same encoder, with the same weights, for anchor, positive and negative."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(
+        self, anchor: Tensor, positive: Tensor, negative: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Three times float [N, 3, H, W] to three times unit vectors float [N, D]."""
+        return self.encoder(anchor), self.encoder(positive), self.encoder(negative)
+
+
+def encoder_from(classifier: nn.Sequential, dimensions: int = 64) -> nn.Sequential:
+    """An encoder that starts with what a trained classifier knows.
+
+    The backbone is a *copy*: training the encoder leaves the classifier as it was. (Sharing the
+    module would change both, without a word.)
+    """
+    backbone = copy.deepcopy(classifier.backbone)
+    head = EmbeddingHead(backbone.features, dimensions)
+    return nn.Sequential(OrderedDict(backbone=backbone, head=head))
+
+
+@dataclass(frozen=True)
+class SiameseRecipe:
+    """Everything about a metric training except the network, the pictures and the seed.
+
+    `objective` is a name from `OBJECTIVES`: how triplets are found. `batch_size` counts pictures
+    (anchors, for random triplets). `margin` is a distance on the unit sphere, where the largest
+    is 2. `look_margin` and `look_weight` belong to the objective "look" alone.
+    """
+
+    objective: str = "look"
+    epochs: int = 15
+    size: int = 112
+    evaluation_size: int = 128
+    batch_size: int = 56
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    average: float = 0.98
+    augmentation: str = "views"
+    schedule: str = "one-cycle"
+    margin: float = 1.0
+    look_margin: float = 0.3
+    look_weight: float = 1.0
+
+
+def view(pictures: Tensor, encoder: nn.Module, recipe: SiameseRecipe) -> Tensor:
+    """Augmented pictures, ready for the encoder: uint8 [N, 3, H, W] to float [N, 3, size, size]."""
+    transform = AUGMENTATIONS[recipe.augmentation](recipe.size)
+    return to_input(augment(pictures, transform), device=next(encoder.parameters()).device)
+
+
+Triplets = tuple[Tensor, Tensor, Tensor]  # embeddings float [M, D]: anchors, positives, negatives
+Terms = list[tuple[Triplets, float, float]]  # with the margin and the weight of each
+
+
+def random_triplets(
+    encoder: nn.Module, data: TripletDataset, chosen: Tensor, recipe: SiameseRecipe
+) -> Terms:
+    """The article's: for each anchor a positive and a negative at random."""
+    positions = torch.tensor([data.indices(index) for index in chosen.tolist()])
+    views = [view(data.images[column], encoder, recipe) for column in positions.T]
+    return [(SiameseNetwork(encoder)(*views), recipe.margin, 1.0)]
+
+
+def mined_triplets(
+    encoder: nn.Module,
+    data: TripletDataset,
+    chosen: Tensor,
+    recipe: SiameseRecipe,
+    miner: nn.Module,
+) -> Terms:
+    """Embed each picture once, and let a miner choose triplets among the embeddings."""
+    embeddings = encoder(view(data.images[chosen], encoder, recipe))
+    labels = data.labels[chosen].to(embeddings.device)
+    return [(_pick(embeddings, miner(embeddings, labels)), recipe.margin, 1.0)]
+
+
+def look_triplets(
+    encoder: nn.Module, data: TripletDataset, chosen: Tensor, recipe: SiameseRecipe
+) -> Terms:
+    """Ours: batch-hard triplets from labels, and triplets from two views of each picture.
+
+    In the second kind the anchor is one view of a picture, the positive its other view, and the
+    negative the nearest *other* picture of the same class: within a class, what looks alike is to
+    lie closer than what only shares the name.
+    """
+    pictures, labels = data.images[chosen], data.labels[chosen]
+    views = torch.cat([view(pictures, encoder, recipe), view(pictures, encoder, recipe)])
+    embeddings = encoder(views)
+    labels = torch.cat([labels, labels]).to(embeddings.device)
+    first, second = embeddings.chunk(2)
+    distances = torch.cdist(first.detach(), second.detach())
+    same_class = labels[: len(chosen), None] == labels[None, : len(chosen)]
+    distances[~same_class | torch.eye(len(chosen), dtype=torch.bool, device=labels.device)] = 4.0
+    look = (first, second, second[distances.argmin(dim=1)])
+    by_label = _pick(embeddings, BatchHardMiner()(embeddings, labels))
+    return [(by_label, recipe.margin, 1.0), (look, recipe.look_margin, recipe.look_weight)]
+
+
+def _pick(embeddings: Tensor, positions: tuple[Tensor, Tensor, Tensor]) -> Triplets:
+    anchors, positives, negatives = positions
+    return embeddings[anchors], embeddings[positives], embeddings[negatives]
+
+
+OBJECTIVES: dict[str, Callable[..., Terms]] = {
+    "random": random_triplets,
+    "semi-hard": partial(
+        mined_triplets, miner=TripletMarginMiner(margin=0.2, type_of_triplets="semihard")
+    ),
+    "batch-hard": partial(mined_triplets, miner=BatchHardMiner()),
+    "look": look_triplets,
+}
+
+
+def balanced_batches(labels: Tensor, batch_size: int) -> Iterator[Tensor]:
+    """Batches of positions int64 [batch_size] with about as many pictures of each class.
+
+    As many batches as it takes to show as many pictures as there are. Classes are shuffled each
+    on its own and begun again when they run out, so a small class is seen more often.
+    """
+    classes = [torch.nonzero(labels == label)[:, 0] for label in labels.unique()]
+    each = max(2, batch_size // len(classes))
+    count = max(1, len(labels) // (each * len(classes)))
+    rows = [_repeated(members, count * each).view(count, each) for members in classes]
+    yield from torch.cat(rows, dim=1)
+
+
+def _repeated(members: Tensor, length: int) -> Tensor:
+    rounds = -(-length // len(members))
+    shuffled = [members[torch.randperm(len(members))] for _ in range(rounds)]
+    return torch.cat(shuffled)[:length]
+
+
+def train_siamese(
+    encoder: nn.Module,
+    catalog: Catalog,
+    recipe: SiameseRecipe,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+) -> tuple[nn.Module, list[dict[str, float]]]:
+    """Train `encoder` in place; returns the averaged encoder and one row of figures an epoch.
+
+    A row has `epoch`, `loss`, `active` (the share of triplets whose loss is not 0: what they do
+    not teach any more, the others must), and of the validation pictures among the training
+    pictures `precision@5`, `mAP` and `spread`. The rest is as in `train_classifier`.
+
+    Raises:
+        FashionError: a class of one picture, or a checkpoint of another run.
+    """
+    data = TripletDataset(catalog.train.images, catalog.train.labels, seed)
+
+    def learn(average: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> dict:
+        data.epoch = epoch
+        return siamese_epoch(encoder, average, optimizer, data, recipe)
+
+    def look(average: nn.Module) -> dict:
+        return evaluate_encoder(average, catalog, recipe.evaluation_size)
+
+    return run_epochs(encoder, catalog, recipe, seed, checkpoint, learn, look)
+
+
+def siamese_epoch(
+    encoder: nn.Module,
+    average: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    data: TripletDataset,
+    recipe: SiameseRecipe,
+) -> dict[str, float]:
+    """One epoch, number `data.epoch`: as many pictures as there are. Loss and active share."""
+    if recipe.objective == "random":
+        batches = list(torch.randperm(len(data)).split(recipe.batch_size))
+    else:
+        batches = list(balanced_batches(data.labels, recipe.batch_size))
+    losses, active = [], []
+    encoder.train()
+    for step, chosen in enumerate(batches, start=data.epoch * len(batches)):
+        set_learning_rate(optimizer, recipe, step / (len(batches) * recipe.epochs))
+        terms = OBJECTIVES[recipe.objective](encoder, data, chosen, recipe)
+        terms = [term for term in terms if len(term[0][0])]  # a miner may find none
+        if not terms:
+            losses.append(torch.zeros(()))
+            active.append(0.0)
+            continue
+        loss = sum(weight * triplet_loss(*parts, margin) for parts, margin, weight in terms)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        update_average(average, encoder, keep=min(recipe.average, (step + 1) / (step + 10)))
+        losses.append(loss.detach().cpu())
+        active.append(active_share(*terms[0][0], terms[0][1]))
+    return {"loss": float(torch.stack(losses).mean()), "active": sum(active) / len(active)}
+
+
+@torch.no_grad()
+def active_share(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float) -> float:
+    """Share of triplets, 0 to 1, that break the margin: only these have a gradient."""
+    near, far = (anchor - positive).norm(dim=1), (anchor - negative).norm(dim=1)
+    return float((near - far + margin > 0).float().mean())
+
+
+def spread(embeddings: Tensor) -> float:
+    """How far unit vectors float [N, D] lie apart: 0 when all are one point, 1 when all over.
+
+    It is 1 minus the length of their mean. Near 0 the encoder has collapsed: whatever it sees,
+    it answers the same.
+    """
+    return 1 - float(embeddings.mean(dim=0).norm())
+
+
+def evaluate_encoder(encoder: nn.Module, catalog: Catalog, size: int) -> dict[str, float]:
+    """Validation pictures searched among the training pictures: precision@5, mAP, spread."""
+    queries = predict(encoder, catalog.validation.images, size)
+    train = predict(encoder, catalog.train.images, size)
+    right = matches(rank(queries, train), catalog.validation.labels, catalog.train.labels)
+    return {
+        "precision@5": float(precision_at_k(right, 5).mean()),
+        "mAP": float(average_precision(right).mean()),
+        "spread": spread(train),
+    }
