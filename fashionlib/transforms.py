@@ -41,6 +41,18 @@ def fashion_augmentation(size: int) -> v2.Transform:
     )
 
 
+def strong_augmentation(size: int) -> v2.Transform:
+    """For long training: smaller crops, a change of light, and now and then a part greyed out."""
+    return v2.Compose(
+        [
+            v2.RandomResizedCrop(size, scale=(0.35, 1.0), antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2),
+            v2.RandomErasing(0.2, scale=(0.02, 0.2), value=127),
+        ]
+    )
+
+
 def views_augmentation(size: int) -> v2.Transform:
     """A crop and a flip, and no change of light: two views of a garment share its colours."""
     return v2.Compose(
@@ -54,6 +66,7 @@ def views_augmentation(size: int) -> v2.Transform:
 AUGMENTATIONS = {
     "article": article_augmentation,
     "fashion": fashion_augmentation,
+    "strong": strong_augmentation,
     "views": views_augmentation,
 }
 

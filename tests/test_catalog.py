@@ -7,32 +7,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from faults import complaint
 from PIL import Image
 
 from fashionlib import catalog as module
 from fashionlib import drawn
 from fashionlib.catalog import SEVEN, SPLITS, Catalog, Split, load_catalog
-from fashionlib.errors import FashionError
 from fashionlib.photos import PHOTO_CLASSES, read_manifest
 from fashionlib.pictures import read_picture, to_square
-
-
-def complaint(call: Callable[[], object], *mentions: object) -> str:
-    """The message `call` fails with: a FashionError of one line that names what it should."""
-    with pytest.raises(FashionError) as caught:
-        call()
-    assert caught.type is FashionError
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    for mention in mentions:
-        assert str(mention) in message
-    return message
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from faults import complaint
 
 from fashionlib import photos
-from fashionlib.errors import FashionError
 from fashionlib.photos import ARCHIVE, PHOTO_CLASSES, ensure_photos, make_manifest, read_manifest
 
 TOP = "clothing-dataset-small-1196"
@@ -27,18 +27,6 @@ PICTURES = {
     "validation/hat/c.jpg": b"another hat",
     "test/dress/d.jpg": b"another dress",
 }
-
-
-def complaint(call: Callable[[], object], *mentions: object) -> str:
-    """The message `call` fails with: a FashionError of one line that names what it should."""
-    with pytest.raises(FashionError) as caught:
-        call()
-    assert caught.type is FashionError
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    for mention in mentions:
-        assert str(mention) in message
-    return message
 
 
 def save_archive(path: Path, pictures: dict[str, bytes], others: dict[str, bytes] | None = None):

@@ -5,27 +5,15 @@ import struct
 import time
 import warnings
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from faults import complaint
 from PIL import Image
 
 from fashionlib.errors import FashionError
 from fashionlib.pictures import MOST_PIXELS, read_picture, to_square
-
-
-def complaint(call: Callable[[], object], *mentions: object) -> str:
-    """The message `call` fails with: a FashionError of one line that names what it should."""
-    with pytest.raises(FashionError) as caught:
-        call()
-    assert caught.type is FashionError
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    for mention in mentions:
-        assert str(mention) in message
-    return message
 
 
 def corners() -> Image.Image:

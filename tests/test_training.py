@@ -141,6 +141,24 @@ def test_update_average_is_the_formula():
     assert average.num_batches_tracked == 9
 
 
+def test_mixup_trains_and_blends(catalog, monkeypatch):
+    """With mixup the labels that reach the loss are shares of two classes that add up to 1."""
+    seen, step = [], training.train_step
+
+    def watch(model, optimizer, inputs, labels, label_smoothing):
+        seen.append(labels)
+        return step(model, optimizer, inputs, labels, label_smoothing)
+
+    monkeypatch.setattr(training, "train_step", watch)
+    trained(catalog, replace(RECIPE, epochs=1, mixup=0.5))
+    assert seen[0].shape == (16, 7)
+    assert torch.allclose(seen[0].sum(dim=1), torch.ones(16))
+    assert any(((share > 0.02) & (share < 0.98)).any() for share in seen)
+    seen.clear()
+    trained(catalog, replace(RECIPE, epochs=1))
+    assert seen[0].dtype == torch.int64
+
+
 def test_norms_and_biases_are_not_decayed():
     model = build_classifier("article")
     decayed, free = training.make_optimizer(model, RECIPE).param_groups
