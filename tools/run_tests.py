@@ -21,8 +21,6 @@ def main() -> int:
             "FASHIONLIB_CACHE": os.environ.get("FASHIONLIB_CACHE", cache),
             "FASHIONLIB_BUDGET": "quick",
             "TQDM_DISABLE": "1",
-            # threads that wait sleep: on a machine with other work they would only be in its way
-            "OMP_WAIT_POLICY": "PASSIVE",
         }
         if "FASHIONLIB_DATA" not in environment and SHARED.is_dir():
             environment["FASHIONLIB_DATA"] = str(SHARED)
