@@ -3,6 +3,8 @@
 import os
 from typing import TypeVar
 
+from fashionlib.errors import FashionError
+
 T = TypeVar("T")
 
 
@@ -13,5 +15,5 @@ def budget(full: T, quick: T) -> T:
     """
     setting = os.environ.get("FASHIONLIB_BUDGET", "full")
     if setting not in ("full", "quick"):
-        raise ValueError(f"FASHIONLIB_BUDGET is {setting!r}: use 'full' or 'quick'")
+        raise FashionError(f"FASHIONLIB_BUDGET is {setting!r}: use 'full' or 'quick'.")
     return quick if setting == "quick" else full

@@ -1,0 +1,20 @@
+"""A person's mistake in a notebook: the one line, and nothing of our insides."""
+
+import nbformat
+from nbclient import NotebookClient
+
+from fashionlib.errors import FashionError
+
+
+def test_a_notebook_shows_the_line_without_a_traceback(tmp_path):
+    source = "from fashionlib.pictures import read_picture\nread_picture('nowhere.jpg')"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    resources = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, allow_errors=True, resources=resources).execute()
+    (error,) = [out for out in notebook.cells[0].outputs if out.output_type == "error"]
+    assert error.traceback == ["FashionError: nowhere.jpg does not exist: check the path."]
+
+
+def test_it_can_be_told_from_a_fault_of_ours():
+    assert issubclass(FashionError, Exception)
+    assert not issubclass(FashionError, (ValueError, OSError))
