@@ -25,6 +25,10 @@ CITED = {
         "86%": "an example of two accuracies that cannot be told apart",
         "87%": "the other one",
     },
+    "03_train_with_triplets": {
+        "0.82": "the article's first loss",
+        "0.09": "the article's last loss",
+    },
 }
 
 
