@@ -55,14 +55,14 @@ def classifier(catalog: Catalog) -> dict[str, Any]:
         torch.manual_seed(SEED)
         model = build_classifier("fashion", len(catalog.classes))
         kept = Path("runs") / f"{path.stem}.checkpoint.safetensors"
-        model, history = train_classifier(model, catalog, LONG_RECIPE, SEED, kept)
+        model, _ = train_classifier(model, catalog, LONG_RECIPE, SEED, kept)
         figures = {}
         for name in ("validation", "test"):
             split = catalog.splits[name]
             logits = predict(model, split.images, LONG_RECIPE.evaluation_size)
             right = count_correct(logits, split.labels)
             figures[f"{name} accuracy"] = format_accuracy(right, len(split))
-        more = about(model, catalog, LONG_RECIPE, history, figures)
+        more = about(model, catalog, LONG_RECIPE, figures)
         size = LONG_RECIPE.evaluation_size
         save_classifier(path, model, PLANS["fashion"], catalog.classes, size, **more)
     return load_classifier(path)[1]
@@ -76,12 +76,12 @@ def encoder(catalog: Catalog) -> dict[str, Any]:
         recipe = SiameseRecipe()
         start, _ = load_classifier(SHIPPED / f"classifier_{catalog.name}.safetensors")
         kept = Path("runs") / f"{path.stem}.checkpoint.safetensors"
-        model, history = train_siamese(encoder_from(start), catalog, recipe, SEED, kept)
+        model, _ = train_siamese(encoder_from(start), catalog, recipe, SEED, kept)
         figures = {}
         for name in ("validation", "test"):
             found = retrieval_figures(model, catalog, catalog.splits[name], recipe.evaluation_size)
             figures |= {f"{name} {key}": value for key, value in found.items()}
-        more = about(model, catalog, recipe, history, figures)
+        more = about(model, catalog, recipe, figures)
         save_encoder(path, model, PLANS["fashion"], 64, recipe.evaluation_size, **more)
     return load_encoder(path)[1]
 
@@ -107,7 +107,7 @@ def retrieval_figures(model: nn.Module, catalog: Catalog, split: Split, size: in
     return figures
 
 
-def about(model: nn.Module, catalog: Catalog, recipe: Any, history: list, figures: dict) -> dict:
+def about(model: nn.Module, catalog: Catalog, recipe: Any, figures: dict) -> dict:
     """What goes into the file besides the tensors: where it comes from and how good it is."""
     size = recipe.evaluation_size
     return {
@@ -119,7 +119,6 @@ def about(model: nn.Module, catalog: Catalog, recipe: Any, history: list, figure
         "macs": count_macs(model, size),
         "milliseconds": round(latency(model, size), 1),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "training_seconds": round(sum(row["seconds"] for row in history)),
     }
 
 
@@ -148,8 +147,7 @@ def write_card(name: str, data: dict[str, Any]) -> None:
         f"- **Network**: plan `fashion`, {data['parameters']:,} parameters, "
         f"{data['macs'] / 1e6:.0f} million MACs at {size} × {size} px",
         f"- **Time**: {data['milliseconds']} ms a picture (batch 1; {data['machine']})",
-        f"- **Recipe**: `{data['recipe']}`, seed {data['seed']}, "
-        f"{data['training_seconds'] / 60:.0f} minutes",
+        f"- **Recipe**: `{data['recipe']}`, seed {data['seed']}",
         *(f"- **{key}**: {value}" for key, value in data["figures"].items()),
         f"- **Limits**: {LIMITS[data['catalog']]}",
         "",

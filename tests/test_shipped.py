@@ -1,0 +1,70 @@
+"""The weights that come with the library are what their model cards say."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import train_shipped  # noqa: E402 - it lives beside the package, not in it
+
+from fashionlib.catalog import load_catalog  # noqa: E402
+from fashionlib.counting import count_parameters  # noqa: E402
+from fashionlib.inference import predict  # noqa: E402
+from fashionlib.metrics import count_correct  # noqa: E402
+from fashionlib.search import shipped  # noqa: E402
+from fashionlib.weights import load_classifier, load_encoder  # noqa: E402
+
+CATALOGS = ["photos"]
+NAMES = [f"{kind}_{name}" for kind in ("classifier", "encoder") for name in CATALOGS]
+
+
+def load(name: str):
+    return (load_classifier if name.startswith("classifier") else load_encoder)(shipped(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_they_are_small_and_within_the_budget(name):
+    model, _ = load(name)
+    assert shipped(name).stat().st_size < 2_000_000
+    assert count_parameters(model.backbone) <= 429_399
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_card_says_what_the_file_says(name, tmp_path, monkeypatch):
+    card = (train_shipped.SHIPPED / f"{name}.md").read_text(encoding="utf-8")
+    monkeypatch.setattr(train_shipped, "SHIPPED", tmp_path)
+    train_shipped.write_card(name, load(name)[1])
+    assert (tmp_path / f"{name}.md").read_text(encoding="utf-8") == card
+
+
+def test_the_classifier_is_as_good_as_its_card(photos_here):
+    model, data = load("classifier_photos")
+    split = load_catalog("photos").test
+    logits = predict(model, split.images, data["preprocessing"]["size"])
+    measured = count_correct(logits, split.labels)
+    stored = int(re.search(r"\((\d+) of 296,", data["figures"]["test accuracy"])[1])
+    assert abs(measured - stored) <= 1  # another processor may round a close call otherwise
+
+
+def test_the_encoder_is_as_good_as_its_card(photos_here):
+    model, data = load("encoder_photos")
+    catalog = load_catalog("photos")
+    size = data["preprocessing"]["size"]
+    measured = train_shipped.retrieval_figures(model, catalog, catalog.test, size)
+    for name, value in measured.items():
+        stored = data["figures"][f"test {name}"]
+        # another processor may round a distance so that two neighbours change places
+        assert float(stored.split()[0]) == pytest.approx(float(value.split()[0]), abs=0.005)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_picture_gives_the_same_answer_twice(name):
+    model, data = load(name)
+    pictures = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
+    size = data["preprocessing"]["size"]
+    assert torch.equal(predict(model, pictures, size), predict(model, pictures, size))
