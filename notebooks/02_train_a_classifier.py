@@ -472,21 +472,21 @@ print("the loaded network answers the same:", same)
 # **1.** Your validation accuracy differs each time you evaluate the same weights. What is the
 # likeliest cause?
 #
-# <details><summary>Answer</summary>
+# <details class="answer"><summary>Answer</summary>
 # The evaluation pictures pass through the augmentation, or the network was left in training
 # mode, so that batch-norm uses each batch's own statistics. Both are checked in this chapter.
 # </details>
 #
 # **2.** Two networks get 238 and 241 of 276 pictures right. Is the second one better?
 #
-# <details><summary>Answer</summary>
+# <details class="answer"><summary>Answer</summary>
 # Nothing here says so. The interval of either is several points wide, and three pictures are
 # about one point. Train both with several seeds and compare the spreads.
 # </details>
 #
 # **3.** Why does the classifier's last layer have no softmax?
 #
-# <details><summary>Answer</summary>
+# <details class="answer"><summary>Answer</summary>
 # Cross-entropy wants logits: it takes the logarithm of the softmax itself, in a way that does
 # not overflow. For the answer only the largest logit matters, and softmax does not change which
 # one that is.
@@ -494,7 +494,7 @@ print("the loaded network answers the same:", same)
 #
 # **4.** Why are batch-norm's running statistics averaged along with the weights?
 #
-# <details><summary>Answer</summary>
+# <details class="answer"><summary>Answer</summary>
 # They describe the activations that the weights produce. Averaged weights produce other
 # activations than the last weights do; with the last statistics they would be normalised
 # wrongly.

@@ -22,8 +22,7 @@
 #
 # The article trains 15 epochs on random triplets and reports a loss that falls from 0.82 to 0.09.
 # We train that way too, and find that a falling triplet loss proves less than it seems. Then we
-# choose triplets better, and at last teach the encoder something that no label says: how a garment
-# *looks*.
+# choose triplets better, and at last ask for something that no label says: how a garment *looks*.
 
 # %%
 from dataclasses import replace
@@ -189,9 +188,10 @@ say(
 )
 
 # %% [markdown]
-# That is the trap. Random triplets soon become easy: telling a shoe from a dress makes the loss
-# small, whether or not the hard neighbours are in order. **A small loss on easy triplets is not a
-# good search.** Judge an encoder by retrieval.
+# Read the two columns side by side. The loss falls as more of the random triplets are solved, and
+# for that it is enough to tell a shoe from a dress. Whether the hard neighbours are in order, it
+# cannot say: they are rare among random triplets. **A small loss on easy triplets is not a good
+# search.** Judge an encoder by retrieval.
 #
 # ## Collapse
 #
@@ -343,7 +343,8 @@ for still in (False, True):
 # - A falling triplet loss on random triplets says little. Watch the active share, the spread, and
 #   above all retrieval.
 # - Mining keeps triplets useful. Transfer gives a head start; how much, you measure.
-# - Labels teach *category*. Two views of one picture teach *look*.
+# - Labels say *category*, two views of one picture say *look*. How much of it an encoder has
+#   learned, the table above tells, and a few epochs at a small size are only a beginning.
 # - Copy a backbone before you train it again, and put a frozen one into evaluation mode.
 #
 # ## Questions
