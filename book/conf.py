@@ -3,13 +3,10 @@
 import hashlib
 import os
 import shutil
-import sys
 from pathlib import Path
 
 BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
-sys.path.insert(0, str(BOOK))
-sys.path.insert(0, str(ROOT / "tools"))
 
 # -- chapters: Sphinx wants them below its own folder, people edit them in notebooks/ ------------
 

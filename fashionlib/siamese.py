@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from fashionlib.catalog import Catalog
 from fashionlib.heads import EmbeddingHead
 from fashionlib.inference import predict
-from fashionlib.retrieval import average_precision, matches, precision_at_k, rank
+from fashionlib.retrieval import evaluate_retrieval
 from fashionlib.training import run_epochs, set_learning_rate, update_average
 from fashionlib.transforms import AUGMENTATIONS, augment, to_input
 from fashionlib.triplets import TripletDataset, triplet_loss
@@ -242,9 +242,7 @@ def evaluate_encoder(encoder: nn.Module, catalog: Catalog, size: int) -> dict[st
     """Validation pictures searched among the training pictures: precision@5, mAP, spread."""
     queries = predict(encoder, catalog.validation.images, size)
     train = predict(encoder, catalog.train.images, size)
-    right = matches(rank(queries, train), catalog.validation.labels, catalog.train.labels)
-    return {
-        "precision@5": float(precision_at_k(right, 5).mean()),
-        "mAP": float(average_precision(right).mean()),
-        "spread": spread(train),
-    }
+    labels = catalog.validation.labels
+    measures = evaluate_retrieval(queries, labels, train, catalog.train.labels, k=5)
+    found = {name: float(measures[name].mean()) for name in ("precision@5", "mAP")}
+    return {**found, "spread": spread(train)}

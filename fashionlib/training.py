@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torchvision.transforms import v2
 
 from fashionlib.catalog import Catalog, Split
+from fashionlib.counting import count_parameters
 from fashionlib.errors import FashionError
 from fashionlib.inference import pick_device, predict
 from fashionlib.metrics import accuracy
@@ -246,7 +247,7 @@ def describe_run(model: nn.Module, catalog: Catalog, recipe: Any, seed: int) -> 
         "catalog": catalog.name,
         "classes": list(catalog.classes),
         "pictures": len(catalog.train),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters": count_parameters(model),
     }
 
 

@@ -75,7 +75,10 @@ show(figure, alt=plots.class_shares_alt(catalog), caption="How much of each spli
 
 # %%
 commonest = int(torch.bincount(catalog.train.labels).argmax())
-shares = [float((split.labels == commonest).float().mean()) for split in catalog.splits.values()]
+shares = [
+    metrics.majority_baseline(catalog.train.labels, split.labels)
+    for split in catalog.splits.values()
+]
 say(
     f"The commonest class in train is **{catalog.classes[commonest]}**: {shares[0]:.0%} of train, "
     f"{shares[1]:.0%} of validation and {shares[2]:.0%} of test. Always answering it would be "

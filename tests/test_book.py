@@ -12,13 +12,11 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+import pair
 import pytest
 from playwright.sync_api import Page
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
-
-import pair  # noqa: E402 - it lives beside the package, not in it
 
 NOWHERE = "http://127.0.0.1:9"  # a closed port: whoever asks the network is refused at once
 

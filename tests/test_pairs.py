@@ -1,15 +1,10 @@
 """Every notebook is its script: same cells, stable ids, no output but the contracts."""
 
-import sys
 from pathlib import Path
 
 import nbformat
+import pair
 import pytest
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
-
-import pair  # noqa: E402 - it lives beside the package, not in it
 
 
 def test_there_are_chapters_and_each_has_a_notebook():

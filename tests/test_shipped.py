@@ -1,23 +1,17 @@
 """The weights that come with the library are what their model cards say."""
 
 import re
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+import train_shipped
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
-
-import train_shipped  # noqa: E402 - it lives beside the package, not in it
-
-from fashionlib.catalog import load_catalog  # noqa: E402
-from fashionlib.counting import count_parameters  # noqa: E402
-from fashionlib.inference import predict  # noqa: E402
-from fashionlib.metrics import count_correct  # noqa: E402
-from fashionlib.search import shipped  # noqa: E402
-from fashionlib.weights import load_classifier, load_encoder  # noqa: E402
+from fashionlib.catalog import load_catalog
+from fashionlib.counting import count_parameters
+from fashionlib.inference import predict
+from fashionlib.metrics import count_correct
+from fashionlib.search import shipped
+from fashionlib.weights import load_classifier, load_encoder
 
 CATALOGS = ["photos"]
 NAMES = [f"{kind}_{name}" for kind in ("classifier", "encoder") for name in CATALOGS]
