@@ -10,7 +10,11 @@ import pytest
 def test_there_are_chapters_and_each_has_a_notebook():
     names = {script.stem for script in pair.scripts()}
     assert {"01_inverted_residual_block", "02_train_a_classifier"} <= names
-    notebooks = {path.stem for path in pair.NOTEBOOKS.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts}
+    notebooks = {
+        path.stem
+        for path in pair.NOTEBOOKS.rglob("*.ipynb")
+        if ".ipynb_checkpoints" not in path.parts
+    }
     assert notebooks == names
 
 
