@@ -2,7 +2,9 @@
 
 import base64
 import html
+import inspect
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -166,3 +168,9 @@ def confusion_alt(matrix: Tensor, classes: Sequence[str], most: int = 5) -> str:
     right, total = int(matrix.diagonal().sum()), int(matrix.sum())
     worst = [f"{a} called {b} {n} times" for n, a, b in sorted(mistakes, reverse=True)[:most]]
     return f"Confusion matrix: {right} of {total} on the diagonal. " + "; ".join(worst) + "."
+
+
+def source(thing: object) -> None:
+    """Display the library's own source of a function, method or class, as it is now."""
+    text = textwrap.dedent(inspect.getsource(thing))
+    say(f"```python\n{text}```")

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from fashionlib.catalog import Catalog
 from fashionlib.heads import EmbeddingHead
 from fashionlib.inference import predict
+from fashionlib.look_encoder import LookEncoder
 from fashionlib.retrieval import evaluate_retrieval
 from fashionlib.training import run_epochs, set_learning_rate, update_average
-from fashionlib.transforms import AUGMENTATIONS, augment, to_input
+from fashionlib.transforms import AUGMENTATIONS, augment, swap_frames, to_input
 from fashionlib.triplets import TripletDataset, triplet_loss
 
 
@@ -56,7 +57,8 @@ class SiameseRecipe:
 
     `objective` is a name from `OBJECTIVES`: how triplets are found. `batch_size` counts pictures
     (anchors, for random triplets). `margin` is a distance on the unit sphere, where the largest
-    is 2. `look_margin` and `look_weight` belong to the objective "look" alone.
+    is 2. The last three belong to the objective "look" alone; `swap` gives one of the two views
+    other edges (`swap_frames`).
     """
 
     objective: str = "look"
@@ -72,6 +74,7 @@ class SiameseRecipe:
     margin: float = 1.0
     look_margin: float = 0.3
     look_weight: float = 1.0
+    swap: bool = True
 
 
 def view(pictures: Tensor, encoder: nn.Module, recipe: SiameseRecipe) -> Tensor:
@@ -107,25 +110,26 @@ def mined_triplets(
 
 
 def look_triplets(
-    encoder: nn.Module, data: TripletDataset, chosen: Tensor, recipe: SiameseRecipe
+    encoder: LookEncoder, data: TripletDataset, chosen: Tensor, recipe: SiameseRecipe
 ) -> Terms:
-    """Ours: batch-hard triplets from labels, and triplets from two views of each picture.
+    """Ours: triplets from labels for the category, and from two views of a picture for the look.
 
-    In the second kind the anchor is one view of a picture, the positive its other view, and the
-    negative the nearest *other* picture of the same class: within a class, what looks alike is to
-    lie closer than what only shares the name.
+    By label: batch-hard. By look: the anchor is one view of a picture, the positive another view
+    of it, on other edges, and the negative the *other picture of the same class* that looks most
+    alike: within a class, what looks alike is to lie closer than what only shares the name.
     """
     pictures, labels = data.images[chosen], data.labels[chosen]
-    views = torch.cat([view(pictures, encoder, recipe), view(pictures, encoder, recipe)])
-    embeddings = encoder(views)
-    labels = torch.cat([labels, labels]).to(embeddings.device)
-    first, second = embeddings.chunk(2)
-    distances = torch.cdist(first.detach(), second.detach())
+    first, second = view(pictures, encoder, recipe), view(pictures, encoder, recipe)
+    second = swap_frames(second) if recipe.swap else second
+    category, look = encoder.parts(encoder(torch.cat([first, second])))
+    labels = torch.cat([labels, labels]).to(category.device)
+    by_label = _pick(category, BatchHardMiner()(category, labels))
+    anchor, positive = look.chunk(2)
+    distances = torch.cdist(anchor.detach(), positive.detach())
     same_class = labels[: len(chosen), None] == labels[None, : len(chosen)]
     distances[~same_class | torch.eye(len(chosen), dtype=torch.bool, device=labels.device)] = 4.0
-    look = (first, second, second[distances.argmin(dim=1)])
-    by_label = _pick(embeddings, BatchHardMiner()(embeddings, labels))
-    return [(by_label, recipe.margin, 1.0), (look, recipe.look_margin, recipe.look_weight)]
+    by_look = (anchor, positive, positive[distances.argmin(dim=1)])
+    return [(by_label, recipe.margin, 1.0), (by_look, recipe.look_margin, recipe.look_weight)]
 
 
 def _pick(embeddings: Tensor, positions: tuple[Tensor, Tensor, Tensor]) -> Triplets:

@@ -78,3 +78,20 @@ def augment(images: Tensor, augmentation: v2.Transform) -> Tensor:
     teaches less, so this goes picture by picture. Draws come from torch's global generator.
     """
     return torch.stack([augmentation(image) for image in images])
+
+
+def swap_frames(images: Tensor) -> Tensor:
+    """Each picture's middle on another's edges: uint8 [N, 3, H, W], or a float tensor, to the same.
+
+    Garments are photographed in the middle. What is around them, a sheet or a hanger, is to tell
+    the encoder nothing, so it is taken from another picture of the batch. The middle is a rounded
+    box of random size; its edge cuts off a sleeve now and then, as a crop does. Draws come from
+    torch's global generator.
+    """
+    count, _, height, width = images.shape
+    half = torch.empty(2, count, 1, 1, 1).uniform_(0.55, 1.0)
+    shift = torch.empty(2, count, 1, 1, 1).uniform_(-0.1, 0.1)
+    across = torch.linspace(-1, 1, width)[None, None, None, :]
+    down = torch.linspace(-1, 1, height)[None, None, :, None]
+    inside = ((across - shift[0]) / half[0]) ** 4 + ((down - shift[1]) / half[1]) ** 4 < 1
+    return torch.where(inside.to(images.device), images, images.roll(1, dims=0))

@@ -16,6 +16,7 @@ from fashionlib.backbone import Plan
 from fashionlib.errors import FashionError
 from fashionlib.files import replacing
 from fashionlib.heads import build_classifier, build_encoder
+from fashionlib.look_encoder import LookEncoder, build_look_encoder
 
 
 def save_tensors(path: Path | str, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
@@ -87,6 +88,7 @@ def save_encoder(
         "kind": "encoder",
         "plan": asdict(plan),
         "dimensions": dimensions,
+        "look": model.look[1].out_features if isinstance(model, LookEncoder) else 0,
         "preprocessing": preprocessing,
         **more,
     }
@@ -104,18 +106,24 @@ def load_classifier(path: Path | str) -> tuple[nn.Sequential, dict[str, Any]]:
     )
 
 
-def load_encoder(path: Path | str) -> tuple[nn.Sequential, dict[str, Any]]:
+def load_encoder(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     """An encoder ready to use (evaluation mode, on the CPU), and its metadata.
 
     Raises:
         FashionError: no such file, not an encoder, or weights of another model.
     """
-    return _load(path, "encoder", lambda plan, data: build_encoder(plan, data["dimensions"]))
+
+    def build(plan: Plan, data: dict[str, Any]) -> nn.Module:
+        if data.get("look"):  # 0 for one whole embedding
+            return build_look_encoder(plan, data["dimensions"], data["look"])
+        return build_encoder(plan, data["dimensions"])
+
+    return _load(path, "encoder", build)
 
 
 def _load(
-    path: Path | str, kind: str, build: Callable[[Plan, dict[str, Any]], nn.Sequential]
-) -> tuple[nn.Sequential, dict[str, Any]]:
+    path: Path | str, kind: str, build: Callable[[Plan, dict[str, Any]], nn.Module]
+) -> tuple[nn.Module, dict[str, Any]]:
     tensors, metadata = load_tensors(path)
     if metadata.get("kind") != kind:
         raise FashionError(f"{path} holds no {kind}: give a file that holds one.")

@@ -29,6 +29,7 @@ CITED = {
         "0.82": "the article's first loss",
         "0.09": "the article's last loss",
     },
+    "04_visual_search": {},
 }
 
 

@@ -72,6 +72,8 @@ def test_chapter_and_library_hold_the_same_code(place):
         "training.train_epoch",
         "triplets.triplet_loss",
         "siamese.SiameseNetwork",
+        "search.visual_search",
+        "search.nearest",
     ],
 )
 def test_the_important_code_is_written_out_in_a_chapter(name):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fashionlib.transforms import AUGMENTATIONS, augment, to_input
+from fashionlib.transforms import AUGMENTATIONS, augment, swap_frames, to_input
 
 
 @pytest.fixture
@@ -45,3 +45,22 @@ def test_a_seed_repeats_the_draws(pictures, name):
         torch.manual_seed(3)
         results.append(augment(pictures.expand(4, -1, -1, -1), AUGMENTATIONS[name](32)))
     assert torch.equal(*results)
+
+
+def test_swapped_frames_keep_the_middle_and_take_the_edges_of_another():
+    """Each picture is one colour, so a pixel tells where it comes from."""
+    torch.manual_seed(0)
+    own = torch.arange(1, 6, dtype=torch.uint8)[:, None, None, None].expand(5, 3, 48, 40)
+    swapped = swap_frames(own)
+    assert swapped.shape == own.shape
+    assert swapped.dtype == torch.uint8
+    other = own.roll(1, dims=0)
+    assert ((swapped == own) | (swapped == other)).all()
+    assert (swapped[:, :, 18:30, 15:25] == own[:, :, 18:30, 15:25]).all()
+    assert (swapped[:, :, 0, 0] == other[:, :, 0, 0]).all()
+    kept = (swapped == own).float().mean(dim=(1, 2, 3))
+    assert len(set(kept.tolist())) == 5  # a box of its own for each
+
+
+def test_frames_of_a_batch_of_one_are_its_own(pictures):
+    assert torch.equal(swap_frames(pictures), pictures)

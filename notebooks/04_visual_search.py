@@ -1,0 +1,558 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Search by picture
+#
+# Everything is there: blocks, a backbone, an encoder that puts similar garments close together. A
+# search is now a matter of distances. In this chapter we build it, make it fast, look at what it
+# finds and at what it gets wrong, and ask two questions that a pretty strip of results hides: does
+# it look at the garment or at the wall behind it, and what does it answer to a picture that shows
+# no garment at all?
+
+# %%
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from fashionlib import plots
+from fashionlib.budget import budget
+from fashionlib.catalog import load_catalog
+from fashionlib.heads import build_encoder
+from fashionlib.inference import predict
+from fashionlib.plots import say, show
+from fashionlib.search import SearchIndex, build_index, shipped
+from fashionlib.strips import result_strip, result_strip_alt
+from fashionlib.weights import load_classifier, load_encoder
+
+catalog = load_catalog()
+encoder, about = load_encoder(shipped(f"encoder_{catalog.name}"))
+SIZE = about["preprocessing"]["size"]
+
+# %% [markdown]
+# The encoder is the one that comes with the library, trained like the last one of
+# {doc}`03_train_with_triplets`, only longer and at a larger size. Its model card is printed at the
+# end of this chapter.
+#
+# ## The search of the article
+#
+# For each query: embed the query, embed every picture of the catalog, sort by distance, keep `k`.
+
+
+# %%
+# the same code as fashionlib.search.visual_search, kept equal by a test
+def visual_search(query, catalog, encoder, k, size=128):
+    wanted = predict(encoder, query[None], size)[0]
+    found = []
+    for position, picture in enumerate(catalog):
+        embedding = predict(encoder, picture[None], size)[0]
+        found.append((float(torch.dist(wanted, embedding)), position))
+    return sorted(found)[:k]
+
+
+# %%
+pictures = catalog.train.images[: budget(None, quick=200)]
+query = catalog.test.images[0]
+started = time.perf_counter()
+slow = visual_search(query, pictures, encoder, k=5, size=SIZE)
+slow_seconds = time.perf_counter() - started
+say(f"One query among {len(pictures):,} pictures took {slow_seconds:.1f} s.")
+
+# %% [markdown]
+# It works, and it does the same work again for every query: the catalog has not changed, so
+# neither have its embeddings. Embed it **once**. What is left is to compare one vector with many,
+# and to find the `k` smallest distances. For that nothing needs to be sorted:
+# [`torch.topk`](https://docs.pytorch.org/docs/stable/generated/torch.topk.html) selects. It does
+# not promise which of two equal distances it takes, and a search should not answer one way today
+# and another tomorrow, so ties are decided by position.
+
+
+# %%
+# the same code as fashionlib.search.nearest, kept equal by a test
+def nearest(distances, k):
+    last = distances.topk(k, largest=False).values[:, -1:]
+    nearer, equal = distances < last, distances == last
+    room = k - nearer.sum(dim=1, keepdim=True)
+    chosen = nearer | (equal & (equal.cumsum(dim=1, dtype=torch.int32) <= room))
+    positions = chosen.nonzero()[:, 1].reshape(len(distances), k)
+    sorted_distances, order = distances.gather(1, positions).sort(dim=1, stable=True)
+    return sorted_distances, positions.gather(1, order)
+
+
+# %% tags=["nbval-check-output"]
+distances = torch.tensor([[0.5, 0.2, 0.9, 0.2, 0.5]])
+for k in (1, 3, 5):
+    values, positions = nearest(distances, k)
+    print(f"k={k}: positions {positions[0].tolist()}, distances {values[0].tolist()}")
+
+# %% [markdown]
+# A `SearchIndex` holds the embeddings, a name for each, and a fingerprint of the weights that made
+# them. Its search is short, most of it checks what it is given:
+
+# %%
+plots.source(SearchIndex.search)
+
+# %%
+index = build_index(encoder, pictures, catalog.train.names[: len(pictures)], SIZE)
+started = time.perf_counter()
+results = index.search(predict(encoder, query[None], SIZE), k=5)
+seconds = time.perf_counter() - started
+same = [position for _, position in slow] == results.positions[0].tolist()
+say(
+    f"The same five pictures: **{same}**. The query, embedding it included, took "
+    f"{1000 * seconds:.1f} ms, {slow_seconds / seconds:,.0f} times faster than the loop."
+)
+
+# %% [markdown]
+# ### Saved, loaded, and never mixed up
+#
+# Embeddings of one encoder mean nothing to another, and nothing would crash: the distances would
+# simply be wrong. So the index knows its encoder, and refuses others.
+
+# %% tags=["nbval-check-output"]
+from fashionlib.errors import FashionError
+
+path = Path(tempfile.mkdtemp()) / "index.safetensors"
+index.save(path)
+again = SearchIndex.load(path, encoder)
+print("the same embeddings:", torch.equal(again.embeddings, index.embeddings))
+try:
+    SearchIndex.load(path, build_encoder("fashion"))
+except FashionError as error:
+    print("another encoder:", error)
+
+# %% [markdown]
+# New stock comes in, sold stock goes. Neither changes an index, both return a new one; so a search
+# that runs meanwhile goes on undisturbed.
+
+# %% tags=["nbval-check-output"]
+first, *others = index.ids
+smaller = index.remove([first])
+larger = smaller.add(index.embeddings[:1], [first])
+print("without the first:", len(smaller) == len(index) - 1, first in smaller.ids)
+print("back again, as the last:", len(larger) == len(index), larger.ids[-1] == first)
+
+# %% [markdown]
+# ## A white dress
+#
+# The article shows the five results for a white dress. We let the code choose ours, so that nobody
+# picks a flattering one: of all dresses among the test pictures, the one whose middle is brightest.
+# The catalog to search is always the training pictures.
+
+# %%
+from fashionlib.retrieval import mean_colours
+
+index = build_index(encoder, catalog.train.images, catalog.train.names, SIZE)
+queries = predict(encoder, catalog.test.images, SIZE)
+dresses = (catalog.test.labels == catalog.classes.index("dress")).nonzero()[:, 0]
+white = dresses[mean_colours(catalog.test.images[dresses]).min(dim=1).values.argmax()]
+
+
+def strip(position, k=5, index=index, queries=queries):
+    found = index.search(queries[position], k)
+    distances, places = found.distances[0].tolist(), found.positions[0]
+    right = (catalog.train.labels[places] == catalog.test.labels[position]).tolist()
+    titles = [catalog.classes[label] for label in catalog.train.labels[places]]
+    parts = (distances, right, titles)
+    return result_strip(catalog.test.images[position], catalog.train.images[places], *parts), parts
+
+
+# %%
+figure, parts = strip(white)
+show(
+    figure,
+    alt="The query is the brightest dress. " + result_strip_alt(*parts),
+    caption="A white dress and its five nearest. A blue frame and ✓: the right category; a dashed "
+    "orange one and ✗: a wrong one. Below each result its distance.",
+)
+
+# %% [markdown]
+# ### And the worst
+#
+# One strip proves nothing, a good one least of all. These are the three queries with the fewest
+# right results; where several are equally bad, those whose wrong results are nearest, that is,
+# where the encoder is surest.
+
+# %%
+from fashionlib.retrieval import matches, precision_at_k, rank
+
+order = rank(queries, index.embeddings)
+right = matches(order, catalog.test.labels, catalog.train.labels)
+precision = precision_at_k(right, 5)
+closeness = torch.cdist(queries, index.embeddings).min(dim=1).values
+worst = (precision + 0.01 * closeness).argsort()[:3]
+for position in worst.tolist():
+    figure, parts = strip(position)
+    name = catalog.classes[catalog.test.labels[position]]
+    show(
+        figure,
+        alt=f"The query is labelled {name}. " + result_strip_alt(*parts),
+        caption=f"A query labelled “{name}”. Would you have known?",
+    )
+
+# %% [markdown]
+# ## How good is it?
+#
+# Three measures, each a mean over the test queries:
+#
+# - **precision@5**: of the five nearest, the share of the query's class;
+# - **recall@5**: of all catalog pictures of its class, the share among the five nearest. In a class
+#   of hundreds, five results cannot reach more than a few percent of it, so read it next to its
+#   best possible value;
+# - **mAP**: the mean average precision looks at the whole ranking, not at five.
+
+# %%
+from fashionlib.retrieval import average_precision, recall_at_k, score, score_by_class
+
+labels, names = catalog.test.labels, catalog.classes
+measures = {
+    "precision@5": precision,
+    "recall@5": recall_at_k(right, 5),
+    "mAP": average_precision(right),
+}
+counts = torch.bincount(catalog.train.labels)
+best = {name: min(1.0, 5 / int(counts[n])) for n, name in enumerate(names)}
+
+
+# %%
+def with_interval(score):
+    return f"{score.mean:.3f} ({score.low:.3f}–{score.high:.3f})"
+
+
+by_class = {name: score_by_class(values, labels, names) for name, values in measures.items()}
+rows = [
+    [
+        name,
+        scores.queries,
+        with_interval(scores),
+        f"{by_class['recall@5'][name].mean:.4f} of {best[name]:.4f}",
+        with_interval(by_class["mAP"][name]),
+    ]
+    for name, scores in by_class["precision@5"].items()
+]
+total = {name: score(values) for name, values in measures.items()}
+rows.append(
+    ["**all**", len(labels), with_interval(total["precision@5"]), "", with_interval(total["mAP"])]
+)
+plots.table(["class", "queries", "precision@5", "recall@5", "mAP"], rows)
+
+# %% tags=["hide-input"]
+weakest = min(by_class["precision@5"].items(), key=lambda item: item[1].mean)
+say(
+    f"Of five results, {5 * total['precision@5'].mean:.2f} are of the right class on average. The "
+    f"weakest class is **{weakest[0]}**, at {weakest[1].mean:.3f}; with {weakest[1].queries} "
+    f"queries that could be anything from {weakest[1].low:.3f} to {weakest[1].high:.3f}."
+)
+
+# %% [markdown]
+# ## Before and after
+#
+# Where does this come from? The same query, searched with three encoders of the same size: random
+# weights, the pooled features of the trained classifier, and our encoder.
+
+
+# %%
+class Features(nn.Module):
+    """The classifier's pooled features, made unit vectors: what it knows without any triplets."""
+
+    def __init__(self, classifier):
+        super().__init__()
+        self.backbone = classifier.backbone
+
+    def forward(self, x):
+        return F.normalize(self.backbone(x), dim=1)
+
+
+torch.manual_seed(0)
+classifier, _ = load_classifier(shipped(f"classifier_{catalog.name}"))
+encoders = {
+    "untrained": build_encoder("fashion").eval(),
+    "classifier features": Features(classifier).eval(),
+    "our encoder": encoder,
+}
+embedded = {
+    name: (
+        build_index(model, catalog.train.images, catalog.train.names, SIZE),
+        predict(model, catalog.test.images, SIZE),
+    )
+    for name, model in encoders.items()
+}
+
+# %%
+for name, (own_index, own_queries) in embedded.items():
+    figure, parts = strip(white, index=own_index, queries=own_queries)
+    show(figure, alt=f"With {name}: " + result_strip_alt(*parts), caption=f"Found with: {name}.")
+
+# %% [markdown]
+# The untrained network is a surprise: its weights are random, yet what it finds often has the
+# query's colours. Random filters still carry brightness and colour to the end. What it cannot do
+# is tell a dress from a bright T-shirt. Training for classes turns this round. Both at once is the
+# aim, so both columns belong in the table:
+
+# %%
+from fashionlib.retrieval import colour_distances
+
+
+def looks(order):
+    row = [f"{float(precision_at_k(matches(order, labels, catalog.train.labels), 5).mean()):.3f}"]
+    for look in ("colour", "pattern"):
+        if look in catalog.test.attributes:
+            values = catalog.test.attributes[look], catalog.train.attributes[look]
+            row.append(f"{float(precision_at_k(matches(order, *values), 5).mean()):.3f}")
+    parts = (catalog.test.images, labels, catalog.train.images, catalog.train.labels)
+    colours = colour_distances(*parts, order[:, :5])
+    return [*row, f"{float(colours.found.mean() / colours.random.mean()):.2f}"]
+
+
+rankings = {name: rank(q, i.embeddings) for name, (i, q) in embedded.items()}
+known = [f"{look} @5" for look in ("colour", "pattern") if look in catalog.test.attributes]
+rows = [[name, *looks(order)] for name, order in rankings.items()]
+plots.table(["encoder", "class @5", *known, "colour distance to random"], rows)
+
+# %% [markdown]
+# The last column is a stand-in: mean colours of the middles of two pictures, compared with those of
+# a random picture of the query's own class (1: no better than random). Drawn garments have exact
+# labels for colour and pattern; for photos nobody has written them down.
+#
+# ## A map
+#
+# 64 numbers cannot be looked at. **t-SNE** {cite:p}`vandermaaten2008visualizing` places the pictures
+# on paper so that neighbours stay neighbours. It is for looking, not for measuring: distances
+# *between* groups and the size of a group mean nothing.
+
+# %%
+from fashionlib.embedding_map import map_figure, places_on_map
+
+places = places_on_map(queries)
+crowd = torch.cdist(places, places).topk(6, largest=False).indices[:, 1:]
+agree = float((labels[crowd] == labels[:, None]).float().mean())
+show(
+    map_figure(places, catalog.test.images, labels, names),
+    alt=f"{len(labels)} test pictures as thumbnails on a plane, in groups named "
+    f"{', '.join(names)}. Of the five neighbours on the map {agree:.0%} share a picture's class.",
+    caption="The test pictures, each where t-SNE puts its embedding. See the groups, the strays "
+    "inside them, and how colours gather within a group.",
+)
+
+# %% [markdown]
+# ## The garment or the wall?
+#
+# Many photos of a shop share a sheet, a floor, a hanger. An encoder may match *those*. On photos
+# this cannot be told apart: nobody has marked which pixels are garment. But a **drawn** garment can
+# be moved: the same shirt, same pose, same light, in front of another wall.
+
+# %%
+from fashionlib.backdrop_swap import kept_at_k, on_new_backdrops
+
+drawn = catalog if catalog.name == "drawn" else load_catalog("drawn")
+shown = drawn.test
+moved = on_new_backdrops(drawn, shown, seed=1)
+show(
+    plots.picture_grid(torch.cat([shown.images[:8], moved[:8]]), columns=8, width=9),
+    alt="Eight drawn garments in two rows; in the second row each is the same garment, in the same "
+    "pose, in front of another backdrop.",
+    caption="Above: test pictures. Below: the same garments on other backdrops.",
+)
+
+# %% [markdown]
+# Three questions to an encoder:
+#
+# - of the five results, how many have the query's **kind of backdrop** (a wall, a rug, …)? Backdrops
+#   were drawn independently of the garments, so an encoder that does not look at them is right by
+#   chance;
+# - after the move, how many of the five results **stay**?
+# - how many are still of the right **class**?
+
+
+# %%
+def backdrop_row(model, size):
+    train = predict(model, drawn.train.images, size)
+    before, after = (rank(predict(model, x, size), train) for x in (shown.images, moved))
+    kind = matches(before, shown.attributes["backdrop"], drawn.train.attributes["backdrop"])
+    right = [matches(order, shown.labels, drawn.train.labels) for order in (before, after)]
+    chance = kind.float().mean()
+    shares = [precision_at_k(kind, 5).mean(), chance, kept_at_k(before, after, 5).mean()]
+    shares += [precision_at_k(r, 5).mean() for r in right]
+    return [f"{float(share):.3f}" for share in shares]
+
+
+HEADER = ["encoder", "same backdrop @5", "by chance", "kept @5", "class @5", "class @5, moved"]
+
+# %% [markdown]
+# We compare three encoders that see the same pictures for the same time: the classifier's features,
+# our encoder trained with two plain views of each picture, and the same with a simple remedy. The
+# remedy needs no masks, so it works on photos as well: the second view gets its **edges from
+# another picture**. Whoever wants to recognise it must look at the middle.
+
+# %%
+from fashionlib.transforms import swap_frames
+
+torch.manual_seed(0)
+example = catalog.train.images[::300][:8]
+show(
+    plots.picture_grid(torch.cat([example, swap_frames(example)]), columns=8, width=9),
+    alt="Eight pictures in two rows; in the second row each keeps a rounded box in its middle, and "
+    "around it are the edges of its left neighbour.",
+    caption="Above: pictures. Below: the same middles on another's edges. It is rough, and enough.",
+)
+
+# %%
+from fashionlib.look_encoder import look_encoder_from
+from fashionlib.siamese import SiameseRecipe, train_siamese
+
+start, _ = load_classifier(shipped("classifier_drawn"))
+rows = [["classifier features", *backdrop_row(Features(start), SIZE)]]
+small = budget(80, quick=32)
+for name, swapped in {"two views": False, "edges swapped": True}.items():
+    torch.manual_seed(0)
+    epochs = budget(3, quick=1)
+    recipe = SiameseRecipe("look", epochs, small, evaluation_size=SIZE, swap=swapped)
+    trained, _ = train_siamese(look_encoder_from(start), drawn, recipe)
+    rows.append([name, *backdrop_row(trained, SIZE)])
+plots.table(HEADER, rows)
+
+# %% tags=["hide-input"]
+features, plain, swapped = ([float(value) for value in row[1:]] for row in rows)
+say(
+    f"By chance {features[1]:.1%} of the results would have the query's kind of backdrop. The "
+    f"classifier's features have it in {features[0]:.1%}, two plain views in {plain[0]:.1%}, "
+    f"swapped edges in {swapped[0]:.1%}. After the move {features[2]:.0%}, {plain[2]:.0%} and "
+    f"{swapped[2]:.0%} of the results stay. Of {len(shown)} queries this is one run each: small "
+    "differences are noise."
+)
+
+# %% [markdown]
+# ## Not a garment
+#
+# A search always answers. Show it a flower, and it returns the garment most like a flower. What it
+# can say besides is how *far* that garment is. We calibrate a limit on validation pictures: the
+# distance within which 95 of 100 of them find their nearest neighbour. It needs no example of what
+# is not clothing.
+
+# %%
+from fashionlib.strangers import distance_limit, stranger_pictures
+
+
+def to_nearest(images):
+    return index.search(predict(encoder, images, SIZE), k=1).distances[:, 0]
+
+
+limit = distance_limit(to_nearest(catalog.validation.images), keep=0.95)
+strangers = stranger_pictures(budget(40, quick=8), seed=0)
+far = {name: to_nearest(images) for name, images in strangers.items()}
+known = to_nearest(catalog.test.images)
+rows = [[name, len(values), f"{float((values > limit).float().mean()):.0%}"] for name, values in far.items()]
+rows.append(["**test garments**", len(known), f"{float((known > limit).float().mean()):.0%}"])
+plots.table(["queries", "how many", "refused"], rows)
+
+# %% tags=["hide-input"]
+import matplotlib.pyplot as plt
+
+figure, axis = plt.subplots(figsize=(8, 3.2))
+groups = {"test garments": known, **far}
+axis.boxplot(list(groups.values()), orientation="horizontal", tick_labels=list(groups), whis=(5, 95))
+axis.axvline(limit, color=plots.PALETTE[1], linestyle="--")
+axis.set(xlabel="distance to the nearest garment of the catalog")
+medians = "; ".join(f"{name} {float(values.median()):.2f}" for name, values in groups.items())
+show(
+    figure,
+    alt=f"Box plots of the distance to the nearest garment. Medians: {medians}. A dashed line marks "
+    f"the limit of {limit:.2f}.",
+    caption="Distances to the nearest garment; boxes hold the middle half, whiskers all but the "
+    "outer tenth. Right of the dashed line a query is refused.",
+)
+
+# %% tags=["hide-input"]
+least = min(far, key=lambda name: (far[name] > limit).float().mean())
+say(
+    f"The limit is {limit:.3f}. It refuses {float((known > limit).float().mean()):.0%} of the test "
+    f"garments. The kind that gets past it most often is **{least}**: "
+    f"{float((far[least] <= limit).float().mean()):.0%} of them are taken for garments. A limit on "
+    "the distance is a start, not a lock: an encoder that has only ever seen garments has no reason "
+    "to put anything else far away."
+)
+
+# %% [markdown]
+# ## Try it
+#
+# *In Jupyter* the next cell makes an explorer: choose a test picture or upload one of yours, how
+# many results, and which category to search in. *On the web page*, where no Python runs, the cell
+# after it shows the same explorer with the answers to six queries in it.
+
+# %% tags=["remove-output"]
+from fashionlib.search_explorer import search_explorer, search_explorer_page
+
+search_explorer(index, encoder, SIZE, catalog)
+
+# %% tags=["hide-input"]
+from IPython.display import HTML, display
+
+chosen = [int((labels == n).nonzero()[0]) for n in range(len(names))][:6]
+display(HTML(search_explorer_page(index, encoder, SIZE, catalog, chosen, k=6)))
+
+# %% [markdown]
+# From the shell the same search is `fashionlib search --query picture.jpg --top-k 5`, in the
+# photos, the drawn garments, or any folder of your own (`--catalog`). The model card of the encoder
+# it uses:
+
+# %% tags=["hide-input"]
+card = shipped(f"encoder_{catalog.name}").with_suffix(".md").read_text(encoding="utf-8")
+say(card.replace("# encoder", "**encoder", 1).replace("\n", "**\n", 1))
+
+# %% [markdown]
+# ## What you have learned
+#
+# :::{admonition} In short
+# :class: tip
+#
+# - Embed the catalog **once**, in batches. A search is then one comparison with many vectors, and
+#   a selection of the smallest distances, not a sort.
+# - An index belongs to the weights that made it. Let it know them.
+# - Show failures as openly as successes, and give an interval: one strip proves nothing.
+# - Category and look are different questions. Measure both, and measure an untrained network too.
+# - Ask what else the encoder might be matching. On drawn garments you can move the wall away.
+# - The nearest may be far. A limit, calibrated on validation, lets a search say "nothing like it".
+# :::
+#
+# ## Questions
+#
+# **1.** You train the encoder for another epoch and search the old index with it. Why does nothing
+# crash, and what does our index do?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# The vectors still have the same size, so distances can be computed; they only mean nothing, since
+# the two encoders put things in different places. The index compares the fingerprint of the weights
+# with the one it was made by, and refuses.
+#
+# </details>
+#
+# **2.** Why is recall@5 tiny for every class although the results are mostly right?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# It asks for a share of *all* pictures of the class. Five results out of hundreds can only be a
+# small share. Where that is not what you want to know, use precision@5.
+#
+# </details>
+#
+# **3.** A shop photographs every shoe on the same red carpet. Precision is excellent. What do you
+# check before you celebrate?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# Whether it is the carpet that matches. Photograph some shoes elsewhere, or replace what is around
+# them, and see whether the results stay.
+#
+# </details>
