@@ -80,9 +80,7 @@ html_theme = "sphinx_book_theme"
 html_title = project
 html_static_path = ["_static"]
 html_css_files = ["book.css"]
-html_js_files = [
-    (name, {"defer": "defer"}) for name in ("block_explorer.js", "search_explorer.js")
-]
+html_js_files = [(name, {"defer": "defer"}) for name in ("block_explorer.js", "search_explorer.js")]
 html_theme_options = {
     "use_download_button": False,
     "use_fullscreen_button": False,

@@ -13,9 +13,11 @@ import typer
 from fashionlib.backbone import PLANS, Plan
 from fashionlib.catalog import Catalog, load_catalog
 from fashionlib.counting import count_parameters
+from fashionlib.distance_limit import calibrated_limit
 from fashionlib.errors import FashionError
-from fashionlib.heads import build_classifier, build_encoder
+from fashionlib.heads import DIMENSIONS, build_classifier, build_encoder
 from fashionlib.inference import predict
+from fashionlib.look_encoder import build_look_encoder, look_encoder_from
 from fashionlib.metrics import count_correct, format_accuracy
 from fashionlib.photos import ensure_photos
 from fashionlib.search_command import run_search
@@ -111,16 +113,17 @@ def train_siamese_command(
     """
     check_suffix(out)
     torch.manual_seed(seed)
-    encoder, plan = starting_encoder(start)
+    encoder, plan = starting_encoder(start, objective.value)
     catalog = load_catalog(data)
     recipe = with_size(SiameseRecipe(objective=objective.value, epochs=epochs), size)
     average, history = train_resumably(train_siamese, encoder, catalog, recipe, seed, out)
     figures = {name: history[-1][name] for name in ("precision@5", "mAP")}
     for name, value in figures.items():
         print(f"validation {name:<12} {value:.3f}")
+    limit = calibrated_limit(average, catalog, recipe.evaluation_size)
     more = {"catalog": catalog.name, "recipe": asdict(recipe), "seed": seed, "validation": figures}
-    dimensions = average.head.linear.out_features
-    save_encoder(out, average, plan, dimensions, recipe.evaluation_size, **more)
+    more["distance_limit"] = limit
+    save_encoder(out, average, plan, DIMENSIONS, recipe.evaluation_size, **more)
     finish(history, out)
 
 
@@ -137,16 +140,17 @@ def with_size(recipe: Recipe | SiameseRecipe, size: int) -> Recipe | SiameseReci
     return replace(recipe, size=size, evaluation_size=size * 8 // 7)
 
 
-def starting_encoder(start: Path | None) -> tuple[torch.nn.Sequential, Plan]:
+def starting_encoder(start: Path | None, objective: str) -> tuple[torch.nn.Module, Plan]:
     """An encoder on the backbone of a trained classifier, or a new one; and its plan."""
+    looks = objective in ("look", "colour")
     if start is None and OWN_CLASSIFIER.is_file():
         start = OWN_CLASSIFIER
     if start is None:
         print("from scratch: there is no trained classifier to start from")
-        return build_encoder("fashion"), PLANS["fashion"]
+        return (build_look_encoder if looks else build_encoder)("fashion"), PLANS["fashion"]
     classifier, metadata = load_classifier(start)
     print(f"starting from the backbone in {start}")
-    return encoder_from(classifier), plan_of(metadata)
+    return (look_encoder_from if looks else encoder_from)(classifier), plan_of(metadata)
 
 
 def train_resumably(train: Callable, model: torch.nn.Module, catalog: Catalog,

@@ -7,6 +7,8 @@ from torch.nn import functional as F
 
 from fashionlib.backbone import MobileNetBackbone, Plan
 
+DIMENSIONS = 64  # of an embedding, as in the article
+
 
 class ClassificationHead(nn.Module):
     """One linear layer: features float [N, features] to logits float [N, classes]."""
@@ -46,7 +48,7 @@ def build_classifier(plan: str | Plan = "fashion", classes: int = 7) -> nn.Seque
     return nn.Sequential(OrderedDict(backbone=backbone, head=head))
 
 
-def build_encoder(plan: str | Plan = "fashion", dimensions: int = 64) -> nn.Sequential:
+def build_encoder(plan: str | Plan = "fashion", dimensions: int = DIMENSIONS) -> nn.Sequential:
     """Backbone and embedding head: float [N, 3, H, W] to unit vectors, float [N, dimensions]."""
     backbone = MobileNetBackbone(plan)
     head = EmbeddingHead(backbone.features, dimensions)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -84,6 +85,12 @@ def run_search(
     category = _query_category(query, source)
     found = _describe(results.ids[0], results.distances[0].tolist(), source, category)
     notes = [about_weights, *about_source, *_describe_refresh(source, refreshed)]
+    limit = metadata.get("distance_limit", math.inf)  # of weights that were never calibrated
+    if found[0].distance > limit:
+        notes.append(
+            f"Nothing is near: {found[0].distance:.3f}, where clothes like the training pictures "
+            f"find something within {limit:.3f}. Is it a garment?"
+        )
     if show or out is not None:
         strip = _draw(picture, found, source)
     if out is not None:

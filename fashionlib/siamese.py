@@ -17,7 +17,8 @@ from pytorch_metric_learning.miners import BatchHardMiner, TripletMarginMiner
 from torch import Tensor, nn
 
 from fashionlib.catalog import Catalog
-from fashionlib.heads import EmbeddingHead
+from fashionlib.errors import FashionError
+from fashionlib.heads import DIMENSIONS, EmbeddingHead
 from fashionlib.inference import predict
 from fashionlib.look_encoder import LookEncoder
 from fashionlib.retrieval import evaluate_retrieval
@@ -40,7 +41,7 @@ class SiameseNetwork(nn.Module):
         return self.encoder(anchor), self.encoder(positive), self.encoder(negative)
 
 
-def encoder_from(classifier: nn.Sequential, dimensions: int = 64) -> nn.Sequential:
+def encoder_from(classifier: nn.Sequential, dimensions: int = DIMENSIONS) -> nn.Sequential:
     """An encoder that starts with what a trained classifier knows.
 
     The backbone is a *copy*: training the encoder leaves the classifier as it was. (Sharing the
@@ -57,8 +58,8 @@ class SiameseRecipe:
 
     `objective` is a name from `OBJECTIVES`: how triplets are found. `batch_size` counts pictures
     (anchors, for random triplets). `margin` is a distance on the unit sphere, where the largest
-    is 2. The last three belong to the objective "look" alone; `swap` gives one of the two views
-    other edges (`swap_frames`).
+    is 2. The last three belong to the objectives "look" and "colour"; `swap` gives one of the two
+    views other edges (`swap_frames`).
     """
 
     objective: str = "look"
@@ -114,22 +115,50 @@ def look_triplets(
 ) -> Terms:
     """Ours: triplets from labels for the category, and from two views of a picture for the look.
 
-    By label: batch-hard. By look: the anchor is one view of a picture, the positive another view
-    of it, on other edges, and the negative the *other picture of the same class* that looks most
-    alike: within a class, what looks alike is to lie closer than what only shares the name.
+    By label: all that break the margin. By look: the anchor is one view of a picture, the
+    positive another view of it, on other edges, and the negative the *other picture of the same
+    class* that looks most alike: within a class, what looks alike is to lie closer than what only
+    shares the name.
     """
-    pictures, labels = data.images[chosen], data.labels[chosen]
+    by_label, look = category_triplets(encoder, data, chosen, recipe)
+    anchor, positive = look.chunk(2)
+    labels = data.labels[chosen].to(look.device)
+    distances = torch.cdist(anchor.detach(), positive.detach())
+    itself = torch.eye(len(chosen), dtype=torch.bool, device=look.device)
+    distances[(labels[:, None] != labels[None, :]) | itself] = 4.0  # farther than any can be
+    by_look = (anchor, positive, positive[distances.argmin(dim=1)])
+    return [(by_label, recipe.margin, 1.0), (by_look, recipe.look_margin, recipe.look_weight)]
+
+
+def colour_triplets(
+    encoder: LookEncoder, data: TripletDataset, chosen: Tensor, recipe: SiameseRecipe
+) -> Terms:
+    """As `look_triplets`, but with labels for the look too: pictures of one colour are alike."""
+    by_label, look = category_triplets(encoder, data, chosen, recipe)
+    colours = data.colours[chosen].repeat(2).to(look.device)
+    by_look = _pick(look, breaking(recipe.look_margin)(look, colours))
+    return [(by_label, recipe.margin, 1.0), (by_look, recipe.look_margin, recipe.look_weight)]
+
+
+def category_triplets(
+    encoder: LookEncoder, data: TripletDataset, chosen: Tensor, recipe: SiameseRecipe
+) -> tuple[Triplets, Tensor]:
+    """Two views of each picture: triplets of their categories, and all their looks.
+
+    The looks are float [2N, look], the first views before the second. The triplets are all in
+    the batch that break the margin: the hardest alone can pull a new head into one point.
+    """
+    pictures = data.images[chosen]
     first, second = view(pictures, encoder, recipe), view(pictures, encoder, recipe)
     second = swap_frames(second) if recipe.swap else second
     category, look = encoder.parts(encoder(torch.cat([first, second])))
-    labels = torch.cat([labels, labels]).to(category.device)
-    by_label = _pick(category, BatchHardMiner()(category, labels))
-    anchor, positive = look.chunk(2)
-    distances = torch.cdist(anchor.detach(), positive.detach())
-    same_class = labels[: len(chosen), None] == labels[None, : len(chosen)]
-    distances[~same_class | torch.eye(len(chosen), dtype=torch.bool, device=labels.device)] = 4.0
-    by_look = (anchor, positive, positive[distances.argmin(dim=1)])
-    return [(by_label, recipe.margin, 1.0), (by_look, recipe.look_margin, recipe.look_weight)]
+    labels = data.labels[chosen].repeat(2).to(category.device)
+    return _pick(category, breaking(recipe.margin)(category, labels)), look
+
+
+def breaking(margin: float) -> nn.Module:
+    """A miner of all triplets of a batch that break the margin."""
+    return TripletMarginMiner(margin=margin, type_of_triplets="all")
 
 
 def _pick(embeddings: Tensor, positions: tuple[Tensor, Tensor, Tensor]) -> Triplets:
@@ -144,6 +173,7 @@ OBJECTIVES: dict[str, Callable[..., Terms]] = {
     ),
     "batch-hard": partial(mined_triplets, miner=BatchHardMiner()),
     "look": look_triplets,
+    "colour": colour_triplets,
 }
 
 
@@ -175,14 +205,18 @@ def train_siamese(
 ) -> tuple[nn.Module, list[dict[str, float]]]:
     """Train `encoder` in place; returns the averaged encoder and one row of figures an epoch.
 
+    The objectives "look" and "colour" take a `LookEncoder`, the others any encoder.
+
     A row has `epoch`, `loss`, `active` (the share of triplets whose loss is not 0: what they do
     not teach any more, the others must), and of the validation pictures among the training
     pictures `precision@5`, `mAP` and `spread`. The rest is as in `train_classifier`.
 
     Raises:
-        FashionError: a class of one picture, or a checkpoint of another run.
+        FashionError: a class of one picture, no colour labels for the objective "colour", or a
+            checkpoint of another run.
     """
-    data = TripletDataset(catalog.train.images, catalog.train.labels, seed)
+    colours = colour_labels(catalog) if recipe.objective == "colour" else None
+    data = TripletDataset(catalog.train.images, catalog.train.labels, seed, colours)
 
     def learn(average: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> dict:
         data.epoch = epoch
@@ -192,6 +226,21 @@ def train_siamese(
         return evaluate_encoder(average, catalog, recipe.evaluation_size)
 
     return run_epochs(encoder, catalog, recipe, seed, checkpoint, learn, look)
+
+
+def colour_labels(catalog: Catalog) -> Tensor:
+    """A number for the colour of each training picture, int64 [N].
+
+    Raises:
+        FashionError: nobody has labelled the catalog's colours.
+    """
+    colours = catalog.train.attributes.get("colour")
+    if colours is None:
+        raise FashionError(
+            f"the catalog {catalog.name} has no colour labels: use the objective 'look'."
+        )
+    names = sorted(set(colours))
+    return torch.tensor([names.index(colour) for colour in colours])
 
 
 def siamese_epoch(

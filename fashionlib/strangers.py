@@ -1,8 +1,4 @@
-"""Queries that are not clothing, and a distance to tell them by (chapter 4).
-
-A search engine always finds *something*: the nearest picture of a flower is still some garment.
-Whether the nearest is near enough is a question of its own.
-"""
+"""Pictures that are not clothing, to see what a search says to them (chapter 4)."""
 
 import numpy as np
 import torch
@@ -11,7 +7,6 @@ from sklearn.datasets import load_sample_image
 from torch import Tensor
 
 from fashionlib.backdrops import BACKDROPS, backdrop
-from fashionlib.errors import FashionError
 
 # two photographs that come with scikit-learn, so that nothing has to be fetched
 PHOTOGRAPHS = ("china.jpg", "flower.jpg")
@@ -60,18 +55,3 @@ def _page(rng: np.random.Generator, size: int) -> np.ndarray:
         text = "".join(rng.choice(LETTERS, int(rng.integers(size // 12, size // 6))))
         draw.text((8, line), text, fill=(40, 40, 40))
     return np.asarray(page)
-
-
-def distance_limit(nearest: Tensor, keep: float = 0.95) -> float:
-    """The distance within which a share `keep` of known garments has its nearest picture.
-
-    `nearest` float32 [Q] are the distances of validation pictures to their nearest training
-    picture. A query that is farther from everything is probably no clothing. Calibrated on
-    garments alone: nobody has to guess what people will photograph instead.
-
-    Raises:
-        FashionError: no distances, or `keep` is not between 0 and 1.
-    """
-    if len(nearest) == 0 or not 0 < keep < 1:
-        raise FashionError("a distance limit needs distances, and a share between 0 and 1.")
-    return float(nearest.quantile(keep, interpolation="higher"))

@@ -20,13 +20,17 @@ class TripletDataset(Dataset):
         labels: int64 [N].
         seed: with the epoch and the index it decides the triplet, so any number of workers
             gives the same triplets.
+        colours: int64 [N] where they are known. Kept beside the labels; `indices` ignores them.
 
     Raises:
         FashionError: a class has a single picture (no positive for it), or there is one class.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, seed: int = 0) -> None:
-        self.images, self.labels, self.seed, self.epoch = images, labels, seed, 0
+    def __init__(
+        self, images: Tensor, labels: Tensor, seed: int = 0, colours: Tensor | None = None
+    ) -> None:
+        self.images, self.labels, self.colours = images, labels, colours
+        self.seed, self.epoch = seed, 0
         self.of_class = {
             int(label): torch.nonzero(labels == label)[:, 0].numpy() for label in labels.unique()
         }

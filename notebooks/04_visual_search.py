@@ -327,9 +327,9 @@ plots.table(["encoder", "class @5", *known, "colour distance to random"], rows)
 #
 # ## A map
 #
-# 64 numbers cannot be looked at. **t-SNE** {cite:p}`vandermaaten2008visualizing` places the pictures
-# on paper so that neighbours stay neighbours. It is for looking, not for measuring: distances
-# *between* groups and the size of a group mean nothing.
+# 64 numbers cannot be looked at. **t-SNE** {cite:p}`vandermaaten2008visualizing` places the
+# pictures on paper so that neighbours stay neighbours. It is for looking, not for measuring:
+# distances *between* groups and the size of a group mean nothing.
 
 # %%
 from fashionlib.embedding_map import map_figure, places_on_map
@@ -368,9 +368,9 @@ show(
 # %% [markdown]
 # Three questions to an encoder:
 #
-# - of the five results, how many have the query's **kind of backdrop** (a wall, a rug, …)? Backdrops
-#   were drawn independently of the garments, so an encoder that does not look at them is right by
-#   chance;
+# - of the five results, how many have the query's **kind of backdrop** (a wall, a rug, …)?
+#   Backdrops were drawn independently of the garments, so an encoder that does not look at them
+#   is right by chance;
 # - after the move, how many of the five results **stay**?
 # - how many are still of the right **class**?
 
@@ -441,7 +441,8 @@ say(
 # is not clothing.
 
 # %%
-from fashionlib.strangers import distance_limit, stranger_pictures
+from fashionlib.distance_limit import distance_limit
+from fashionlib.strangers import stranger_pictures
 
 
 def to_nearest(images):
@@ -452,7 +453,10 @@ limit = distance_limit(to_nearest(catalog.validation.images), keep=0.95)
 strangers = stranger_pictures(budget(40, quick=8), seed=0)
 far = {name: to_nearest(images) for name, images in strangers.items()}
 known = to_nearest(catalog.test.images)
-rows = [[name, len(values), f"{float((values > limit).float().mean()):.0%}"] for name, values in far.items()]
+rows = [
+    [name, len(values), f"{float((values > limit).float().mean()):.0%}"]
+    for name, values in far.items()
+]
 rows.append(["**test garments**", len(known), f"{float((known > limit).float().mean()):.0%}"])
 plots.table(["queries", "how many", "refused"], rows)
 
@@ -461,14 +465,16 @@ import matplotlib.pyplot as plt
 
 figure, axis = plt.subplots(figsize=(8, 3.2))
 groups = {"test garments": known, **far}
-axis.boxplot(list(groups.values()), orientation="horizontal", tick_labels=list(groups), whis=(5, 95))
+axis.boxplot(
+    list(groups.values()), orientation="horizontal", tick_labels=list(groups), whis=(5, 95)
+)
 axis.axvline(limit, color=plots.PALETTE[1], linestyle="--")
 axis.set(xlabel="distance to the nearest garment of the catalog")
 medians = "; ".join(f"{name} {float(values.median()):.2f}" for name, values in groups.items())
 show(
     figure,
-    alt=f"Box plots of the distance to the nearest garment. Medians: {medians}. A dashed line marks "
-    f"the limit of {limit:.2f}.",
+    alt=f"Box plots of the distance to the nearest garment. Medians: {medians}. A dashed line "
+    f"marks the limit of {limit:.2f}.",
     caption="Distances to the nearest garment; boxes hold the middle half, whiskers all but the "
     "outer tenth. Right of the dashed line a query is refused.",
 )
@@ -479,8 +485,8 @@ say(
     f"The limit is {limit:.3f}. It refuses {float((known > limit).float().mean()):.0%} of the test "
     f"garments. The kind that gets past it most often is **{least}**: "
     f"{float((far[least] <= limit).float().mean()):.0%} of them are taken for garments. A limit on "
-    "the distance is a start, not a lock: an encoder that has only ever seen garments has no reason "
-    "to put anything else far away."
+    "the distance is a start, not a lock: an encoder that has only ever seen garments has no "
+    "reason to put anything else far away."
 )
 
 # %% [markdown]

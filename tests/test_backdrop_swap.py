@@ -45,8 +45,13 @@ def test_a_photo_cannot_change_its_backdrop(shown):
 
 def test_kept_at_k_against_sets():
     rng = np.random.default_rng(0)
-    first, second = (torch.from_numpy(np.stack([rng.permutation(9) for _ in range(5)])) for _ in "ab")
+    first, second = (
+        torch.from_numpy(np.stack([rng.permutation(9) for _ in range(5)])) for _ in "ab"
+    )
     for k in (1, 3, 9):
-        wanted = [len(set(a[:k]) & set(b[:k])) / k for a, b in zip(first.tolist(), second.tolist(), strict=True)]
+        wanted = [
+            len(set(a[:k]) & set(b[:k])) / k
+            for a, b in zip(first.tolist(), second.tolist(), strict=True)
+        ]
         assert kept_at_k(first, second, k).tolist() == pytest.approx(wanted)
     assert kept_at_k(first, second, 9).tolist() == [1.0] * 5

@@ -314,3 +314,17 @@ def test_drawn_and_shipped_where_there_is_nothing_else(shared_cache, work, tmp_p
     flat = ["search", "--query", first(work / "flat"), "--catalog", work / "flat"]
     done = python("-c", NO_PHOTOS, *flat, cwd=tmp_path)
     assert done.stderr.startswith("Weights encoder_photos: shipped")
+
+
+def test_a_query_that_is_near_to_nothing_is_told(work):
+    """The limit is in the weights' metadata; below it nothing is said."""
+    query = first(work / "clothes" / "dress")
+    for limit, told in ((1e-6, False), (-1.0, True)):  # the query itself is found, at 0
+        path = work / "limited.safetensors"
+        torch.manual_seed(0)
+        plan, encoder = PLANS["article"], build_encoder("article", 16)
+        save_encoder(path, encoder, plan, 16, 32, distance_limit=limit)
+        options = ["--query", query, "--catalog", "clothes", "--weights", path]
+        done = search(*options, cwd=work)
+        assert done.returncode == 0, done.stderr
+        assert ("Nothing is near" in done.stderr) == told

@@ -12,6 +12,7 @@ from fashionlib.catalog import Catalog, Split
 from fashionlib.errors import FashionError
 from fashionlib.heads import build_classifier, build_encoder
 from fashionlib.inference import predict
+from fashionlib.look_encoder import build_look_encoder
 from fashionlib.siamese import OBJECTIVES, SiameseRecipe, encoder_from, train_siamese
 from fashionlib.triplets import TripletDataset
 
@@ -23,9 +24,16 @@ def catalog():
     return tiny_catalog()
 
 
-def trained(catalog, objective="look", checkpoint=None, **changes):
+def new_encoder(objective: str) -> torch.nn.Module:
+    """Small and untrained, of the kind that the objective takes."""
     torch.manual_seed(0)
-    encoder = build_encoder("article", 16)
+    if objective in ("look", "colour"):
+        return build_look_encoder("article", 16, 6)
+    return build_encoder("article", 16)
+
+
+def trained(catalog, objective="look", checkpoint=None, **changes):
+    encoder = new_encoder(objective)
     recipe = replace(RECIPE, objective=objective, **changes)
     return train_siamese(encoder, catalog, recipe, 0, checkpoint)
 
@@ -42,7 +50,7 @@ def test_training_the_encoder_leaves_the_classifier_alone(catalog):
     before = predict(classifier, catalog.test.images, 32)
     encoder = encoder_from(classifier, 16)
     assert same_weights(encoder.backbone, classifier.backbone)
-    train_siamese(encoder, catalog, RECIPE)
+    train_siamese(encoder, catalog, replace(RECIPE, objective="batch-hard"))
     assert not same_weights(encoder.backbone, classifier.backbone)
     assert torch.equal(predict(classifier, catalog.test.images, 32), before)
 
@@ -68,7 +76,8 @@ def striped_split(count: int, seed: int) -> Split:
     down, across = torch.meshgrid(torch.arange(32), torch.arange(32), indexing="ij")
     place = torch.where(labels.view(-1, 1, 1, 1) == 0, down, across)
     images = torch.where((place + phase) % 8 < 4, colours[:, 0], colours[:, 1])
-    return Split(images, labels, tuple(map(str, range(count))))
+    red = tuple("red" if more else "not red" for more in (colours[:, 0, 0] > 127).flatten())
+    return Split(images, labels, tuple(map(str, range(count))), {"colour": red})
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -76,8 +85,7 @@ def test_every_objective_learns(objective):
     """An untrained encoder sees colours; a trained one tells the direction of stripes."""
     splits = {"train": striped_split(128, 1), "validation": striped_split(40, 2)}
     catalog = Catalog("stripes", ("across", "down"), **splits, test=striped_split(10, 3))
-    torch.manual_seed(0)
-    encoder = build_encoder("article", 16)
+    encoder = new_encoder(objective)
     before = siamese.evaluate_encoder(encoder, catalog, 32)["precision@5"]
     recipe = replace(RECIPE, objective=objective, epochs=12, batch_size=16, margin=0.5)
     _, history = train_siamese(encoder, catalog, recipe)
@@ -89,7 +97,8 @@ def test_every_objective_learns(objective):
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_triplets_are_of_the_right_labels(catalog, objective, monkeypatch):
     """Embeddings stand for their pictures' labels here, so a triplet can be checked by value."""
-    data = TripletDataset(catalog.train.images, catalog.train.labels)
+    colours = torch.arange(96) % 3
+    data = TripletDataset(catalog.train.images, catalog.train.labels, colours=colours)
     marked = torch.zeros(96, 3, 48, 48, dtype=torch.uint8)
     marked += data.labels.view(-1, 1, 1, 1).to(torch.uint8)
     data.images = marked
@@ -104,11 +113,15 @@ def test_triplets_are_of_the_right_labels(catalog, objective, monkeypatch):
             own = torch.linspace(0, 0.2, len(x))
             return torch.stack([(label + own).cos(), (label + own).sin()], dim=1) * self.weight
 
+        def parts(self, embeddings):
+            return embeddings, embeddings
+
     def label_of(embedding):
         angle = torch.atan2(embedding[:, 1], embedding[:, 0]) % (2 * torch.pi)
         return (angle + 1e-4).floor().int()
 
     monkeypatch.setattr(siamese, "augment", lambda pictures, _: pictures)
+    monkeypatch.setattr(siamese, "swap_frames", lambda pictures: pictures)
     chosen = next(iter(siamese.balanced_batches(data.labels, 28)))
     terms = OBJECTIVES[objective](Marks(), data, chosen, RECIPE)
     anchor, positive, negative = (label_of(part) for part in terms[0][0])
@@ -120,6 +133,26 @@ def test_triplets_are_of_the_right_labels(catalog, objective, monkeypatch):
         assert torch.equal(anchor, positive)
         assert torch.equal(anchor, negative)
         assert not torch.equal(terms[1][0][1], terms[1][0][2])
+
+
+def test_colour_triplets_follow_the_colour_labels(catalog, monkeypatch):
+    """The look of each view is its place in the batch here, so its colour can be looked up."""
+    colours = siamese.colour_labels(catalog)
+    data = TripletDataset(catalog.train.images, catalog.train.labels, colours=colours)
+    chosen = torch.arange(20)
+    places = torch.arange(40.0)[:, None]
+    monkeypatch.setattr(siamese, "category_triplets", lambda *_: ((places,) * 3, places))
+    _, (look, _, _) = siamese.colour_triplets(None, data, chosen, RECIPE)
+    anchor, positive, negative = (colours[part[:, 0].long() % 20] for part in look)
+    assert len(anchor) > 0
+    assert torch.equal(anchor, positive)
+    assert (anchor != negative).all()
+
+
+def test_colours_that_nobody_labelled_are_an_error(catalog):
+    plain = replace(catalog, train=replace(catalog.train, attributes={}))
+    with pytest.raises(FashionError, match="tiny has no colour labels: use the objective 'look'"):
+        train_siamese(new_encoder("colour"), plain, replace(RECIPE, objective="colour"))
 
 
 def test_batches_are_balanced(catalog):
@@ -189,4 +222,4 @@ def test_a_class_of_one_picture_is_an_error(catalog):
     labels[0] = 99
     odd = replace(catalog, train=replace(catalog.train, labels=labels))
     with pytest.raises(FashionError, match="class 99 has a single picture"):
-        train_siamese(build_encoder("article", 16), odd, RECIPE)
+        train_siamese(new_encoder("look"), odd, RECIPE)

@@ -1,8 +1,6 @@
-import pytest
 import torch
 
-from fashionlib.errors import FashionError
-from fashionlib.strangers import distance_limit, stranger_pictures
+from fashionlib.strangers import stranger_pictures
 
 
 def test_pictures_of_each_kind_and_the_same_again():
@@ -19,17 +17,3 @@ def test_pictures_of_each_kind_and_the_same_again():
 def test_another_seed_gives_other_pictures():
     first, other = (stranger_pictures(1, seed, 48) for seed in (1, 2))
     assert not any(torch.equal(first[name], other[name]) for name in first)
-
-
-def test_the_limit_keeps_the_share_and_is_one_of_the_distances():
-    distances = torch.arange(1, 101).float()
-    limit = distance_limit(distances, keep=0.95)
-    assert (distances <= limit).float().mean() >= 0.95
-    assert (distances < limit).float().mean() < 0.96
-    assert limit in distances
-
-
-@pytest.mark.parametrize(("count", "keep"), [(0, 0.9), (5, 0.0), (5, 1.0)])
-def test_no_limit_without_distances_or_a_share(count, keep):
-    with pytest.raises(FashionError, match="a distance limit needs"):
-        distance_limit(torch.rand(count), keep)

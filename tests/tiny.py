@@ -10,7 +10,9 @@ def drawn_split(count: int, seed: int) -> Split:
     """`count` garments of 48 px; each run of seven has one of every class."""
     images, garments = drawn_pictures(count, seed, 48)
     labels = torch.tensor([CLASSES.index(garment.category) for garment in garments])
-    return Split(torch.from_numpy(images), labels, tuple(f"{seed}/{n}" for n in range(count)))
+    names = tuple(f"{seed}/{n}" for n in range(count))
+    attributes = {"colour": tuple(garment.colour for garment in garments)}
+    return Split(torch.from_numpy(images), labels, names, attributes)
 
 
 def tiny_catalog() -> Catalog:

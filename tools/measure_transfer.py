@@ -1,9 +1,9 @@
 """Transfer against scratch, several seeds: `python tools/measure_transfer.py` (chapter 3).
 
 For each seed: a classifier, an encoder that starts with its backbone, and two encoders that start
-from nothing, one for as many epochs and one for twice as many. Writes `results/transfer.json`,
-which the chapter reads: every epoch's figures, the recipes, the machine, versions and the date.
-A seed that is in the file already is not run again.
+from nothing, one for as many epochs and one for twice as many. Writes
+`fashionlib/results/transfer.json`, which the chapter reads: every epoch's figures, the recipes, the
+machine, versions and the date. A seed that is in the file already is not run again.
 """
 
 import datetime
@@ -20,7 +20,7 @@ from fashionlib.heads import build_classifier, build_encoder
 from fashionlib.siamese import SiameseRecipe, encoder_from, train_siamese
 from fashionlib.training import Recipe, train_classifier
 
-RESULTS = Path(__file__).resolve().parents[1] / "results" / "transfer.json"
+RESULTS = Path(__file__).resolve().parents[1] / "fashionlib" / "results" / "transfer.json"
 SEEDS = (0, 1, 2)
 SIZE = 64
 CLASSIFIER = Recipe(epochs=10, size=SIZE, evaluation_size=SIZE)

@@ -23,7 +23,9 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 def scripts() -> list[Path]:
     """Every chapter and exercise, in reading order."""
-    return sorted(path for path in NOTEBOOKS.rglob("*.py") if ".ipynb_checkpoints" not in path.parts)
+    return sorted(
+        path for path in NOTEBOOKS.rglob("*.py") if ".ipynb_checkpoints" not in path.parts
+    )
 
 
 def is_contract(cell: NotebookNode) -> bool:
