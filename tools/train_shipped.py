@@ -44,7 +44,7 @@ TEACHERS: dict[str, tuple[int, ...]] = {"photos": (0, 1), "drawn": ()}
 DISTIL_RECIPE = replace(LONG_RECIPE, epochs=80, label_smoothing=0.05)
 ENCODER_RECIPES = {
     "photos": SiameseRecipe("look"),
-    "drawn": SiameseRecipe("colour", look_margin=0.5, evaluation_size=144),
+    "drawn": SiameseRecipe("colour", epochs=6, look_margin=0.5),
 }
 DATA = {
     "photos": "clothing-dataset-small, seven classes, CC0 (github.com/alexeygrigorev)",
