@@ -206,3 +206,22 @@ def test_mathematics_is_set_from_the_books_own_files(book, site, chromium):
     address = f"{site}/chapters/01_inverted_residual_block.html"
     with opened(chromium, address) as (page, _, _):
         page.wait_for_selector("mjx-container svg", timeout=20_000)
+
+
+def test_the_search_explorer_answers_in_the_page(book, site, chromium):
+    address = f"{site}/chapters/04_visual_search.html"
+    with opened(chromium, address) as (page, _, complaints):
+        said = page.locator(".search-explorer .sx-said")
+        first = said.inner_text()
+        page.locator(".search-explorer select").select_option(index=1)
+        page.wait_for_function(
+            "before => document.querySelector('.search-explorer .sx-said').innerText != before",
+            arg=first,
+        )
+        assert "in the category dress" in said.inner_text()
+        sizes = page.eval_on_selector_all(
+            ".search-explorer ol img", "pictures => pictures.map(picture => picture.naturalWidth)"
+        )
+        assert len(sizes) == 6
+        assert all(size > 0 for size in sizes)
+        assert complaints == []
