@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 
+import measure_looks
 import measure_transfer
 import pytest
 
@@ -14,15 +15,15 @@ from fashionlib.errors import FashionError
 def test_every_file_says_where_it_comes_from(path):
     results = recorded.recorded(path.stem)
     line = recorded.about(results)
-    assert (measure_transfer.RESULTS.parents[2] / results["made_by"]).is_file()
+    assert (recorded.RESULTS.parents[1] / results["made_by"]).is_file()
     for part in (results["made_by"], results["date"], results["machine"], "torch"):
         assert part in line
     assert path.stat().st_size < 1_000_000
 
 
 def test_there_is_something_recorded():
-    assert measure_transfer.RESULTS.is_file()
-    assert measure_transfer.RESULTS.parent == recorded.RESULTS
+    names = {path.stem for path in recorded.RESULTS.glob("*.json")}
+    assert names == {"looks", "transfer"}
 
 
 def test_no_such_results():
@@ -45,3 +46,10 @@ def test_transfer_was_run_by_the_script_as_it_is():
             "scratch": count,
             "scratch, twice as long": 2 * count,
         }
+
+
+def test_looks_were_measured_by_the_script_as_it_is():
+    results = recorded.recorded("looks")
+    recipes = {name: asdict(recipe) for name, recipe in measure_looks.RECIPES.items()}
+    assert results["recipes"] == json.loads(json.dumps(recipes))
+    assert list(results["rows"]) == ["classifier features", *recipes]

@@ -6,21 +6,17 @@ from nothing, one for as many epochs and one for twice as many. Writes
 machine, versions and the date. A seed that is in the file already is not run again.
 """
 
-import datetime
-import json
-import platform
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import torch
+from recording import about_this_run, write_results
 
 from fashionlib.catalog import Catalog, load_catalog
-from fashionlib.files import replacing
 from fashionlib.heads import build_classifier, build_encoder
+from fashionlib.recorded import RESULTS, recorded
 from fashionlib.siamese import SiameseRecipe, encoder_from, train_siamese
 from fashionlib.training import Recipe, train_classifier
 
-RESULTS = Path(__file__).resolve().parents[1] / "fashionlib" / "results" / "transfer.json"
 SEEDS = (0, 1, 2)
 SIZE = 64
 CLASSIFIER = Recipe(epochs=10, size=SIZE, evaluation_size=SIZE)
@@ -47,24 +43,15 @@ def run_seed(catalog: Catalog, seed: int) -> dict[str, list[dict[str, float]]]:
 
 def main() -> None:
     """Run the seeds that are missing, and save after each."""
-    runs = json.loads(RESULTS.read_text())["runs"] if RESULTS.exists() else []
+    there = (RESULTS / "transfer.json").exists()
+    runs = recorded("transfer")["runs"] if there else []
     catalog = load_catalog("photos")
+    recipes = {"classifier": asdict(CLASSIFIER), "encoder": asdict(ENCODER)}
     for seed in SEEDS:
         if any(run["seed"] == seed for run in runs):
             continue
         runs.append({"seed": seed, "histories": run_seed(catalog, seed)})
-        about = {
-            "made_by": "tools/measure_transfer.py",
-            "catalog": catalog.name,
-            "pictures": len(catalog.train),
-            "classifier": asdict(CLASSIFIER),
-            "encoder": asdict(ENCODER),
-            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-            "versions": {"python": platform.python_version(), "torch": torch.__version__},
-            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        }
-        with replacing(RESULTS) as temporary:
-            temporary.write_text(json.dumps({**about, "runs": runs}, indent=1) + "\n")
+        write_results("transfer", about_this_run(__file__, catalog) | recipes | {"runs": runs})
 
 
 if __name__ == "__main__":

@@ -1,0 +1,31 @@
+"""What the scripts that record results share: where they go, and what is written beside them."""
+
+import datetime
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fashionlib.catalog import Catalog
+from fashionlib.files import replacing
+from fashionlib.recorded import RESULTS
+
+
+def about_this_run(script: str, catalog: Catalog) -> dict[str, Any]:
+    """Script, catalog, machine, versions and date."""
+    return {
+        "made_by": f"tools/{Path(script).name}",
+        "catalog": catalog.name,
+        "pictures": len(catalog.train),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def write_results(name: str, results: dict[str, Any]) -> None:
+    """Write `fashionlib/results/<name>.json`, whole or not at all."""
+    with replacing(RESULTS / f"{name}.json") as temporary:
+        temporary.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
