@@ -145,14 +145,15 @@ def category_triplets(
 ) -> tuple[Triplets, Tensor]:
     """Two views of each picture: triplets of their categories, and all their looks.
 
-    The looks are float [2N, look], the first views before the second. The triplets are all in
-    the batch that break the margin: the hardest alone can pull a new head into one point.
+    The looks are float [2N, look], the first views before the second. The triplets are all that
+    break the margin among the first views (the second ones have another's edges): the hardest
+    alone can pull a new head into one point.
     """
     pictures = data.images[chosen]
     first, second = view(pictures, encoder, recipe), view(pictures, encoder, recipe)
     second = swap_frames(second) if recipe.swap else second
     category, look = encoder.parts(encoder(torch.cat([first, second])))
-    labels = data.labels[chosen].repeat(2).to(category.device)
+    category, labels = category[: len(chosen)], data.labels[chosen].to(category.device)
     return _pick(category, breaking(recipe.margin)(category, labels)), look
 
 

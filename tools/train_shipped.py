@@ -41,9 +41,9 @@ SHIPPED = Path(__file__).resolve().parents[1] / "fashionlib" / "shipped"
 SEED = 0
 # seeds of the networks that teach the classifier; the drawn garments are easy enough without
 TEACHERS: dict[str, tuple[int, ...]] = {"photos": (0, 1), "drawn": ()}
-DISTIL_RECIPE = replace(LONG_RECIPE, epochs=80, label_smoothing=0.05)
+DISTIL_RECIPE = replace(LONG_RECIPE, epochs=80, evaluation_size=128, label_smoothing=0.05)
 ENCODER_RECIPES = {
-    "photos": SiameseRecipe("look"),
+    "photos": SiameseRecipe("look", epochs=10),
     "drawn": SiameseRecipe("colour", epochs=6, look_margin=0.5),
 }
 DATA = {
@@ -95,6 +95,7 @@ def classifier(catalog: Catalog) -> dict[str, Any]:
             right = count_correct(logits, split.labels)
             figures[f"{name} accuracy"] = format_accuracy(right, len(split))
         more = about(model, catalog, recipe, figures)
+        more["teachers"] = list(TEACHERS[catalog.name])
         size = recipe.evaluation_size
         save_classifier(path, model, PLANS["fashion"], catalog.classes, size, **more)
     return load_classifier(path)[1]
@@ -168,6 +169,17 @@ def latency(model: nn.Module, size: int, runs: int = 60) -> float:
     return 1000 * sorted(times[10:])[(runs - 10) // 2]
 
 
+def teachers_line(data: dict[str, Any]) -> list[str]:
+    """A classifier's line about what it learned from besides the labels, if anything."""
+    if not data.get("teachers"):
+        return []
+    seeds = " and ".join(map(str, data["teachers"]))
+    return [
+        "- **Teachers**: half of each wanted answer is the mean answer of networks of the same "
+        f"plan, trained on the same pictures with seeds {seeds}"
+    ]
+
+
 def limit_line(data: dict[str, Any]) -> list[str]:
     """An encoder's line about what it takes for clothing; a classifier has none."""
     if "distance_limit" not in data:
@@ -193,6 +205,7 @@ def write_card(name: str, data: dict[str, Any]) -> None:
         f"- **Time**: {data['milliseconds']} ms a picture (batch 1; {data['machine']})",
         f"- **Recipe**: `{data['recipe']}`, seed {data['seed']}",
         *(f"- **{key}**: {value}" for key, value in data["figures"].items()),
+        *teachers_line(data),
         *limit_line(data),
         f"- **Limits**: {LIMITS[data['catalog']]}",
         "",
