@@ -110,6 +110,13 @@ def mined_triplets(
     return [(_pick(embeddings, miner(embeddings, labels)), recipe.margin, 1.0)]
 
 
+def all_triplets(
+    encoder: nn.Module, data: TripletDataset, chosen: Tensor, recipe: SiameseRecipe
+) -> Terms:
+    """All of a batch that break the margin: gentler than the hardest alone, works from scratch."""
+    return mined_triplets(encoder, data, chosen, recipe, breaking(recipe.margin))
+
+
 def look_triplets(
     encoder: LookEncoder, data: TripletDataset, chosen: Tensor, recipe: SiameseRecipe
 ) -> Terms:
@@ -173,6 +180,7 @@ OBJECTIVES: dict[str, Callable[..., Terms]] = {
         mined_triplets, miner=TripletMarginMiner(margin=0.2, type_of_triplets="semihard")
     ),
     "batch-hard": partial(mined_triplets, miner=BatchHardMiner()),
+    "all": all_triplets,
     "look": look_triplets,
     "colour": colour_triplets,
 }
