@@ -24,7 +24,7 @@ help:
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer with venv was found: install one, or run make PYTHON=/path/to/python."; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -e '.[notebooks,book,test]'
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[notebooks,export,book,test]'
 	@touch $@
 
 book: $(READY)

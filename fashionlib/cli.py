@@ -15,6 +15,7 @@ from fashionlib.catalog import Catalog, load_catalog
 from fashionlib.counting import count_parameters
 from fashionlib.distance_limit import calibrated_limit
 from fashionlib.errors import FashionError
+from fashionlib.export import export_onnx
 from fashionlib.heads import DIMENSIONS, build_classifier, build_encoder
 from fashionlib.inference import predict
 from fashionlib.look_encoder import build_look_encoder, look_encoder_from
@@ -196,6 +197,16 @@ def search(
     The catalog is embedded the first time, and again only what has changed.
     """
     run_search(query, top_k, catalog, weights, as_json, show, out)
+
+
+@app.command()
+def export(
+    weights: Annotated[Path, typer.Option(help="A classifier or an encoder (.safetensors).")],
+    out: Annotated[Path, typer.Option(help="Where it goes (.onnx).")],
+) -> None:
+    """Write a trained network as ONNX, for programs without PyTorch; pictures go in as bytes."""
+    export_onnx(weights, out)
+    print(f"saved {out}, {out.stat().st_size / 1e6:.1f} MB")
 
 
 def main() -> None:

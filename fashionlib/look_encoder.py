@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from fashionlib.backbone import MobileNetBackbone, Plan
 from fashionlib.heads import DIMENSIONS
 
-LOOK_SHARE = 0.15  # of the squared length of an embedding
+LOOK_SHARE = 0.2  # of the squared length of an embedding
 
 
 class LookEncoder(nn.Module):

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from fashionlib.backbone import PLANS
 from fashionlib.drawn import drawn_pictures
+from fashionlib.export import load_onnx
 from fashionlib.heads import build_encoder
 from fashionlib.weights import load_classifier, load_encoder, save_encoder
 
@@ -139,6 +140,8 @@ MISTAKES = {
     "unknown objective": (["train-siamese", "--objective", "hope"], "hope"),
     "no start": (["train-siamese", "--start", "x.safetensors"], "no file x.safetensors"),
     "unknown plan": (["train-classifier", "--plan", "vgg"], "vgg"),
+    "export of nothing": (["export", "--weights", "x", "--out", "x.onnx"], "no file x"),
+    "export to a wrong suffix": (["export", "--weights", "x", "--out", "x.pt"], ".onnx"),
     "wrong suffix": (["train-classifier", "--data", "drawn", "--out", "x.pt"], ".safetensors"),
 }
 
@@ -181,3 +184,20 @@ def test_output_that_cannot_be_written(folder, tmp_path):
     assert "could not write" in done.stderr
     assert done.stderr.count("\n") == 1
     assert (tmp_path / "a-file").read_text() == "in the way"
+
+
+def test_colours_that_a_folder_does_not_label(folder, tmp_path):
+    done = fashionlib("train-siamese", "--objective", "colour", "--data", folder, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "has no colour labels: use the objective 'look'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_export(tmp_path):
+    save_encoder(tmp_path / "e.safetensors", build_encoder("article"), PLANS["article"], 64, 32)
+    done = fashionlib("export", "--weights", "e.safetensors", "--out", "e.onnx", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "saved e.onnx" in done.stdout
+    run, metadata = load_onnx(tmp_path / "e.onnx")
+    assert metadata["kind"] == "encoder"
+    assert run(torch.zeros(2, 3, 50, 40, dtype=torch.uint8)).shape == (2, 64)

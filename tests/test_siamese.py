@@ -87,7 +87,7 @@ def test_every_objective_learns(objective):
     catalog = Catalog("stripes", ("across", "down"), **splits, test=striped_split(10, 3))
     encoder = new_encoder(objective)
     before = siamese.evaluate_encoder(encoder, catalog, 32)["precision@5"]
-    recipe = replace(RECIPE, objective=objective, epochs=12, batch_size=16, margin=0.5)
+    recipe = replace(RECIPE, objective=objective, epochs=18, batch_size=16, margin=0.5)
     _, history = train_siamese(encoder, catalog, recipe)
     assert before < 0.75
     assert history[-1]["precision@5"] > 0.9
