@@ -73,3 +73,10 @@ def figure(name: str, key: str) -> float:
 def test_one_encoder_finds_category_and_colour_of_drawn_garments():
     assert figure("encoder_drawn", "test precision@5") >= 0.95
     assert figure("encoder_drawn", "test colour agreement@5") >= 0.90
+
+
+def test_one_encoder_finds_category_and_colour_of_photos():
+    """The colour is a stand-in: the mean distance of the top 5, 1 for a random one of the class."""
+    key = "colour distance of the top 5 to that of a random picture of the class"
+    assert figure("encoder_photos", "test mAP") >= 0.94
+    assert figure("encoder_photos", f"test {key}") <= 0.5
