@@ -408,7 +408,7 @@ rows = [
 small = budget(80, quick=32)
 for name, swapped in {"two views": False, "edges swapped": True}.items():
     torch.manual_seed(0)
-    epochs = budget(3, quick=1)
+    epochs = budget(2, quick=1)
     recipe = SiameseRecipe("look", epochs, small, evaluation_size=SIZE, swap=swapped)
     trained, _ = train_siamese(look_encoder_from(start), drawn, recipe)
     rows.append([name, *backdrop_row(trained, SIZE)])
