@@ -84,10 +84,16 @@ def test_interrupted_then_resumed_is_as_uninterrupted(folder, tmp_path):
     assert not checkpoint.exists()
 
 
+def heed_interrupts() -> None:
+    """A shell's background job, as CI may be, ignores Ctrl-C and hands that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_says_how_to_go_on(folder, tmp_path):
     command = [sys.executable, "-m", "fashionlib", *SHORT, "--epochs", "500", "--data", str(folder)]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)  # fmt: skip
+                               stderr=subprocess.PIPE, text=True,
+                               preexec_fn=heed_interrupts)  # fmt: skip  # noqa: PLW1509
     checkpoint = tmp_path / "runs" / "classifier.checkpoint.safetensors"
     until = time.monotonic() + 120
     while not checkpoint.exists() and process.poll() is None and time.monotonic() < until:
