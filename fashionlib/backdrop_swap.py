@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fashionlib.catalog import Catalog, Split
-from fashionlib.drawn import draw_garment, on_backdrop
+from fashionlib.drawn import draw_pixels, on_backdrop
 from fashionlib.errors import FashionError
 from fashionlib.progress import progress_bar
 
@@ -30,7 +30,7 @@ def on_new_backdrops(catalog: Catalog, split: Split, seed: int) -> Tensor:
     pictures = []
     for place, name in enumerate(progress_bar(split.names, "drawing", "picture")):
         garment = on_backdrop(catalog.garments[name], seed * 1_000_003 + place)
-        pictures.append(np.asarray(draw_garment(garment, size)).transpose(2, 0, 1))
+        pictures.append(draw_pixels(garment, size))
     return torch.from_numpy(np.stack(pictures))
 
 

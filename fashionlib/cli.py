@@ -16,13 +16,12 @@ from fashionlib.counting import count_parameters
 from fashionlib.distance_limit import calibrated_limit
 from fashionlib.errors import FashionError
 from fashionlib.export import export_onnx
-from fashionlib.heads import DIMENSIONS, build_classifier, build_encoder
+from fashionlib.heads import DIMENSIONS, build_classifier
 from fashionlib.inference import predict
-from fashionlib.look_encoder import build_look_encoder, look_encoder_from
 from fashionlib.metrics import count_correct, format_accuracy
 from fashionlib.photos import ensure_photos
 from fashionlib.search_command import run_search
-from fashionlib.siamese import OBJECTIVES, SiameseRecipe, encoder_from, train_siamese
+from fashionlib.siamese import OBJECTIVES, SiameseRecipe, encoder_for, train_siamese
 from fashionlib.training import ARTICLE_RECIPE, Recipe, train_classifier
 from fashionlib.weights import load_classifier, plan_of, save_classifier, save_encoder
 
@@ -143,15 +142,14 @@ def with_size(recipe: Recipe | SiameseRecipe, size: int) -> Recipe | SiameseReci
 
 def starting_encoder(start: Path | None, objective: str) -> tuple[torch.nn.Module, Plan]:
     """An encoder on the backbone of a trained classifier, or a new one; and its plan."""
-    looks = objective in ("look", "colour")
     if start is None and OWN_CLASSIFIER.is_file():
         start = OWN_CLASSIFIER
     if start is None:
         print("from scratch: there is no trained classifier to start from")
-        return (build_look_encoder if looks else build_encoder)("fashion"), PLANS["fashion"]
+        return encoder_for(objective), PLANS["fashion"]
     classifier, metadata = load_classifier(start)
     print(f"starting from the backbone in {start}")
-    return (look_encoder_from if looks else encoder_from)(classifier), plan_of(metadata)
+    return encoder_for(objective, classifier), plan_of(metadata)
 
 
 def train_resumably(train: Callable, model: torch.nn.Module, catalog: Catalog,

@@ -10,18 +10,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision.transforms import v2
+from torch.nn import functional as F
 
 from fashionlib.catalog import Catalog
-from fashionlib.training import (
-    Recipe,
-    evaluate,
-    run_epochs,
-    set_learning_rate,
-    train_step,
-    update_average,
-)
-from fashionlib.transforms import AUGMENTATIONS, augment, to_input
+from fashionlib.training import Recipe, train_classifier
 
 
 @torch.inference_mode()
@@ -47,25 +39,9 @@ def distil_classifier(
         FashionError: the checkpoint belongs to another run, or cannot be written.
     """
 
-    def learn(average: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> dict:
-        device = next(student.parameters()).device
-        transform = AUGMENTATIONS[recipe.augmentation](recipe.size)
-        mix = v2.MixUp(alpha=recipe.mixup, num_classes=len(catalog.classes))
-        images, labels = catalog.train.images, catalog.train.labels
-        count = max(1, len(labels) // recipe.batch_size)
-        batches = torch.randperm(len(labels)).split(recipe.batch_size)[:count]
-        losses = []
-        student.train()
-        for step, chosen in enumerate(batches, start=epoch * count):
-            set_learning_rate(optimizer, recipe, progress=step / (count * recipe.epochs))
-            inputs = to_input(augment(images[chosen], transform), device=device)
-            inputs, wanted = mix(inputs, labels[chosen].to(device))
-            wanted = (wanted + opinion(teachers, inputs)) / 2
-            losses.append(train_step(student, optimizer, inputs, wanted, recipe.label_smoothing))
-            update_average(average, student, keep=min(recipe.average, (step + 1) / (step + 10)))
-        return {"loss": float(torch.stack(losses).mean())}
+    def teach(inputs: Tensor, labels: Tensor) -> Tensor:
+        answers = opinion(teachers, inputs)
+        shares = labels if labels.ndim == 2 else F.one_hot(labels, answers.shape[1])
+        return (shares + answers) / 2
 
-    def look(average: nn.Module) -> dict:
-        return evaluate(average, catalog.validation, recipe.evaluation_size)
-
-    return run_epochs(student, catalog, recipe, seed, checkpoint, learn, look)
+    return train_classifier(student, catalog, recipe, seed, checkpoint, teach)

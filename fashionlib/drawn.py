@@ -268,11 +268,11 @@ def drawn_pictures(
     processes = processes or os.cpu_count() or 1
     bar = partial(progress_bar, description="drawing", unit="picture", total=count)
     if processes == 1 or count < 200:
-        _collect(pictures, bar(map(partial(_drawn, size=size), garments)))
+        _collect(pictures, bar(map(partial(draw_pixels, size=size), garments)))
         return pictures, garments
     # a fresh interpreter for each worker: forking a process that runs torch threads can hang
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        _collect(pictures, bar(pool.map(partial(_drawn, size=size), garments, chunksize=25)))
+        _collect(pictures, bar(pool.map(partial(draw_pixels, size=size), garments, chunksize=25)))
     return pictures, garments
 
 
@@ -287,5 +287,6 @@ def _collect(pictures: np.ndarray, drawn: Iterable[np.ndarray]) -> None:
         pictures[i] = picture
 
 
-def _drawn(garment: Garment, size: int) -> np.ndarray:
+def draw_pixels(garment: Garment, size: int) -> np.ndarray:
+    """The garment's picture as a catalog stores it, uint8 [3, size, size]."""
     return np.asarray(draw_garment(garment, size)).transpose(2, 0, 1)

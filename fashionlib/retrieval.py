@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fashionlib.catalog import Split
 from fashionlib.errors import FashionError
 from fashionlib.metrics import wilson_interval
 from fashionlib.search import euclidean
@@ -109,6 +110,19 @@ def _count_right(right: Tensor) -> Tensor:
     return count
 
 
+def agreement_at_k(order: Tensor, queries: Split, catalog: Split, k: int) -> dict[str, Tensor]:
+    """`precision_at_k` by class, and by colour and pattern where they are known: float32 [Q] each.
+
+    `order` is the ranking of the catalog for the queries. The names are "category", "colour" and
+    "pattern".
+    """
+    right = {"category": matches(order, queries.labels, catalog.labels)}
+    for look in ("colour", "pattern"):
+        if look in queries.attributes:
+            right[look] = matches(order, queries.attributes[look], catalog.attributes[look])
+    return {name: precision_at_k(found, k) for name, found in right.items()}
+
+
 @dataclass(frozen=True)
 class Score:
     """A mean over queries and its 95 % interval."""
@@ -177,6 +191,11 @@ class ColourDistances:
     found: Tensor  # mean over the results
     random: Tensor  # expected of a random picture of the query's class
     best: Tensor  # mean over as many pictures of its class, chosen by colour alone
+
+    @property
+    def ratio(self) -> float:
+        """Mean of what was found to mean of a random pick: below 1 is closer in colour."""
+        return float(self.found.mean() / self.random.mean())
 
 
 def mean_colours(images: Tensor) -> Tensor:

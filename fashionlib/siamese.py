@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from fashionlib.catalog import Catalog
 from fashionlib.errors import FashionError
-from fashionlib.heads import DIMENSIONS, EmbeddingHead
+from fashionlib.heads import DIMENSIONS, EmbeddingHead, build_encoder
 from fashionlib.inference import predict
-from fashionlib.look_encoder import LookEncoder
+from fashionlib.look_encoder import LookEncoder, build_look_encoder, look_encoder_from
 from fashionlib.retrieval import evaluate_retrieval
 from fashionlib.training import run_epochs, set_learning_rate, update_average
 from fashionlib.transforms import AUGMENTATIONS, augment, swap_frames, to_input
@@ -184,6 +184,17 @@ OBJECTIVES: dict[str, Callable[..., Terms]] = {
     "look": look_triplets,
     "colour": colour_triplets,
 }
+
+
+def encoder_for(objective: str, classifier: nn.Sequential | None = None) -> nn.Module:
+    """The kind of encoder that an objective trains: on a copy of a classifier's backbone, or new.
+
+    A new one has the plan "fashion".
+    """
+    looks = objective in ("look", "colour")
+    if classifier is None:
+        return build_look_encoder("fashion") if looks else build_encoder("fashion")
+    return look_encoder_from(classifier) if looks else encoder_from(classifier)
 
 
 def balanced_batches(labels: Tensor, batch_size: int) -> Iterator[Tensor]:

@@ -23,6 +23,9 @@ from fashionlib.progress import progress_bar
 from fashionlib.transforms import AUGMENTATIONS, augment, to_input
 from fashionlib.weights import load_tensors, save_tensors
 
+# inputs float [N, 3, H, W], labels int64 [N] or shares float [N, C]; to shares float [N, C]
+Teach = Callable[[Tensor, Tensor], Tensor]
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -137,11 +140,13 @@ def train_epoch(
     split: Split,
     recipe: Recipe,
     epoch: int,
+    teach: Teach | None = None,
 ) -> float:
     """Show the network every picture of `split` once; returns the mean loss.
 
     `model` and `average` are changed in place. The order and the augmentation are drawn from
     torch's global generator. Pictures that do not fill a last batch wait for another epoch.
+    `teach` may change what is to be answered, see `distillation`.
     """
     device = next(model.parameters()).device
     transform = AUGMENTATIONS[recipe.augmentation](recipe.size)
@@ -156,6 +161,8 @@ def train_epoch(
         labels = split.labels[chosen].to(device)
         if recipe.mixup > 0:
             inputs, labels = mix(inputs, labels)
+        if teach is not None:
+            labels = teach(inputs, labels)
         losses.append(train_step(model, optimizer, inputs, labels, recipe.label_smoothing))
         update_average(average, model, keep=min(recipe.average, (step + 1) / (step + 10)))
     return float(torch.stack(losses).mean())
@@ -182,6 +189,7 @@ def train_classifier(
     recipe: Recipe,
     seed: int = 0,
     checkpoint: Path | None = None,
+    teach: Teach | None = None,
 ) -> tuple[nn.Module, list[dict[str, float]]]:
     """Train `model` in place; returns the averaged network and one row of figures an epoch.
 
@@ -195,7 +203,8 @@ def train_classifier(
     """
 
     def learn(average: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> dict:
-        return {"loss": train_epoch(model, average, optimizer, catalog.train, recipe, epoch)}
+        train = catalog.train
+        return {"loss": train_epoch(model, average, optimizer, train, recipe, epoch, teach)}
 
     def look(average: nn.Module) -> dict:
         return evaluate(average, catalog.validation, recipe.evaluation_size)

@@ -232,14 +232,15 @@ print("after three halvings of the distance to 1:", average.weight.item())
 
 # %% [markdown]
 # **One epoch.** All training pictures in a new random order, batch by batch. (*Mixup*, which blends
-# each picture with another, is off here. It pays in trainings many times as long as ours.)
+# each picture with another, is off here: it pays in trainings many times as long as ours. So is
+# `teach`, by which trained networks have a say in what is to be answered.)
 
 # %%
 from fashionlib.training import set_learning_rate
 
 
 # the same code as fashionlib.training.train_epoch, kept equal by a test
-def train_epoch(model, average, optimizer, split, recipe, epoch):
+def train_epoch(model, average, optimizer, split, recipe, epoch, teach=None):
     device = next(model.parameters()).device
     transform = AUGMENTATIONS[recipe.augmentation](recipe.size)
     mix = v2.MixUp(alpha=recipe.mixup or 1.0, num_classes=int(split.labels.max()) + 1)
@@ -253,6 +254,8 @@ def train_epoch(model, average, optimizer, split, recipe, epoch):
         labels = split.labels[chosen].to(device)
         if recipe.mixup > 0:
             inputs, labels = mix(inputs, labels)
+        if teach is not None:
+            labels = teach(inputs, labels)
         losses.append(train_step(model, optimizer, inputs, labels, recipe.label_smoothing))
         update_average(average, model, keep=min(recipe.average, (step + 1) / (step + 10)))
     return float(torch.stack(losses).mean())

@@ -35,9 +35,9 @@ from torch.nn import functional as F
 from fashionlib import plots, siamese, training
 from fashionlib.budget import budget
 from fashionlib.catalog import load_catalog
-from fashionlib.heads import build_classifier, build_encoder
+from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
-from fashionlib.look_encoder import LookEncoder, look_encoder_from
+from fashionlib.look_encoder import LookEncoder
 from fashionlib.plots import say, show
 from fashionlib.siamese import SiameseRecipe, train_siamese
 from fashionlib.transforms import to_input
@@ -164,8 +164,7 @@ base = SiameseRecipe("random", epochs=EPOCHS, size=SIZE, evaluation_size=SIZE)
 
 def run(objective, start=classifier, seed=0, **changes):
     torch.manual_seed(seed)
-    make = look_encoder_from if objective in ("look", "colour") else siamese.encoder_from
-    encoder = make(start) if start else build_encoder("fashion")
+    encoder = siamese.encoder_for(objective, start)
     return train_siamese(encoder, catalog, replace(base, objective=objective, **changes), seed)
 
 
@@ -349,7 +348,7 @@ say(
 # is closer).
 
 # %%
-from fashionlib.retrieval import colour_distances, matches, precision_at_k, rank
+from fashionlib.retrieval import agreement_at_k, colour_distances, rank
 
 train, queries = catalog.train, catalog.validation
 known = [look for look in ("colour", "pattern") if look in queries.attributes]
@@ -357,12 +356,10 @@ known = [look for look in ("colour", "pattern") if look in queries.attributes]
 
 def looks(encoder):
     order = rank(predict(encoder, queries.images, SIZE), predict(encoder, train.images, SIZE))
-    found = [matches(order, queries.labels, train.labels)]
-    found += [matches(order, queries.attributes[look], train.attributes[look]) for look in known]
-    row = [f"{float(precision_at_k(right, 5).mean()):.3f}" for right in found]
+    agreement = agreement_at_k(order, queries, train, 5)
     parts = (queries.images, queries.labels, train.images, train.labels, order[:, :5])
-    colours = colour_distances(*parts)
-    return [*row, f"{float(colours.found.mean() / colours.random.mean()):.2f}"]
+    row = [f"{float(values.mean()):.3f}" for values in agreement.values()]
+    return [*row, f"{colour_distances(*parts).ratio:.2f}"]
 
 
 # %%

@@ -1,20 +1,16 @@
 """The built book: executed to the last cell, whole without a network, described in words."""
 
-import contextlib
-import functools
-import http.server
 import os
 import re
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import jupytext
 import nbformat
 import pair
 import pytest
-from playwright.sync_api import Page
+from pages import opened, overflow, served
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -43,36 +39,8 @@ def book(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def site(book):
     """Address of the built book, served on this machine."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *arguments):
-            pass
-
-    handler = functools.partial(Quiet, directory=str(book))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-
-
-@contextlib.contextmanager
-def opened(chromium, address: str, **settings):
-    """A page with everything but this machine cut off; also what it asked for and complained of."""
-    context = chromium.new_context(**settings)
-    page, asked, complaints = context.new_page(), [], []
-
-    def cut(route):
-        asked.append(route.request.url)
-        route.abort()
-
-    page.route(lambda url: not url.startswith(("http://127.0.0.1", "data:", "blob:")), cut)
-    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
-    page.on("response", lambda r: complaints.append(r.url) if r.status >= 400 else None)
-    page.goto(address, wait_until="networkidle")
-    yield page, asked, complaints
-    context.close()
+    with served(book) as address:
+        yield address
 
 
 def pages(book: Path) -> list[Path]:
@@ -188,10 +156,6 @@ def test_a_page_that_asks_the_network_is_noticed(book, site, chromium):
             assert complaints
     finally:
         planted.unlink()
-
-
-def overflow(page: Page) -> int:
-    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

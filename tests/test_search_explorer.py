@@ -1,14 +1,11 @@
 """Both faces of the search explorer show what the index says, to eyes, ears and keyboards."""
 
 import base64
-import functools
 import html
-import http.server
 import io
 import json
 import re
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +14,9 @@ import pydata_sphinx_theme
 import pytest
 import sphinx_book_theme
 import torch
+from pages import opened, overflow, served
 from PIL import Image
 from playwright.sync_api import Page
-from test_book import opened, overflow
 from tiny import tiny_catalog
 
 from fashionlib.catalog import Catalog
@@ -342,15 +339,8 @@ def address(explorer, tmp_path_factory) -> Iterator[Callable[[str], str]]:
             "</article></body></html>"
         )
 
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *arguments):
-            pass
-
-    handler = functools.partial(Quiet, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield lambda mode: f"http://127.0.0.1:{server.server_address[1]}/{mode}.html"
-    server.shutdown()
+    with served(folder) as root:
+        yield lambda mode: f"{root}/{mode}.html"
 
 
 @pytest.fixture(scope="module")

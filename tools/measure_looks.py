@@ -13,11 +13,10 @@ from torch import nn
 
 from fashionlib.catalog import Catalog, load_catalog
 from fashionlib.inference import predict
-from fashionlib.look_encoder import look_encoder_from
 from fashionlib.probes import Features
-from fashionlib.retrieval import matches, precision_at_k, rank, score
+from fashionlib.retrieval import agreement_at_k, rank, score
 from fashionlib.search import shipped
-from fashionlib.siamese import SiameseRecipe, encoder_from, train_siamese
+from fashionlib.siamese import SiameseRecipe, encoder_for, train_siamese
 from fashionlib.weights import load_classifier
 
 BASE = SiameseRecipe(epochs=4, size=96, evaluation_size=112, margin=0.3)
@@ -34,10 +33,8 @@ def measure(encoder: nn.Module, catalog: Catalog) -> dict[str, dict[str, float]]
     """Agreement at 5 of the test pictures with the training pictures, with its interval."""
     test, train, size = catalog.test, catalog.train, BASE.evaluation_size
     order = rank(predict(encoder, test.images, size), predict(encoder, train.images, size))
-    right = {"category": matches(order, test.labels, train.labels)}
-    for look in ("colour", "pattern"):
-        right[look] = matches(order, test.attributes[look], train.attributes[look])
-    return {name: asdict(score(precision_at_k(found, 5))) for name, found in right.items()}
+    agreement = agreement_at_k(order, test, train, 5)
+    return {name: asdict(score(values)) for name, values in agreement.items()}
 
 
 def main() -> None:
@@ -47,8 +44,8 @@ def main() -> None:
     rows = {"classifier features": measure(Features(classifier), catalog)}
     for name, recipe in RECIPES.items():
         torch.manual_seed(0)
-        make = look_encoder_from if name in ("look", "colour") else encoder_from
-        encoder, _ = train_siamese(make(classifier), catalog, recipe)
+        encoder = encoder_for(recipe.objective, classifier)
+        encoder, _ = train_siamese(encoder, catalog, recipe)
         rows[name] = measure(encoder, catalog)
         print(name, rows[name], flush=True)
     recipes = {name: asdict(recipe) for name, recipe in RECIPES.items()}

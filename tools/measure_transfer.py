@@ -12,9 +12,9 @@ import torch
 from recording import about_this_run, write_results
 
 from fashionlib.catalog import Catalog, load_catalog
-from fashionlib.heads import build_classifier, build_encoder
+from fashionlib.heads import build_classifier
 from fashionlib.recorded import RESULTS, recorded
-from fashionlib.siamese import SiameseRecipe, encoder_from, train_siamese
+from fashionlib.siamese import SiameseRecipe, encoder_for, train_siamese
 from fashionlib.training import Recipe, train_classifier
 
 SEEDS = (0, 1, 2)
@@ -37,7 +37,7 @@ def run_seed(catalog: Catalog, seed: int) -> dict[str, list[dict[str, float]]]:
         ("scratch, twice as long", None, twice),
     ):
         torch.manual_seed(seed)
-        encoder = encoder_from(start) if start else build_encoder("fashion")
+        encoder = encoder_for(recipe.objective, start)
         _, histories[name] = train_siamese(encoder, catalog, recipe, seed)
     return histories
 

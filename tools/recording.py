@@ -13,13 +13,18 @@ from fashionlib.files import replacing
 from fashionlib.recorded import RESULTS
 
 
+def machine() -> str:
+    """Kind of processor, and how many threads torch uses."""
+    return f"{platform.machine()}, {torch.get_num_threads()} threads"
+
+
 def about_this_run(script: str, catalog: Catalog) -> dict[str, Any]:
     """Script, catalog, machine, versions and date."""
     return {
         "made_by": f"tools/{Path(script).name}",
         "catalog": catalog.name,
         "pictures": len(catalog.train),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "machine": machine(),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }

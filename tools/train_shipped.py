@@ -6,7 +6,6 @@ finished is kept, so delete a file of fashionlib/shipped/ to train it anew. Writ
 which every figure comes from this run.
 """
 
-import platform
 import sys
 import time
 from dataclasses import asdict, replace
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from recording import machine
 from torch import nn
 
 from fashionlib.backbone import PLANS
@@ -26,6 +26,7 @@ from fashionlib.inference import predict
 from fashionlib.look_encoder import look_encoder_from
 from fashionlib.metrics import count_correct, format_accuracy
 from fashionlib.retrieval import (
+    agreement_at_k,
     average_precision,
     colour_distances,
     matches,
@@ -125,20 +126,17 @@ def retrieval_figures(model: nn.Module, catalog: Catalog, split: Split, size: in
     train = catalog.train
     order = rank(predict(model, split.images, size), predict(model, train.images, size))
     right = matches(order, split.labels, train.labels)
+    agreement = agreement_at_k(order, split, train, 5)
     figures = {
         "precision@1": str(score(precision_at_k(right, 1))),
-        "precision@5": str(score(precision_at_k(right, 5))),
+        "precision@5": str(score(agreement.pop("category"))),
         "mAP": str(score(average_precision(right))),
     }
     colours = colour_distances(split.images, split.labels, train.images, train.labels, order[:, :5])
     figures["colour distance of the top 5 to that of a random picture of the class"] = (
-        f"{float(colours.found.mean() / colours.random.mean()):.2f}"
+        f"{colours.ratio:.2f}"
     )
-    for look in ("colour", "pattern"):
-        if look in split.attributes:
-            alike = matches(order, split.attributes[look], train.attributes[look])
-            figures[f"{look} agreement@5"] = str(score(precision_at_k(alike, 5)))
-    return figures
+    return figures | {f"{look} agreement@5": str(score(alike)) for look, alike in agreement.items()}
 
 
 def about(model: nn.Module, catalog: Catalog, recipe: Any, figures: dict) -> dict:
@@ -152,7 +150,7 @@ def about(model: nn.Module, catalog: Catalog, recipe: Any, figures: dict) -> dic
         "parameters": count_parameters(model),
         "macs": count_macs(model, size),
         "milliseconds": round(latency(model, size), 1),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "machine": machine(),
     }
 
 
