@@ -18,14 +18,14 @@ def machine() -> str:
     return f"{platform.machine()}, {torch.get_num_threads()} threads"
 
 
-def about_this_run(script: str, catalog: Catalog) -> dict[str, Any]:
-    """Script, catalog, machine, versions and date."""
+def about_this_run(script: str, catalog: Catalog | None, **versions: str) -> dict[str, Any]:
+    """Script, catalog if there was one, machine, versions (of further packages too) and date."""
+    pictures = {"catalog": catalog.name, "pictures": len(catalog.train)} if catalog else {}
     return {
         "made_by": f"tools/{Path(script).name}",
-        "catalog": catalog.name,
-        "pictures": len(catalog.train),
+        **pictures,
         "machine": machine(),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, **versions},
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
 

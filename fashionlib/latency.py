@@ -1,0 +1,72 @@
+"""How long does one picture take, beside another network? (chapter 5)
+
+Times of one machine say little about another, and a busy moment spoils a single one. So networks
+take turns, and what is compared is the ratio of their times within a round.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+Rounds = dict[str, list[float]]
+
+
+def take_turns(runs: Mapping[str, Callable[[], object]], rounds: int) -> Rounds:
+    """Milliseconds of each run in each round, all of them once a round, after one to warm up."""
+    times: Rounds = {name: [] for name in runs}
+    for turn in range(rounds + 1):
+        for name, run in runs.items():
+            started = time.perf_counter()
+            run()
+            if turn:
+                times[name].append(round(1000 * (time.perf_counter() - started), 3))
+    return times
+
+
+def eager(network: nn.Module, batch: int, size: int) -> Callable[[], object]:
+    """A run of `network` in PyTorch, on `batch` pictures of `size` pixels, ready for `take_turns`.
+
+    Both the network and the pictures are stored channels-last, which a CPU likes better.
+    """
+    network = network.eval().to(memory_format=torch.channels_last)
+    pictures = torch.zeros(batch, 3, size, size).contiguous(memory_format=torch.channels_last)
+    return lambda: torch.inference_mode()(network)(pictures)
+
+
+def middle(values: Sequence[float]) -> tuple[float, float]:
+    """First and third quartile: half of the values lie between."""
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, high
+
+
+def setting(row: Mapping[str, Any]) -> str:
+    """How a recorded row was measured, the network apart: `64 px, batch 1, eager`."""
+    return f"{row['size']} px, batch {row['batch']}, {row['way']}"
+
+
+def rounds_of(latency: Mapping[str, Any], network: str) -> Rounds:
+    """Recorded milliseconds of a network, setting by setting."""
+    return {
+        setting(row): row["milliseconds"] for row in latency["rows"] if row["network"] == network
+    }
+
+
+def ratios(latency: Mapping[str, Any], slow: str, fast: str) -> Rounds:
+    """How many times as long `slow` took as `fast`, in each round of each setting."""
+    one, other = rounds_of(latency, slow), rounds_of(latency, fast)
+    return {name: [a / b for a, b in zip(one[name], other[name], strict=True)] for name in one}
+
+
+def latency_table(latency: Mapping[str, Any], batch: int) -> tuple[list[str], list[list[str]]]:
+    """Header and rows for `plots.table`: median milliseconds of each network in each setting."""
+    columns = [name for name in rounds_of(latency, "ours") if f"batch {batch}," in name]
+    header = ["network", *(name.replace(f"batch {batch}, ", "") for name in columns)]
+    rows = [
+        [network, *(f"{statistics.median(rounds_of(latency, network)[c]):.1f}" for c in columns)]
+        for network in latency["networks"]
+    ]
+    return header, rows
