@@ -24,7 +24,7 @@ help:
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer with venv was found: install one, or run make PYTHON=/path/to/python."; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -e '.[notebooks,export,book,test]'
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[notebooks,export,stores,exercises,book,test]'
 	@touch $@
 
 book: $(READY)
@@ -43,9 +43,11 @@ lab: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tools/exercises.py --check
 	$(BIN)/python tools/pair.py --check
 
 pairs: $(READY)
+	$(BIN)/python tools/exercises.py
 	$(BIN)/python tools/pair.py --execute
 
 clean:

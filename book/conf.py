@@ -1,25 +1,60 @@
-"""The book's Sphinx settings. Nothing is fetched, neither when it is built nor when it is read."""
+"""The book's Sphinx settings. Nothing is fetched when it is read; one file once when it is built.
+
+That is ONNX Runtime for the page *Try it* (tools/fetch_runtime.py); without it the rest is built.
+"""
 
 import hashlib
 import os
-import shutil
+import sys
 from pathlib import Path
 
 BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+import launch  # noqa: E402 - both live beside the package, not in it
+from exercises import for_the_book  # noqa: E402
 
 # -- chapters: Sphinx wants them below its own folder, people edit them in notebooks/ ------------
 
 
+# a page of solutions is built with the tests' budget: five more full trainings would double the
+# time that the book takes
+SHORT = """# %% [markdown]
+# :::{note}
+# For this page, trainings ran as short as they do in the tests. Run the notebook for the full ones.
+# :::
+
+# %% tags=["remove-cell"]
+import os
+
+os.environ["FASHIONLIB_BUDGET"] = "quick"
+
+"""
+
+
+def page_of(script: Path) -> str:
+    """A chapter as it is; a solution with each task before it, folded."""
+    text = script.read_text(encoding="utf-8")
+    if script.parent.name != "solutions":
+        return text
+    head, cell, rest = for_the_book(text).partition("# %%")
+    title, next_cell, rest = rest.partition("# %%")
+    return head + cell + title + SHORT + next_cell + rest
+
+
 def sync_chapters(source: Path = ROOT / "notebooks", target: Path = BOOK / "chapters") -> None:
-    """Copy the percent scripts; an unchanged file keeps its time, so Sphinx skips it."""
-    wanted = {target / script.relative_to(source): script for script in source.rglob("*.py")}
+    """Write the pages' scripts; an unchanged file keeps its time, so Sphinx skips it."""
+    # an exercise that nobody has solved stops at its first check: the book shows the solutions
+    scripts = [path for path in source.rglob("*.py") if path.parent.name != "exercises"]
+    wanted = {target / script.relative_to(source): script for script in scripts}
     for old in [path for path in target.rglob("*") if path.is_file() and path not in wanted]:
         old.unlink()
     for copy, script in wanted.items():
-        if not copy.exists() or copy.read_bytes() != script.read_bytes():
+        text = page_of(script)
+        if not copy.exists() or copy.read_text(encoding="utf-8") != text:
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(script, copy)
+            copy.write_text(text, encoding="utf-8")
 
 
 sync_chapters()
@@ -62,7 +97,8 @@ if os.environ.get("FASHIONLIB_DATA"):
 
 def execution_key() -> str:
     """What a chapter's outputs depend on besides its own cells: the library and the settings."""
-    sources = [path.read_bytes() for path in sorted((ROOT / "fashionlib").rglob("*.py"))]
+    files = [*(ROOT / "fashionlib").rglob("*.py"), *(ROOT / "fashionlib").rglob("*.json")]
+    sources = [path.read_bytes() for path in sorted(files)]
     settings = [os.environ.get(name, "") for name in ("FASHIONLIB_DATA", "FASHIONLIB_BUDGET")]
     return hashlib.sha256(b"".join(sources) + repr(settings).encode()).hexdigest()[:12]
 
@@ -79,8 +115,12 @@ mathjax3_config = {"options": {"enableMenu": False}}
 html_theme = "sphinx_book_theme"
 html_title = project
 html_static_path = ["_static"]
+templates_path = ["_templates"]
 html_css_files = ["book.css"]
-html_js_files = [(name, {"defer": "defer"}) for name in ("block_explorer.js", "search_explorer.js")]
+html_js_files = [
+    (name, {"defer": "defer"})
+    for name in ("block_explorer.js", "search_explorer.js", "scroll_focus.js")
+]
 html_theme_options = {
     "use_download_button": False,
     "use_fullscreen_button": False,
@@ -90,3 +130,38 @@ html_theme_options = {
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is
 html_show_sourcelink = False
 html_copy_source = False
+
+
+# -- the page Try it: its engine is made from the catalog and the weights that come with it -------
+
+
+def add_search_engine(app, exception) -> None:
+    """Put what the page loads beside it; the runtime is fetched where the cache has none yet."""
+    if exception is None and app.builder.format == "html":
+        sys.path.insert(0, str(ROOT / "tools"))
+        from browser_engine import write_search_engine  # noqa: PLC0415 - imports torch
+
+        write_search_engine(Path(app.outdir) / "_static" / "search_engine")
+
+
+# -- accessibility: faults that axe-core finds in what myst-nb and docutils write, repaired -------
+REPAIRS = {
+    # a control is named by all that it shows, here "Show code cell source"
+    '<summary aria-label="Toggle hidden content">': "<summary>",
+    # a list consists of list items; the role that docutils gives them is deprecated
+    'role="doc-biblioentry"': 'role="listitem"',
+}
+
+
+def repair(app, pagename, templatename, context, doctree) -> None:
+    """Replace the faults in a page's body before it is written."""
+    for fault, repaired in REPAIRS.items():
+        if "body" in context:
+            context["body"] = context["body"].replace(fault, repaired)
+
+
+def setup(app) -> None:
+    """Called by Sphinx."""
+    app.connect("html-page-context", repair)
+    app.connect("html-page-context", launch.add_links, priority=502)  # the theme's buttons: 501
+    app.connect("build-finished", add_search_engine)

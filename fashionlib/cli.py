@@ -10,17 +10,20 @@ from typing import Annotated
 import torch
 import typer
 
+from fashionlib import distributed
 from fashionlib.backbone import PLANS, Plan
 from fashionlib.catalog import Catalog, load_catalog
 from fashionlib.counting import count_parameters
 from fashionlib.distance_limit import calibrated_limit
+from fashionlib.embedding_shards import embed_folder
 from fashionlib.errors import FashionError
 from fashionlib.export import export_onnx
 from fashionlib.heads import DIMENSIONS, build_classifier
 from fashionlib.inference import predict
 from fashionlib.metrics import count_correct, format_accuracy
 from fashionlib.photos import ensure_photos
-from fashionlib.search_command import run_search
+from fashionlib.search import shipped
+from fashionlib.search_command import OWN_WEIGHTS, _printable, run_search
 from fashionlib.siamese import OBJECTIVES, SiameseRecipe, encoder_for, train_siamese
 from fashionlib.training import ARTICLE_RECIPE, Recipe, train_classifier
 from fashionlib.weights import load_classifier, plan_of, save_classifier, save_encoder
@@ -73,13 +76,16 @@ def train_classifier_command(
     An interrupted run goes on where it stopped when the same command is given again.
     """
     check_suffix(out)
-    catalog = load_catalog(data)
+    with distributed.first_alone():
+        catalog = load_catalog(data)
     recipe = with_size(
         replace(Recipe() if plan == "fashion" else ARTICLE_RECIPE, epochs=epochs), size
     )
     torch.manual_seed(seed)
     model = build_classifier(PLANS[plan], len(catalog.classes))
     average, history = train_resumably(train_classifier, model, catalog, recipe, seed, out)
+    if distributed.rank() > 0:
+        return
     figures = {}
     for name, split in catalog.splits.items():
         if name != "train" and len(split):
@@ -113,10 +119,13 @@ def train_siamese_command(
     """
     check_suffix(out)
     torch.manual_seed(seed)
-    encoder, plan = starting_encoder(start, objective.value)
-    catalog = load_catalog(data)
+    with distributed.first_alone():
+        encoder, plan = starting_encoder(start, objective.value)
+        catalog = load_catalog(data)
     recipe = with_size(SiameseRecipe(objective=objective.value, epochs=epochs), size)
     average, history = train_resumably(train_siamese, encoder, catalog, recipe, seed, out)
+    if distributed.rank() > 0:
+        return
     figures = {name: history[-1][name] for name in ("precision@5", "mAP")}
     for name, value in figures.items():
         print(f"validation {name:<12} {value:.3f}")
@@ -159,7 +168,8 @@ def train_resumably(train: Callable, model: torch.nn.Module, catalog: Catalog,
     try:
         return train(model, catalog, recipe, seed, checkpoint_of(out))
     except KeyboardInterrupt:
-        print(f"\nstopped; the same command goes on from {checkpoint_of(out)}", file=sys.stderr)
+        if distributed.rank() == 0:
+            print(f"\nstopped; the same command goes on from {checkpoint_of(out)}", file=sys.stderr)
         raise typer.Exit(130) from None
 
 
@@ -197,6 +207,34 @@ def search(
     run_search(query, top_k, catalog, weights, as_json, show, out)
 
 
+@app.command("embed")
+def embed_command(
+    catalog: Annotated[Path, typer.Option(help="A folder of pictures, at any depth.")],
+    out: Annotated[Path, typer.Option(help="Folder for the embeddings (.safetensors).")],
+    processes: Annotated[int, typer.Option(min=1, help="Pictures are shared among these.")] = 1,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="An encoder; else runs/encoder.safetensors, else the shipped one."),
+    ] = None,
+) -> None:
+    """Embed a folder of any size into files, with several processes.
+
+    An interrupted run goes on when the same command is given again.
+    """
+    if weights is None:
+        weights = OWN_WEIGHTS if OWN_WEIGHTS.exists() else shipped("encoder_photos")
+    print(f"embedding with {weights}")
+    try:
+        embedded = embed_folder(catalog, out, weights, processes)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on", file=sys.stderr)
+        raise typer.Exit(130) from None
+    print(f"{embedded.pictures:,} pictures in {embedded.shards:,} shards in {out}, "
+          f"{embedded.fresh:,} of them embedded now")  # fmt: skip
+    for line in embedded.skipped:
+        print(_printable(f"skipped: {line}"))
+
+
 @app.command()
 def export(
     weights: Annotated[Path, typer.Option(help="A classifier or an encoder (.safetensors).")],
@@ -210,7 +248,8 @@ def export(
 def main() -> None:
     """Run the command line; a person's mistake is one line and exit code 2."""
     try:
-        code = app(standalone_mode=False)
+        with distributed.processes():
+            code = app(standalone_mode=False)
     except FashionError as error:
         print(f"fashionlib: {error}", file=sys.stderr)
         code = 2

@@ -6,9 +6,7 @@ graph: the file takes pictures as they are stored, of any height and width.
 
 import json
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from torch import Tensor, nn
 
 from fashionlib.errors import FashionError
 from fashionlib.files import replacing
+from fashionlib.optional import optional
 from fashionlib.weights import fingerprint, load_classifier, load_encoder, load_tensors
 
 OPSET = 18  # what torch's exporter writes without converting, known to runtimes since 2023
@@ -39,7 +38,7 @@ def export_onnx(weights: Path | str, out: Path | str) -> None:
     if Path(out).suffix != ".onnx":
         raise FashionError(f"{out}: the export is an ONNX file, so end it in .onnx.")
     for name in ("onnx", "onnxscript"):  # torch would ask for them late, in a long traceback
-        _optional(name)
+        optional(name, "export")
     kind = load_tensors(weights)[1].get("kind")
     if kind not in KINDS:
         raise FashionError(f"{weights} holds no classifier or encoder: give a file that does.")
@@ -62,7 +61,7 @@ def load_onnx(path: Path | str) -> tuple[Callable[[np.ndarray | Tensor], Tensor]
     Raises:
         FashionError: no such file, not one of ours, or onnxruntime is missing.
     """
-    runtime = _optional("onnxruntime")
+    runtime = optional("onnxruntime", "export")
     if not Path(path).is_file():
         raise FashionError(f"no file {path}: export a model first, or check the path.")
     try:
@@ -79,14 +78,6 @@ def load_onnx(path: Path | str) -> tuple[Callable[[np.ndarray | Tensor], Tensor]
         return torch.from_numpy(session.run(None, {"images": images})[0])
 
     return run, metadata
-
-
-def _optional(name: str) -> ModuleType:
-    try:
-        return import_module(name)
-    except ImportError as error:
-        message = f'{name} is missing: pip install "fashionlib[export]" brings it.'
-        raise FashionError(message) from error
 
 
 def _to_program(model: nn.Module, size: int, output: str) -> torch.onnx.ONNXProgram:

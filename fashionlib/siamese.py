@@ -16,6 +16,7 @@ import torch
 from pytorch_metric_learning.miners import BatchHardMiner, TripletMarginMiner
 from torch import Tensor, nn
 
+from fashionlib import distributed
 from fashionlib.catalog import Catalog
 from fashionlib.errors import FashionError
 from fashionlib.heads import DIMENSIONS, EmbeddingHead, build_encoder
@@ -92,9 +93,10 @@ def random_triplets(
     encoder: nn.Module, data: TripletDataset, chosen: Tensor, recipe: SiameseRecipe
 ) -> Terms:
     """The article's: for each anchor a positive and a negative at random."""
-    positions = torch.tensor([data.indices(index) for index in chosen.tolist()])
+    positions = torch.tensor([data.indices(index) for index in distributed.share(chosen).tolist()])
     views = [view(data.images[column], encoder, recipe) for column in positions.T]
-    return [(SiameseNetwork(encoder)(*views), recipe.margin, 1.0)]
+    anchor, positive, negative = map(distributed.gather, SiameseNetwork(encoder)(*views))
+    return [((anchor, positive, negative), recipe.margin, 1.0)]
 
 
 def mined_triplets(
@@ -105,7 +107,8 @@ def mined_triplets(
     miner: nn.Module,
 ) -> Terms:
     """Embed each picture once, and let a miner choose triplets among the embeddings."""
-    embeddings = encoder(view(data.images[chosen], encoder, recipe))
+    pictures = data.images[distributed.share(chosen)]
+    embeddings = distributed.gather(encoder(view(pictures, encoder, recipe)))
     labels = data.labels[chosen].to(embeddings.device)
     return [(_pick(embeddings, miner(embeddings, labels)), recipe.margin, 1.0)]
 
@@ -156,10 +159,11 @@ def category_triplets(
     break the margin among the first views (the second ones have another's edges): the hardest
     alone can pull a new head into one point.
     """
-    pictures = data.images[chosen]
+    pictures = data.images[distributed.share(chosen)]
     first, second = view(pictures, encoder, recipe), view(pictures, encoder, recipe)
     second = swap_frames(second) if recipe.swap else second
-    category, look = encoder.parts(encoder(torch.cat([first, second])))
+    embeddings = distributed.gather(encoder(torch.cat([first, second])))
+    category, look = distributed.unwrap(encoder).parts(embeddings)
     category, labels = category[: len(chosen)], data.labels[chosen].to(category.device)
     return _pick(category, breaking(recipe.margin)(category, labels)), look
 
@@ -238,9 +242,10 @@ def train_siamese(
     colours = colour_labels(catalog) if recipe.objective == "colour" else None
     data = TripletDataset(catalog.train.images, catalog.train.labels, seed, colours)
 
-    def learn(average: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> dict:
+    def learn(network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer,
+              epoch: int) -> dict:  # fmt: skip
         data.epoch = epoch
-        return siamese_epoch(encoder, average, optimizer, data, recipe)
+        return siamese_epoch(network, average, optimizer, data, recipe)
 
     def look(average: nn.Module) -> dict:
         return evaluate_encoder(average, catalog, recipe.evaluation_size)
@@ -275,6 +280,7 @@ def siamese_epoch(
         batches = list(torch.randperm(len(data)).split(recipe.batch_size))
     else:
         batches = list(balanced_batches(data.labels, recipe.batch_size))
+    batches = distributed.agree(batches)
     losses, active = [], []
     encoder.train()
     for step, chosen in enumerate(batches, start=data.epoch * len(batches)):

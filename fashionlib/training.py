@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
+from fashionlib import distributed
 from fashionlib.catalog import Catalog, Split
 from fashionlib.counting import count_parameters
 from fashionlib.errors import FashionError
@@ -146,16 +147,17 @@ def train_epoch(
 
     `model` and `average` are changed in place. The order and the augmentation are drawn from
     torch's global generator. Pictures that do not fill a last batch wait for another epoch.
-    `teach` may change what is to be answered, see `distillation`.
+    Several processes agree on the order, and each takes its share of every batch: the loss is of
+    that share. `teach` may change what is to be answered, see `distillation`.
     """
     device = next(model.parameters()).device
     transform = AUGMENTATIONS[recipe.augmentation](recipe.size)
     mix = v2.MixUp(alpha=recipe.mixup or 1.0, num_classes=int(split.labels.max()) + 1)
     count = max(1, len(split.labels) // recipe.batch_size)
-    batches = torch.randperm(len(split.labels)).split(recipe.batch_size)[:count]
+    batches = distributed.agree(torch.randperm(len(split.labels)).split(recipe.batch_size)[:count])
     losses = []
     model.train()
-    for step, chosen in enumerate(batches, start=epoch * count):
+    for step, chosen in enumerate(map(distributed.share, batches), start=epoch * count):
         set_learning_rate(optimizer, recipe, progress=step / (count * recipe.epochs))
         inputs = to_input(augment(split.images[chosen], transform), device=device)
         labels = split.labels[chosen].to(device)
@@ -173,13 +175,14 @@ def seeded(seed: int, epoch: int) -> Iterator[None]:
     """Draw from a generator of this seed and epoch, then give the caller's own one back.
 
     Each epoch has draws of its own, so a run resumed after epoch 3 draws what an uninterrupted
-    one would have drawn.
+    one would have drawn; and so has each of several processes.
     """
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with (
-        torch.random.fork_rng(),
+        torch.random.fork_rng(devices),
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
     ):
-        torch.manual_seed(seed * 10_007 + epoch)
+        torch.manual_seed(seed * 10_007 + epoch + 1_000_000_007 * distributed.rank())
         yield
 
 
@@ -196,15 +199,18 @@ def train_classifier(
     A row has `epoch`, `loss` (training, augmented pictures), `validation_loss`,
     `validation_accuracy` (0 to 1, averaged weights, plain pictures) and `seconds`. The test
     pictures are not looked at. With `checkpoint`, the state is saved after each epoch and a run
-    that was interrupted goes on from there, with the result of an uninterrupted one.
+    that was interrupted goes on from there, with the result of an uninterrupted one. In several
+    processes (`distributed`) all get the same result; call it with the same weights in each.
 
     Raises:
         FashionError: the checkpoint belongs to another run, or cannot be written.
     """
 
-    def learn(average: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> dict:
+    def learn(network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer,
+              epoch: int) -> dict:  # fmt: skip
         train = catalog.train
-        return {"loss": train_epoch(model, average, optimizer, train, recipe, epoch, teach)}
+        loss = train_epoch(network, average, optimizer, train, recipe, epoch, teach)
+        return {"loss": distributed.mean(loss)}
 
     def look(average: nn.Module) -> dict:
         return evaluate(average, catalog.validation, recipe.evaluation_size)
@@ -218,38 +224,46 @@ def run_epochs(
     recipe: Any,
     seed: int,
     checkpoint: Path | None,
-    learn: Callable[[nn.Module, torch.optim.Optimizer, int], dict[str, float]],
+    learn: Callable[[nn.Module, nn.Module, torch.optim.Optimizer, int], dict[str, float]],
     look: Callable[[nn.Module], dict[str, float]],
 ) -> tuple[nn.Module, list[dict[str, float]]]:
     """What all trainings share: the average, the seed, the bar, and going on after a stop.
 
-    `learn(average, optimizer, epoch)` shows all pictures once and `look(average)` evaluates; both
-    return figures for the epoch's row. Returns the averaged network and the rows.
+    `learn(network, average, optimizer, epoch)` shows all pictures once, to `model` as `wrap` makes
+    it, and `look(average)` evaluates, in the first process alone; both return figures for the
+    epoch's row. Returns the averaged network and the rows.
     """
-    model.to(pick_device(), memory_format=torch.channels_last)
+    device = pick_device()
+    model.to(device, memory_format=torch.channels_last)
     average = copy.deepcopy(model).requires_grad_(False)
     optimizer = make_optimizer(model, recipe)
     run = describe_run(model, catalog, recipe, seed)
     history: list[dict[str, float]] = []
-    if checkpoint is not None and checkpoint.exists():
-        history = load_checkpoint(checkpoint, model, average, optimizer, run)
+    with distributed.first_alone():
+        if checkpoint is not None and checkpoint.exists():
+            history = load_checkpoint(checkpoint, model, average, optimizer, run)
+    network = distributed.wrap(model, device)
     left = range(len(history), recipe.epochs)
     bar = progress_bar(left, "training", "epoch", initial=len(history), total=recipe.epochs)
     for epoch in bar:
         started = time.perf_counter()
         with seeded(seed, epoch):
-            row = {"epoch": epoch + 1, **learn(average, optimizer, epoch), **look(average)}
+            row = {"epoch": epoch + 1, **learn(network, average, optimizer, epoch)}
+            distributed.average_buffers(model)
+            distributed.average_buffers(average)
+            row |= distributed.from_first(look, average)
         row["seconds"] = time.perf_counter() - started
         history.append(row)
         shown = {name: f"{row[name]:.3f}" for name in row if name not in ("epoch", "seconds")}
         bar.set_postfix(shown)
-        if checkpoint is not None:
+        if checkpoint is not None and distributed.rank() == 0:
             save_checkpoint(checkpoint, model, average, optimizer, run, history)
     return average.eval(), history
 
 
 def describe_run(model: nn.Module, catalog: Catalog, recipe: Any, seed: int) -> dict[str, Any]:
     """What makes a run this run: a checkpoint of another one must not be gone on with."""
+    processes = distributed.world_size()
     return {
         "recipe": asdict(recipe),
         "seed": seed,
@@ -257,6 +271,7 @@ def describe_run(model: nn.Module, catalog: Catalog, recipe: Any, seed: int) -> 
         "classes": list(catalog.classes),
         "pictures": len(catalog.train),
         "parameters": count_parameters(model),
+        **({"processes": processes} if processes > 1 else {}),
     }
 
 

@@ -621,10 +621,10 @@ say(
 # can't change it. Each convolution of kernel $k$ widens the square by $(k - 1)$ times the distance
 # $d$, in pixels, between two neighbours of its input; each stride $s$ multiplies that distance:
 #
-# $$r \leftarrow r + (k - 1)\, d, \qquad d \leftarrow s\, d, \qquad \text{from } r = d = 1.$$
+# $$r \leftarrow r + (k - 1)\, d, \qquad d \leftarrow s\, d,$$
 #
-# 1×1 convolutions see nothing new. What counts is the number of 3×3 filters, and above all how many
-# of them come after the strides.
+# beginning with $r = d = 1$. Convolutions of 1×1 see nothing new. What counts is the number of 3×3
+# filters, and above all how many of them come after the strides.
 
 # %%
 backbones = {name: build_classifier(name).backbone for name in ("article", "fashion")}
@@ -736,7 +736,7 @@ block_explorer()
 # <details class="answer"><summary>Answer</summary>
 #
 # With `groups=64` it is `[64, 1, 3, 3]`: each output channel reads one input channel. Without, it
-# is `[64, 64, 3, 3]`, so 64 times as many weights.
+# is `[64, 64, 3, 3]`, so 64 times as many weights. Run `nn.Conv2d(64, 64, 3).weight.shape`.
 #
 # </details>
 #
@@ -756,7 +756,7 @@ block_explorer()
 #
 # The parameters stay. The MACs of the convolutions grow four times, since each map has four times
 # as many positions. The receptive field stays the same number of pixels, so it covers a smaller
-# part of the garment.
+# part of the garment. Compare `count_macs(network, 64)` with `count_macs(network, 128)`.
 #
 # </details>
 #
@@ -765,7 +765,8 @@ block_explorer()
 # <details class="answer"><summary>Answer</summary>
 #
 # No. The channels agree, but the output has half the height and width. With `project_skip=True` it
-# can, through a 1×1 convolution of stride 2.
+# can, through a 1×1 convolution of stride 2. Print `InvertedResidual(64, 64, 3, stride=2)`, and the
+# same with `project_skip=True`.
 #
 # </details>
 #

@@ -31,7 +31,7 @@ import torch
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from fashionlib import metrics, plots, training
+from fashionlib import distributed, metrics, plots, training
 from fashionlib.budget import budget
 from fashionlib.catalog import load_catalog
 from fashionlib.counting import count_parameters
@@ -233,7 +233,8 @@ print("after three halvings of the distance to 1:", average.weight.item())
 # %% [markdown]
 # **One epoch.** All training pictures in a new random order, batch by batch. (*Mixup*, which blends
 # each picture with another, is off here: it pays in trainings many times as long as ours. So is
-# `teach`, by which trained networks have a say in what is to be answered.)
+# `teach`, by which trained networks have a say in what is to be answered. And `distributed` does
+# nothing in a single process; with several, they agree on the batches and share each among them.)
 
 # %%
 from fashionlib.training import set_learning_rate
@@ -245,10 +246,10 @@ def train_epoch(model, average, optimizer, split, recipe, epoch, teach=None):
     transform = AUGMENTATIONS[recipe.augmentation](recipe.size)
     mix = v2.MixUp(alpha=recipe.mixup or 1.0, num_classes=int(split.labels.max()) + 1)
     count = max(1, len(split.labels) // recipe.batch_size)
-    batches = torch.randperm(len(split.labels)).split(recipe.batch_size)[:count]
+    batches = distributed.agree(torch.randperm(len(split.labels)).split(recipe.batch_size)[:count])
     losses = []
     model.train()
-    for step, chosen in enumerate(batches, start=epoch * count):
+    for step, chosen in enumerate(map(distributed.share, batches), start=epoch * count):
         set_learning_rate(optimizer, recipe, progress=step / (count * recipe.epochs))
         inputs = to_input(augment(split.images[chosen], transform), device=device)
         labels = split.labels[chosen].to(device)
@@ -467,11 +468,15 @@ print("the loaded network answers the same:", same)
 #
 # ## What you have learned
 #
+# :::{admonition} In short
+# :class: tip
+#
 # - The majority baseline and the mix of classes come before any accuracy.
 # - Augmentation is for training only; evaluation is repeatable, and counts pictures.
 # - A parameter budget is not an accuracy: what the parameters are spent on decides.
 # - A few hundred pictures give intervals several points wide. Say so.
 # - Validation chooses, test is opened once.
+# :::
 #
 # ## Questions
 #
@@ -479,29 +484,48 @@ print("the loaded network answers the same:", same)
 # likeliest cause?
 #
 # <details class="answer"><summary>Answer</summary>
-# The evaluation pictures pass through the augmentation, or the network was left in training
-# mode, so that batch-norm uses each batch's own statistics. Both are checked in this chapter.
+#
+# The evaluation pictures pass through the augmentation, or the network was left in training mode,
+# so that batch-norm uses each batch's own statistics. Print `model.training`, and compare two calls
+# of `to_input` as above.
+#
 # </details>
 #
 # **2.** Two networks get 238 and 241 of 276 pictures right. Is the second one better?
 #
 # <details class="answer"><summary>Answer</summary>
-# Nothing here says so. The interval of either is several points wide, and three pictures are
-# about one point. Train both with several seeds and compare the spreads.
+#
+# Nothing here says so. Three pictures are about one point, and the interval of either is several
+# points wide: see `metrics.wilson_interval(238, 276)`. Train both with several seeds and compare
+# the spreads.
+#
 # </details>
 #
 # **3.** Why does the classifier's last layer have no softmax?
 #
 # <details class="answer"><summary>Answer</summary>
-# Cross-entropy wants logits: it takes the logarithm of the softmax itself, in a way that does
-# not overflow. For the answer only the largest logit matters, and softmax does not change which
-# one that is.
+#
+# Cross-entropy wants logits: it takes the logarithm of the softmax itself, in a way that does not
+# overflow. For the answer only the largest logit matters, and softmax does not change which one
+# that is: compare `logits.softmax(dim=1).argmax(dim=1)` with `logits.argmax(dim=1)`.
+#
 # </details>
 #
 # **4.** Why are batch-norm's running statistics averaged along with the weights?
 #
 # <details class="answer"><summary>Answer</summary>
-# They describe the activations that the weights produce. Averaged weights produce other
-# activations than the last weights do; with the last statistics they would be normalised
-# wrongly.
+#
+# They describe the activations that the weights produce. Averaged weights produce other activations
+# than the last weights do; with the last statistics they would be normalised wrongly.
+#
+# </details>
+#
+# **5.** In every single class a network is as good on test as on validation, and yet its test
+# accuracy is lower. How can that be?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# The mix of the classes differs: test has more pictures of the classes that are hard in both.
+# Accuracy over all pictures depends on the mix; the two columns of the last table do not.
+#
 # </details>

@@ -478,6 +478,9 @@ for still in (False, True):
 # %% [markdown]
 # ## What you have learned
 #
+# :::{admonition} In short
+# :class: tip
+#
 # - A triplet asks for an order, not for a distance; L2-normalised embeddings give the margin a
 #   meaning.
 # - A falling triplet loss on random triplets says little. Watch the active share, the spread, and
@@ -487,6 +490,7 @@ for still in (False, True):
 # - Labels say *category*, two views of one picture say *look*. How much of it an encoder has
 #   learned, the table above tells, and a few epochs at a small size are only a beginning.
 # - Copy a backbone before you train it again, and put a frozen one into evaluation mode.
+# :::
 #
 # ## Questions
 #
@@ -495,7 +499,7 @@ for still in (False, True):
 # <details class="answer"><summary>Answer</summary>
 #
 # All distances are equal, most likely 0: the encoder has collapsed to one point. Look at the
-# spread.
+# spread: `siamese.spread(predict(encoder, catalog.validation.images, SIZE))`.
 #
 # </details>
 #
@@ -514,5 +518,16 @@ for still in (False, True):
 #
 # The hard ones: negatives that lie closer than some positives. They are rare among random
 # draws, and mining looks for them.
+#
+# </details>
+#
+# **4.** A colleague trains only a new head on a frozen backbone. No weight of the backbone has a
+# gradient, yet the old head's answers change from epoch to epoch. How?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# Both heads share the backbone, and its running statistics move with every batch that it sees in
+# training mode. Call `encoder.backbone.eval()` after each `encoder.train()`, and compare
+# `norm.running_mean` before and after, as in the last cell.
 #
 # </details>

@@ -530,7 +530,7 @@ say(card.replace("# encoder", "**encoder", 1).replace("\n", "**\n", 1))
 #
 # The vectors still have the same size, so distances can be computed; they only mean nothing, since
 # the two encoders put things in different places. The index compares the fingerprint of the weights
-# with the one it was made by, and refuses.
+# with the one it was made by, `index.made_by`, and refuses.
 #
 # </details>
 #
@@ -539,7 +539,8 @@ say(card.replace("# encoder", "**encoder", 1).replace("\n", "**\n", 1))
 # <details class="answer"><summary>Answer</summary>
 #
 # It asks for a share of *all* pictures of the class. Five results out of hundreds can only be a
-# small share. Where that is not what you want to know, use precision@5.
+# small share; see it grow in `recall_at_k(right, 500).mean()`. Where that is not what you want to
+# know, use precision@5.
 #
 # </details>
 #
@@ -550,5 +551,15 @@ say(card.replace("# encoder", "**encoder", 1).replace("\n", "**\n", 1))
 #
 # Whether it is the carpet that matches. Photograph some shoes elsewhere, or replace what is around
 # them, and see whether the results stay.
+#
+# </details>
+#
+# **4.** Too many strangers get past the limit, so you calibrate it with `keep=0.8`. What does that
+# cost?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# The limit gets smaller, so it refuses more strangers, and about every fifth real garment as well.
+# Run `distance_limit(to_nearest(catalog.validation.images), keep=0.8)` and make the table again.
 #
 # </details>

@@ -3,11 +3,15 @@
 import json
 from dataclasses import asdict
 
+import measure_article
+import measure_latency
 import measure_looks
+import measure_rivals
 import measure_transfer
 import pytest
 
 from fashionlib import recorded
+from fashionlib.counting import count_parameters
 from fashionlib.errors import FashionError
 
 
@@ -23,7 +27,7 @@ def test_every_file_says_where_it_comes_from(path):
 
 def test_there_is_something_recorded():
     names = {path.stem for path in recorded.RESULTS.glob("*.json")}
-    assert names == {"looks", "transfer"}
+    assert names == {"article", "export", "latency", "looks", "rivals", "stores", "transfer"}
 
 
 def test_no_such_results():
@@ -53,3 +57,54 @@ def test_looks_were_measured_by_the_script_as_it_is():
     recipes = {name: asdict(recipe) for name, recipe in measure_looks.RECIPES.items()}
     assert results["recipes"] == json.loads(json.dumps(recipes))
     assert list(results["rows"]) == ["classifier features", *recipes]
+
+
+def test_the_articles_figures_were_measured_by_the_script_as_it_is():
+    results = recorded.recorded("article")
+    recipes = {
+        "classifiers": {
+            name: asdict(recipe) for name, recipe in measure_article.CLASSIFIERS.items()
+        },
+        "triplets": {
+            name: asdict(recipe) for name, (recipe, *_) in measure_article.TRIPLETS.items()
+        },
+    }
+    assert results["recipes"] == json.loads(json.dumps(recipes))
+    assert tuple(run["seed"] for run in results["runs"]) == measure_article.SEEDS
+    for run in results["runs"]:
+        for kind, named in recipes.items():
+            assert list(run[kind]) == list(named)
+        assert all(len(rows) == 15 for rows in run["triplets"].values())
+        assert all(len(one["history"]) == 10 for one in run["classifiers"].values())
+    assert len(results["controls"]) == 2  # photos and drawn
+
+
+def test_times_were_measured_by_the_script_as_it_is():
+    results = recorded.recorded("latency")
+    assert list(results["networks"]) == list(measure_latency.NETWORKS)
+    settings = {(row["network"], row["way"], row["size"], row["batch"]) for row in results["rows"]}
+    assert settings == {
+        (network, way, size, batch)
+        for network in measure_latency.NETWORKS
+        for way in ("eager", "onnxruntime")
+        for size in measure_latency.SIZES
+        for batch in measure_latency.ROUNDS
+    }
+    for row in results["rows"]:
+        assert len(row["milliseconds"]) == measure_latency.ROUNDS[row["batch"]]
+
+
+def test_the_parameters_beside_the_times_are_those_of_the_networks():
+    for name, network in recorded.recorded("latency")["networks"].items():
+        assert network["parameters"] == count_parameters(measure_latency.NETWORKS[name]())
+
+
+def test_rivals_were_trained_by_the_script_as_it_is():
+    results = recorded.recorded("rivals")
+    assert results["recipe"] == json.loads(json.dumps(asdict(measure_rivals.RECIPE)))
+    trained = [(run["network"], run["seed"]) for run in results["runs"]]
+    wanted = [(name, seed) for seed in measure_rivals.SEEDS for name in measure_rivals.TRAINED]
+    assert sorted(trained) == sorted(wanted)
+    for run in results["runs"]:
+        assert [total for _, total in run["right"].values()] == [276, 296]
+        assert len(run["history"]) == measure_rivals.RECIPE.epochs

@@ -74,6 +74,8 @@ def test_chapter_and_library_hold_the_same_code(place):
         "siamese.SiameseNetwork",
         "search.visual_search",
         "search.nearest",
+        "heads.DetectionHead",
+        "detection.detection_loss",
     ],
 )
 def test_the_important_code_is_written_out_in_a_chapter(name):

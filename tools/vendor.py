@@ -1,7 +1,8 @@
 """Fetch the browser files that the book serves itself into book/_static/vendor/ (maintainers).
 
-They are committed, so that building the book needs neither npm nor a network. `npm pack` checks
-each package against the registry's sha512.
+And axe-core, which only the tests use, into tests/vendor/. All are committed, so that building and
+testing the book needs neither npm nor a network. `npm pack` checks each package against the
+registry's sha512.
 """
 
 import shutil
@@ -10,15 +11,20 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-VENDOR = Path(__file__).resolve().parents[1] / "book" / "_static" / "vendor"
+ROOT = Path(__file__).resolve().parents[1]
+VENDOR = ROOT / "book" / "_static" / "vendor"
 PACKAGES = {
-    "mathjax@3.2.2": ("mathjax", ["es5/tex-svg.js", "LICENSE"]),
+    "mathjax@3.2.2": (VENDOR / "mathjax", ["es5/tex-svg.js", "LICENSE"]),
     "@jupyter-widgets/html-manager@1.0.15": (
-        "html-manager",
+        VENDOR / "html-manager",
         ["dist/embed.js", "dist/embed.js.LICENSE.txt"],
     ),
     # the manager's own package forgets the licence file of the repository both come from
-    "@jupyter-widgets/base@6.0.11": ("html-manager", ["LICENSE"]),
+    "@jupyter-widgets/base@6.0.11": (VENDOR / "html-manager", ["LICENSE"]),
+    "axe-core@4.14.1": (
+        ROOT / "tests" / "vendor" / "axe",
+        ["axe.min.js", "LICENSE", "LICENSE-3RD-PARTY.txt"],
+    ),
 }
 
 
@@ -40,5 +46,5 @@ def fetch(package: str, folder: Path, members: list[str]) -> None:
 
 if __name__ == "__main__":
     for package, (folder, members) in PACKAGES.items():
-        fetch(package, VENDOR / folder, members)
-        print(f"{package} -> {VENDOR / folder}")
+        fetch(package, folder, members)
+        print(f"{package} -> {folder.relative_to(ROOT)}")

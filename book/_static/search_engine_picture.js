@@ -1,0 +1,155 @@
+// A picture file to the square of bytes that the networks were trained with: what
+// fashionlib.pictures does in Python (read_picture, to_square), to the same byte.
+
+const MOST_PIXELS = 64_000_000; // as fashionlib.pictures.MOST_PIXELS
+const BAND = 1 << 20; // pixels read at a time: phones have small canvases
+
+/** A mistake a person can mend; the message is one line that says what to do. */
+export class PictureError extends Error {}
+
+/**
+ * Decode a picture and squash it to `side` × `side`: upright as EXIF says, transparency on white.
+ * Returns a Uint8Array [3, side, side]. Throws a PictureError for what is no picture or too large.
+ */
+export async function readSquare(blob, name, side) {
+  await checkSize(blob, name);
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(blob, {
+      imageOrientation: "from-image",
+      colorSpaceConversion: "none",
+      premultiplyAlpha: "none",
+    });
+  } catch {
+    throw new PictureError(`${name} cannot be read: save it again, or choose another picture.`);
+  }
+  const square = squash(rowsOf(bitmap), bitmap.width, bitmap.height, side);
+  bitmap.close();
+  return square;
+}
+
+// An image element reads the header alone, so a trap of many megapixels is never decoded
+async function checkSize(blob, name) {
+  const image = new Image();
+  const address = URL.createObjectURL(blob);
+  try {
+    await new Promise((resolve, reject) => {
+      image.onload = resolve;
+      image.onerror = reject;
+      image.src = address;
+    });
+  } catch {
+    throw new PictureError(
+      `${name} is not a picture this browser can read: use JPEG, PNG, WebP, GIF or BMP.`,
+    );
+  } finally {
+    URL.revokeObjectURL(address);
+  }
+  if (image.naturalWidth * image.naturalHeight > MOST_PIXELS) {
+    const most = MOST_PIXELS / 1e6;
+    throw new PictureError(`${name} has more than ${most} megapixels: save a smaller copy.`);
+  }
+}
+
+/** Bands of rows as RGBA bytes, from the top. */
+function* rowsOf(bitmap) {
+  const { width, height } = bitmap;
+  const band = Math.min(height, Math.max(1, Math.floor(BAND / width)));
+  const canvas = document.createElement("canvas");
+  canvas.width = width;
+  canvas.height = band;
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  for (let top = 0; top < height; top += band) {
+    const rows = Math.min(band, height - top);
+    context.fillStyle = "white";
+    context.fillRect(0, 0, width, rows);
+    context.drawImage(bitmap, 0, top, width, rows, 0, 0, width, rows);
+    yield context.getImageData(0, 0, width, rows).data;
+  }
+}
+
+/**
+ * Pillow's bicubic resize with antialiasing (src/libImaging/Resample.c), which rounds to bytes
+ * after each of its two passes: across, then down. (Since version 13 it turns them around for very
+ * tall pictures, with a level's difference here and there.) Bands of RGBA rows in, Uint8Array
+ * [3, side, side] out.
+ */
+export function squash(bands, width, height, side) {
+  const across = weightsOf(width, side);
+  const narrow = new Uint8ClampedArray(3 * side * height); // [height, side, 3]
+  let to = 0;
+  for (const rgba of bands) {
+    for (let row = 0; row < rgba.length; row += 4 * width) {
+      for (let x = 0; x < side; x++, to += 3) {
+        weigh(rgba, row + 4 * across.starts[x], 4, across, x, narrow, to, 1);
+      }
+    }
+  }
+  const down = weightsOf(height, side);
+  const square = new Uint8ClampedArray(3 * side * side);
+  for (let y = 0; y < side; y++) {
+    for (let x = 0; x < side; x++) {
+      const from = 3 * (side * down.starts[y] + x);
+      weigh(narrow, from, 3 * side, down, y, square, side * y + x, side * side);
+    }
+  }
+  return new Uint8Array(square.buffer);
+}
+
+/** One new pixel: `line[n]`'s weighted sum of the pixels `step` apart, its colours `apart` apart. */
+function weigh(pixels, from, step, { stride, counts, weights }, n, out, to, apart) {
+  let red = HALF;
+  let green = HALF;
+  let blue = HALF;
+  const first = n * stride;
+  for (let k = first; k < first + counts[n]; k++, from += step) {
+    const weight = weights[k];
+    red += Math.imul(pixels[from], weight);
+    green += Math.imul(pixels[from + 1], weight);
+    blue += Math.imul(pixels[from + 2], weight);
+  }
+  // the array clamps to 0 … 255
+  out[to] = red >> BITS;
+  out[to + apart] = green >> BITS;
+  out[to + 2 * apart] = blue >> BITS;
+}
+
+const BITS = 22; // of a weight's fraction, as Pillow counts
+const HALF = 1 << (BITS - 1);
+
+/** Which of `length` pixels make each of `size`, and with which weights in units of 2^-22. */
+function weightsOf(length, size) {
+  const scale = length / size;
+  const widened = Math.max(scale, 1);
+  const support = 2 * widened;
+  const stride = 2 * Math.ceil(support) + 1;
+  const line = {
+    stride,
+    starts: new Int32Array(size),
+    counts: new Int32Array(size),
+    weights: new Int32Array(size * stride),
+  };
+  for (let n = 0; n < size; n++) {
+    const center = (n + 0.5) * scale;
+    const start = Math.max(Math.trunc(center - support + 0.5), 0);
+    const end = Math.min(Math.trunc(center + support + 0.5), length);
+    const own = [];
+    for (let k = start; k < end; k++) own.push(bicubic((k - center + 0.5) * (1 / widened)));
+    const sum = own.reduce((total, weight) => total + weight, 0);
+    own.forEach((weight, k) => {
+      const whole = (weight / sum) * (1 << BITS);
+      line.weights[n * stride + k] = Math.trunc(whole < 0 ? whole - 0.5 : whole + 0.5);
+    });
+    line.starts[n] = start;
+    line.counts[n] = end - start;
+  }
+  return line;
+}
+
+// Keys 1981 with a = -1/2
+function bicubic(x) {
+  x = Math.abs(x);
+  if (x < 1) return (1.5 * x - 2.5) * x * x + 1;
+  if (x < 2) return (((x - 5) * x + 8) * x - 4) * -0.5;
+  return 0;
+}

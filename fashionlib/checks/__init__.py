@@ -1,0 +1,106 @@
+"""Checkers for the exercises, one module each: they call an answer and judge what it does.
+
+A checker such as `checks.mining.semi_hard(answer)` prints one line where the answer is right and
+raises `NotYet` with one sentence where it is not. It never reads the answer's source.
+"""
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fashionlib.errors import FashionError
+
+MODULES = ("more_classes", "backbones", "losses", "export_and_faiss", "mining")
+
+
+def __getattr__(name: str) -> ModuleType:
+    """`checks.mining` without an import of its own; an exercise loads no other one's packages."""
+    if name in MODULES:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class NotYet(FashionError):
+    """An answer that is not right yet. The message is one sentence that helps to go on.
+
+    What went wrong inside the reader's own code, if anything, is the `__cause__`.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        """Called by IPython: the sentence alone, nothing of our insides."""
+        return [str(self)]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of an exercise: `wanted` ends the sentence "Task 1 is still to do: …"."""
+
+    number: int
+    wanted: str
+
+    def value(self, answer: Any) -> Any:
+        """The answer itself.
+
+        Raises:
+            NotYet: it is `...` or None, as in an exercise that nobody has touched.
+        """
+        if answer is None or answer is Ellipsis:
+            raise NotYet(f"Task {self.number} is still to do: {self.wanted.rstrip('.')}.")
+        return answer
+
+    def call(self, function: Callable, *arguments: Any, **named: Any) -> Any:
+        """What the reader's function returns.
+
+        Raises:
+            NotYet: it is still to do, is no function, or raised something (the `__cause__`).
+        """
+        if not callable(self.value(function)):
+            raise NotYet(f"Task {self.number}: pass the function itself, not what it returned.")
+        try:
+            result = function(*arguments, **named)
+        except Exception as error:
+            raise NotYet(f"Task {self.number}: {_raised(error)}") from error
+        return self.value(result)
+
+    def need(self, right: bool, sentence: str) -> None:
+        """Go on if `right`.
+
+        Raises:
+            NotYet: it is not; the message is `sentence` after the number of the task.
+        """
+        if not right:
+            raise NotYet(f"Task {self.number}: {sentence}")
+
+    def tensor(self, result: Any, shape: tuple[int, ...], what: str = "your function") -> Tensor:
+        """The result as it is, known to be a tensor of finite numbers and of this shape.
+
+        Raises:
+            NotYet: it is none. `what` begins the sentence.
+        """
+        if not isinstance(result, Tensor):
+            self.need(False, f"{what} gives a {type(result).__name__}, a torch tensor is needed.")
+        self.need(
+            tuple(result.shape) == shape,
+            f"{what} gives the shape {list(result.shape)}, {list(shape)} is needed.",
+        )
+        self.need(bool(torch.isfinite(result).all()), f"{what} gives nan or inf among the numbers.")
+        return result
+
+    def done(self, what: str) -> None:
+        """Print the line that says the task is solved."""
+        print(f"task {self.number} ✓ {what}")
+
+
+def _raised(error: Exception) -> str:
+    """What the reader's function raised, and the line of it that was being run."""
+    message = (str(error).strip().splitlines() or [""])[0]
+    sentence = f"your function raised {type(error).__name__}" + (f": {message}" if message else "")
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is the call above
+    line = frames[0].line if frames else ""
+    return f"{sentence.rstrip('.')}" + (f", at `{line}`." if line else ".")

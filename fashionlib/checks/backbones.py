@@ -1,0 +1,248 @@
+"""Checks of exercise 2: a timm network as a backbone, frozen or not, and its time.
+
+They make small networks of timm without weights, so nothing is fetched.
+"""
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from fashionlib.checks import Task
+from fashionlib.optional import optional
+
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+SIDE = 64  # of the pictures that networks are tried with
+
+
+def to_timm(answer: Callable) -> None:
+    """Task 1: `answer(x, mean, std)` takes pictures from -1 to 1 to another mean and deviation.
+
+    Raises:
+        NotYet: it does not; the message says what differs.
+    """
+    task = Task(1, "return the pictures, scaled for a network of this mean and std")
+    mean, std = IMAGENET
+    x = _pictures(2, 5)
+    before = x.clone()
+    found = task.call(answer, x, mean, std)
+    task.need(torch.equal(x, before), "the pictures that went in have changed: make new ones.")
+    task.tensor(found, (2, 3, 5, 5), "to_timm")
+    by_channel = (torch.tensor(values).view(3, 1, 1) for values in IMAGENET)
+    middle, width = by_channel
+    unit = (x + 1) / 2
+    mistakes = {
+        "the pictures still go from -1 to 1: take them to 0 to 1 first.": (x - middle) / width,
+        "x / 2 goes from -0.5 to 0.5, so add a half as well.": (x / 2 - middle) / width,
+        "x + 1 goes from 0 to 2, so halve it as well.": (x + 1 - middle) / width,
+        "that takes the scaling away: subtract the mean, then divide by std.": unit * width
+        + middle,
+        "first the mean, then the division: the mean is not to be divided.": unit / width - middle,
+        "mean and std are of pictures from 0 to 1, not to 255.": (255 * unit - middle) / width,
+        "the mean is still in: subtract it.": unit / width,
+        "divide by std too.": unit - middle,
+        "these pictures are from 0 to 1, and mean and std have not been used.": unit,
+    }
+    for sentence, value in mistakes.items():
+        task.need(not _close(found, value), sentence)
+    task.need(_close(found, (unit - middle) / width), "the numbers are not (x - mean) / std.")
+    same = task.tensor(task.call(answer, x, (0.5,) * 3, (0.5,) * 3), (2, 3, 5, 5), "to_timm")
+    task.need(_close(same, x), "with mean and std 0.5 nothing should change: use what is given.")
+    task.done("scaled by the mean and std that are given")
+
+
+def timm_backbone(answer: Callable[..., nn.Module]) -> None:
+    """Task 2: `answer(name, pretrained=False, **options)` is a backbone out of a timm network.
+
+    Raises:
+        NotYet: it is not; the message says what differs.
+    """
+    timm = optional("timm", "exercises")
+    task = Task(2, "make the network, its width and its scale, and return its features")
+    for name in ("test_efficientnet", "mobilenetv3_small_050", "test_vit"):
+        backbone = task.call(answer, name)
+        task.need(isinstance(backbone, nn.Module), "TimmBackbone has to be an nn.Module.")
+        task.need(backbone.training, f"{name} is in evaluation mode: leave it as it was made.")
+        backbone.eval()
+        with torch.no_grad():
+            found = task.call(backbone.forward, _pictures(2, SIDE))
+        network = _timm_network(task, backbone)
+        task.need(
+            not isinstance(found, Tensor) or found.ndim != 4,
+            f"{name} gives maps, where one vector for each picture is needed: is it pooled?",
+        )
+        task.need(
+            network.num_classes == 0,
+            f"{name} still has a classifier of {network.num_classes} classes: num_classes=0.",
+        )
+        width = network.head_hidden_size
+        task.tensor(found, (2, width), f"the backbone {name}")
+        task.need(
+            getattr(backbone, "features", None) == width,
+            f"`features` of {name} is {getattr(backbone, 'features', 'missing')}, but its answer "
+            f"has {width} numbers.",
+        )
+        _check_scale(task, timm, network, found, name)
+        counts = [part for key, part in network.named_buffers() if "num_batches" in key]
+        task.need(
+            not any(int(count) for count in counts),
+            f"BatchNorm of {name} has seen a picture: it was measured in training mode.",
+        )
+    network = _timm_network(task, task.call(answer, "test_efficientnet", drop_rate=0.25))
+    task.need(network.drop_rate == 0.25, "options do not reach the network: pass **options on.")
+    task.done("pooled features of known width, and each network's own scale")
+
+
+def _timm_network(task: Task, backbone: nn.Module) -> nn.Module:
+    found = [part for part in backbone.modules() if hasattr(part, "pretrained_cfg")]
+    task.need(
+        bool(found),
+        "no timm network is among its parts, so it would not be trained: keep it in self.network.",
+    )
+    return found[0]
+
+
+def _check_scale(task: Task, timm: object, network: nn.Module, found: Tensor, name: str) -> None:
+    """Compare features of `_pictures` with what the network says to pictures of its own scale."""
+    x = _pictures(2, SIDE)
+    own = timm.data.resolve_model_data_config(network)
+    other = IMAGENET if own["mean"] == (0.5,) * 3 else ((0.5,) * 3, (0.5,) * 3)
+
+    @torch.no_grad()
+    def says(mean: tuple, std: tuple) -> Tensor:
+        middle, width = (torch.tensor(values).view(3, 1, 1) for values in (mean, std))
+        return network(((x + 1) / 2 - middle) / width)
+
+    kind = {0.5: "to -1 to 1", 0.485: "by ImageNet's mean and std"}
+    task.need(
+        not _close(found, says(*other)),
+        f"{name} wants pictures scaled {kind[own['mean'][0]]}, but gets them "
+        f"{kind[other[0][0]]}: read the scale from the network.",
+    )
+    task.need(
+        _close(found, says(own["mean"], own["std"])),
+        f"{name} gives other features than for pictures scaled by to_timm with its mean and std.",
+    )
+
+
+class _Small(nn.Module):
+    """A backbone with a BatchNorm, of `features` numbers for each picture."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, features, 3), nn.BatchNorm2d(features))
+        self.features = features
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x).mean(dim=(2, 3))
+
+
+def classifier_on(answer: Callable[..., nn.Module]) -> None:
+    """Task 3: `answer(backbone, classes)` is a classifier with the parts `backbone` and `head`.
+
+    Raises:
+        NotYet: it is not; the message says what differs.
+    """
+    task = Task(3, "return the backbone with a head on top")
+    for features, classes in ((5, 7), (13, 4)):
+        backbone = _Small(features)
+        model = task.call(answer, backbone, classes)
+        task.need(isinstance(model, nn.Module), "return an nn.Sequential.")
+        for part in ("backbone", "head"):
+            task.need(hasattr(model, part), f"it has no part `{part}`: give the parts their names.")
+        task.need(
+            model.backbone is backbone, "that is not the backbone that was given: use it itself."
+        )
+        logits = task.call(model, _pictures(6, 9))
+        task.tensor(logits, (6, classes), f"with {classes} classes the model")
+        shares = logits.sum(dim=1)
+        task.need(
+            not _close(shares, torch.ones(6)),
+            "these are shares of sum 1: leave the softmax to the loss.",
+        )
+        task.need(
+            not _close(logits.exp().sum(dim=1), torch.ones(6)),
+            "these are logarithms of shares: leave log_softmax to the loss.",
+        )
+        count = sum(parameter.numel() for parameter in model.head.parameters())
+        task.need(
+            count == (features + 1) * classes,
+            f"the head has {count} numbers to train, one linear layer with a bias has "
+            f"{(features + 1) * classes}.",
+        )
+    task.done("logits from a head as wide as the features")
+
+
+def frozen(answer: Callable[..., nn.Module]) -> None:
+    """Task 4: `answer(backbone)` never trains its backbone, nor moves its statistics.
+
+    Raises:
+        NotYet: it does; the message says what moves.
+    """
+    task = Task(4, "stop the gradients, and keep the backbone in evaluation mode")
+    still = task.call(answer, _Small(4))
+    backbone, early = still.backbone, not still.backbone.training
+    model = nn.Sequential(still, nn.Linear(4, 2))
+    task.call(model.train)
+    trained = [name for name, part in backbone.named_parameters() if part.requires_grad]
+    given = still.train()
+    if given is None and trained and backbone.training:
+        task.value(None)
+    task.need(not trained, f"{(trained or [''])[0]} of the backbone would still be trained.")
+    task.need(given is not None, "`train` has to return self, as that of every module does.")
+    task.need(given is still, "`train` returns another module: return self.")
+    task.need(
+        not (early and backbone.training),
+        "model.train() undoes an eval() that was called once: call it in every `train`.",
+    )
+    task.need(
+        not backbone.training,
+        "model.train() takes the backbone along, and BatchNorm's statistics would move.",
+    )
+    norm = backbone.layers[1]
+    before = norm.running_mean.clone()
+    task.call(model, _pictures(6, 9))
+    task.need(
+        torch.equal(before, norm.running_mean),
+        "BatchNorm inside the backbone still moves: `eval()` reaches all parts, a flag does not.",
+    )
+    task.done("no gradient, and statistics that stay where they are")
+
+
+def accuracy_within(answer: Callable) -> None:
+    """Task 5: `answer(history, seconds)` is what the last epoch within the time had reached.
+
+    Raises:
+        NotYet: it is not; the message says for which case.
+    """
+    task = Task(5, "return the accuracy that was reached when the time was up")
+    accuracies, times = (0.5, 0.8, 0.7, 0.75), (2.0, 4.0, 3.0, 3.0)
+    history = [
+        {"epoch": n + 1, "validation_accuracy": accuracy, "seconds": seconds}
+        for n, (accuracy, seconds) in enumerate(zip(accuracies, times, strict=True))
+    ]
+    cases = {
+        7.0: (0.8, "7 s are enough for two epochs of 2 s and 4 s, not for a third of 3 s"),
+        9.5: (0.7, "after 9.5 s three epochs are over, and what counts is the last of them"),
+        100.0: (0.75, "when the time is longer than the training, its last epoch counts"),
+        6.0: (0.8, "an epoch that is over exactly when the time is up counts"),
+        1.0: (0.0, "before the first epoch is over, the answer is 0.0"),
+    }
+    for seconds, (right, rule) in cases.items():
+        found = task.call(answer, copy.deepcopy(history), seconds)
+        task.need(
+            isinstance(found, int | float | Tensor) and abs(float(found) - right) < 1e-6,
+            f"{rule}: {right} is right, you have {found!r}.",
+        )
+    task.done("what had been reached in the time")
+
+
+def _pictures(count: int, side: int) -> Tensor:
+    """The same pictures each time: float [count, 3, side, side] from -1 to 1."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(count, 3, side, side, generator=generator) * 2 - 1
+
+
+def _close(first: Tensor, second: Tensor) -> bool:
+    return first.shape == second.shape and torch.allclose(first, second, rtol=1e-4, atol=1e-4)

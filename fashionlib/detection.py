@@ -1,0 +1,209 @@
+"""Training a detection head over a frozen backbone, and judging its boxes (chapter 7).
+
+The head itself is `heads.DetectionHead`. Boxes are (centre x, centre y, width, height) in shares of
+the picture, float [N, 4].
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.ops import box_convert, generalized_box_iou_loss
+
+from fashionlib.errors import FashionError
+from fashionlib.heads import DetectionHead
+from fashionlib.inference import pick_device, predict
+from fashionlib.plots import PALETTE, picture_grid
+from fashionlib.progress import progress_bar
+from fashionlib.training import make_optimizer, seeded, set_learning_rate, update_average
+
+TRUE, FOUND = PALETTE[7], PALETTE[0]  # colours of a true box and of a predicted one
+
+
+class Answers(NamedTuple):
+    """What a head sees and what it is to say of it, for N pictures."""
+
+    maps: Tensor  # float32 [N, features, h, w], of a frozen backbone
+    labels: Tensor  # int64 [N]
+    boxes: Tensor  # float32 [N, 4]
+
+
+@dataclass(frozen=True)
+class DetectionRecipe:
+    """Everything about the training of a head except the head, the maps and the seed."""
+
+    epochs: int = 15
+    batch_size: int = 32
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.05
+    average: float = 0.98
+    schedule: str = "one-cycle"
+
+
+class MapsAt(nn.Module):
+    """The maps behind some blocks of a backbone, joined along the channels.
+
+    They must have one height and width; blocks are counted from 1, the stem.
+    """
+
+    def __init__(self, backbone: nn.Module, depths: Sequence[int]) -> None:
+        super().__init__()
+        self.blocks, self.depths = backbone.blocks[: max(depths)], tuple(depths)
+        self.eval()  # `predict` puts a module back into the mode it was in
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float [N, 3, H, W] to float [N, channels, h, w], shallow maps first."""
+        maps = []
+        for depth, block in enumerate(self.blocks, start=1):
+            x = block(x)
+            if depth in self.depths:
+                maps.append(x)
+        return torch.cat(maps, dim=1)
+
+
+def frozen_maps(
+    classifier: nn.Sequential, images: Tensor, depths: Sequence[int]
+) -> dict[int, Tensor]:
+    """The maps of a classifier's backbone at some depths: float32 [N, channels, h, w] each.
+
+    Pictures are uint8 [N, 3, H, W], seen at their own size. The backbone answers in evaluation
+    mode and without gradients, so nothing of it changes, batch-norm's statistics included; and
+    since it does not change, each picture has to be shown to it only once.
+
+    Raises:
+        FashionError: a depth that the backbone does not have.
+    """
+    blocks = classifier.backbone.blocks
+    depths = sorted(set(depths))
+    if not depths or depths[0] < 1 or depths[-1] > len(blocks):
+        raise FashionError(f"no such depth: choose from 1 to {len(blocks)}.")
+    channels = [_out_channels(blocks[depth - 1]) for depth in depths]
+    joined = predict(MapsAt(classifier.backbone, depths), images, images.shape[-1])
+    # a clone, since what inference mode made cannot be trained on
+    return {d: part.clone() for d, part in zip(depths, joined.split(channels, dim=1), strict=True)}
+
+
+def _out_channels(block: nn.Module) -> int:
+    return [part for part in block.modules() if isinstance(part, nn.BatchNorm2d)][-1].num_features
+
+
+def detection_loss(logits: Tensor, found: Tensor, labels: Tensor, boxes: Tensor) -> Tensor:
+    """Class and box of a batch, a scalar: logits float [N, C], labels int64 [N], boxes [N, 4].
+
+    The weights 5 and 2 are DETR's (Carion et al. 2020, arXiv 2005.12872, section A.4): L1 pulls a
+    box that is far off, GIoU (Rezatofighi et al. 2019, arXiv 1902.09630) is what is judged.
+    """
+    corners = [box_convert(b, "cxcywh", "xyxy") for b in (found, boxes)]
+    overlap = generalized_box_iou_loss(*corners, reduction="mean")
+    return F.cross_entropy(logits, labels) + 5 * F.l1_loss(found, boxes) + 2 * overlap
+
+
+def train_head(
+    head: DetectionHead,
+    train: Answers,
+    validation: Answers,
+    recipe: DetectionRecipe,
+    seed: int = 0,
+) -> tuple[DetectionHead, list[dict[str, float]]]:
+    """Train `head` in place; returns the averaged head, on the CPU, and one row an epoch.
+
+    A row has `epoch`, `loss`, and of the validation pictures `iou` (mean) and `right` (the share
+    with the right class and an IoU of at least one half). The same seed gives the same head.
+    """
+    device = pick_device()
+    head.to(device)
+    average = copy.deepcopy(head).requires_grad_(False)
+    optimizer = make_optimizer(head, recipe)
+    history: list[dict[str, float]] = []
+    for epoch in progress_bar(range(recipe.epochs), "training", "epoch"):
+        with seeded(seed, epoch):
+            loss = _epoch(head, average, optimizer, train, recipe, epoch)
+        logits, found = detect(average, validation.maps)
+        right = is_right(logits, found, validation.labels, validation.boxes)
+        overlap = iou(found, validation.boxes).mean()
+        history.append({"epoch": epoch + 1, "loss": loss, "iou": float(overlap),
+                        "right": float(right.float().mean())})  # fmt: skip
+    return average.cpu().eval(), history
+
+
+def _epoch(
+    head: DetectionHead,
+    average: DetectionHead,
+    optimizer: torch.optim.Optimizer,
+    train: Answers,
+    recipe: DetectionRecipe,
+    epoch: int,
+) -> float:
+    """Show the head all maps once; returns the mean loss."""
+    device = next(head.parameters()).device
+    count = max(1, len(train.labels) // recipe.batch_size)
+    batches = torch.randperm(len(train.labels)).split(recipe.batch_size)[:count]
+    losses = []
+    head.train()
+    for step, chosen in enumerate(batches, start=epoch * count):
+        set_learning_rate(optimizer, recipe, step / (count * recipe.epochs))
+        maps, labels, boxes = (part[chosen].to(device) for part in train)
+        loss = detection_loss(*head(maps), labels, boxes)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        update_average(average, head, keep=min(recipe.average, (step + 1) / (step + 10)))
+        losses.append(loss.detach())
+    return float(torch.stack(losses).mean())
+
+
+@torch.inference_mode()
+def detect(head: DetectionHead, maps: Tensor, batch_size: int = 64) -> tuple[Tensor, Tensor]:
+    """A head's logits float32 [N, C] and boxes float32 [N, 4] for maps, on the CPU.
+
+    In evaluation mode; the head is left in the mode it was in.
+    """
+    device, was_training = next(head.parameters()).device, head.training
+    head.eval()
+    answers = [head(batch.to(device)) for batch in maps.split(batch_size)]
+    head.train(was_training)
+    logits, boxes = zip(*answers, strict=True)
+    return torch.cat(logits).cpu(), torch.cat(boxes).cpu()
+
+
+def iou(found: Tensor, boxes: Tensor) -> Tensor:
+    """Intersection over union of each pair of boxes, float [N, 4] and [N, 4] to float [N], 0 to 1.
+
+    One box, float [1, 4], is compared with all.
+    """
+    a, b = (box_convert(part, "cxcywh", "xyxy") for part in (found, boxes))
+    shared = (torch.minimum(a, b)[:, 2:] - torch.maximum(a, b)[:, :2]).clamp(min=0).prod(dim=1)
+    return shared / (found[:, 2:].prod(dim=1) + boxes[:, 2:].prod(dim=1) - shared)
+
+
+def is_right(logits: Tensor, found: Tensor, labels: Tensor, boxes: Tensor) -> Tensor:
+    """Whether class and box are right, bool [N]: an IoU of at least one half (PASCAL VOC)."""
+    return (logits.argmax(dim=1) == labels) & (iou(found, boxes) >= 0.5)
+
+
+def box_figure(
+    images: Tensor, titles: Sequence[str], boxes: Tensor, found: Tensor | None = None
+) -> Figure:
+    """Pictures uint8 [N, 3, H, W] in rows of six, with true boxes (dashed) and predicted ones."""
+    figure = picture_grid(images, titles, columns=6)
+    for axis, box in zip(figure.axes, boxes, strict=False):
+        _draw_box(axis, box, images.shape[-1], TRUE, "--")
+    for axis, box in zip(figure.axes, () if found is None else found, strict=False):
+        _draw_box(axis, box, images.shape[-1], FOUND, "-")
+    return figure
+
+
+def _draw_box(axis: Axes, box: Tensor, side: int, colour: str, style: str) -> None:
+    x, y, width, height = (box * side).tolist()
+    corner = (x - width / 2 - 0.5, y - height / 2 - 0.5)  # pixel centres are whole numbers
+    light = [patheffects.withStroke(linewidth=3.2, foreground="white")]  # seen on any backdrop
+    axis.add_patch(Rectangle(corner, width, height, fill=False, lw=1.6, ec=colour, ls=style,
+                             path_effects=light))  # fmt: skip

@@ -1,0 +1,204 @@
+"""Training with several processes: `torchrun --nproc-per-node 2 -m fashionlib train-classifier`.
+
+Each process has the whole network and takes its share of every batch; their gradients are averaged,
+so together they take the step that one process would take (Li et al., "PyTorch Distributed", VLDB
+2020, arXiv 2006.15704). They talk through NCCL where there is CUDA, one GPU a process, and through
+Gloo elsewhere. Without torchrun there is one process, and nothing here does anything.
+
+Batch norm needs a choice, since each process sees but a part of the batch. On CUDA its statistics
+are those of the whole batch (`SyncBatchNorm`). On a CPU, where torch has no such layer, each
+process normalises by its own share; the running statistics, by which a network is evaluated, are
+averaged over the processes after each epoch.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from inspect import signature
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from fashionlib.errors import FashionError
+from fashionlib.inference import pick_device
+
+PATIENCE = timedelta(hours=1)  # while the first process downloads or evaluates, the others wait
+
+GRACE = 3.0  # seconds in which torchrun ends a process, if another one failed before it
+# Each process keeps its own running statistics in an epoch; newer versions of torch call that so
+_NEW, _OLD = "forward_sync_buffers", "broadcast_buffers"
+OWN_BUFFERS = {_NEW if _NEW in signature(DistributedDataParallel).parameters else _OLD: False}
+
+
+@contextmanager
+def processes() -> Iterator[None]:
+    """Join the processes that torchrun started, for as long as the block lasts.
+
+    All but the first print nothing and show no progress. When one fails, torchrun ends the others;
+    what they failed with since it was gone is not printed.
+
+    Raises:
+        FashionError: there are more processes than GPUs.
+    """
+    if not dist.is_torchelastic_launched():
+        yield
+        return
+    if torch.cuda.is_available():
+        local = int(os.environ["LOCAL_RANK"])
+        if local >= torch.cuda.device_count():
+            raise FashionError(
+                f"{os.environ['LOCAL_WORLD_SIZE']} processes for {torch.cuda.device_count()} GPUs: "
+                "give torchrun a --nproc-per-node of at most that."
+            )
+        torch.cuda.set_device(local)
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    if rank() > 0:
+        os.environ["TQDM_DISABLE"] = "1"
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open until the end
+    try:
+        yield
+    except Exception:
+        if rank() > 0:
+            time.sleep(GRACE)
+        raise
+    dist.destroy_process_group()
+
+
+def rank() -> int:
+    """The number of this process, from 0; the first is the one that speaks and saves."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+@contextmanager
+def first_alone() -> Iterator[None]:
+    """The first process goes through the block, then the others: they find what it made."""
+    if rank() > 0:
+        dist.barrier()
+    yield
+    if rank() == 0 and world_size() > 1:
+        dist.barrier()
+
+
+def from_first(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call the function in the first process; all get what it returns."""
+    result = [function(*arguments) if rank() == 0 else None]
+    if world_size() > 1:
+        dist.broadcast_object_list(result)
+    return result[0]
+
+
+def agree(batches: Sequence[Tensor]) -> Sequence[Tensor]:
+    """The first process's batches of positions int64 [B] for all, instead of their own draws.
+
+    The processes draw differently, so that each augments in its own way. A batch that cannot be
+    shared evenly loses its last few pictures, and one with fewer pictures than processes is left
+    out.
+
+    Raises:
+        FashionError: no batch has a picture for every process.
+    """
+    if world_size() == 1:
+        return batches
+    order = torch.cat(list(batches)).to(pick_device())
+    dist.broadcast(order, 0)
+    everybodys = order.cpu().split([len(batch) for batch in batches])
+    even = [batch[: len(batch) - len(batch) % world_size()] for batch in everybodys]
+    even = [batch for batch in even if len(batch)]
+    if not even:
+        raise FashionError(f"{world_size()} processes share too few pictures: start fewer.")
+    return even
+
+
+def share(batch: Tensor) -> Tensor:
+    """This process's rows of a batch of `agree`: [B, ...] to [B / processes, ...]."""
+    return batch[rank() :: world_size()]
+
+
+def gather(rows: Tensor) -> Tensor:
+    """The opposite of `share`: float [B / processes, D] of each process to float [B, D] on all.
+
+    Gradients go back to each process's own rows. So a loss over all pairs of a batch can be
+    computed as if one process had embedded it.
+    """
+    return rows if world_size() == 1 else _Gather.apply(rows)
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        parts = [torch.empty_like(rows) for _ in range(world_size())]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.stack(parts, dim=1).flatten(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        # All compute the same loss, so each knows its gradient. Of the processes' gradients the
+        # mean is taken, but for one loss over the parts of a batch it is their sum that counts.
+        return share(gradient) * world_size()
+
+
+def mean(value: float) -> float:
+    """The mean over the processes of a number that each has its own of."""
+    if world_size() == 1:
+        return value
+    total = torch.tensor(value, device=pick_device())
+    dist.all_reduce(total)
+    return float(total) / world_size()
+
+
+def average_buffers(model: nn.Module) -> None:
+    """Give all processes the mean of their running statistics (batch norm), in place."""
+    if world_size() == 1:
+        return
+    for buffer in model.buffers():
+        if buffer.is_floating_point():
+            dist.all_reduce(buffer)
+            buffer.div_(world_size())
+
+
+class InBfloat16(nn.Module):
+    """A network whose forward pass computes in bfloat16 what bears it; the result is float32.
+
+    Half the memory and the tensor cores of a GPU; weights, loss and gradients stay float32. With
+    the exponents of float32, nothing has to be scaled (Kalamkar et al. 2019, arXiv 1905.12322).
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """As the network's own: float32 [N, 3, H, W] to float32 [N, outputs]."""
+        with torch.autocast(inputs.device.type, torch.bfloat16):
+            return self.module(inputs).float()
+
+
+def wrap(model: nn.Module, device: torch.device) -> nn.Module:
+    """The network as training calls it: with mixed precision on CUDA, and together with the others.
+
+    It has the same parameters. In a single process on a CPU it is `model` itself. On CUDA with
+    several processes, batch norm layers of `model` become `SyncBatchNorm`.
+    """
+    several = world_size() > 1
+    if several and device.type == "cuda":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    wrapped = InBfloat16(model) if device.type == "cuda" else model
+    return DistributedDataParallel(wrapped, **OWN_BUFFERS) if several else wrapped
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The network inside of what `wrap` made."""
+    while isinstance(model, DistributedDataParallel | InBfloat16):
+        model = model.module
+    return model

@@ -1,0 +1,408 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Into production
+#
+# The search of chapter 4 runs on a laptop, for some thousands of pictures, in PyTorch. What if it
+# is to run without PyTorch, for millions, on more than one machine? The article names the tools
+# and stops there. Here each is tried: export, quantisation, approximate search, a database, a
+# pipeline for big catalogs, training on several processes, and what to watch once it runs.
+
+# %%
+import tempfile
+from pathlib import Path
+
+import torch
+
+from fashionlib import production_figures as figures
+from fashionlib.budget import budget
+from fashionlib.catalog import load_catalog
+from fashionlib.export import export_onnx, load_onnx
+from fashionlib.inference import predict
+from fashionlib.plots import say, show, source, table
+from fashionlib.recorded import about, recorded
+from fashionlib.search import shipped
+from fashionlib.weights import fingerprint, load_encoder
+
+catalog = load_catalog()
+WEIGHTS = shipped(f"encoder_{catalog.name}")
+encoder, card = load_encoder(WEIGHTS)
+SIZE = card["preprocessing"]["size"]
+folder = Path(tempfile.mkdtemp())
+
+# %% [markdown]
+# ## Without PyTorch
+#
+# ONNX is a file format for networks that many programs can run. `fashionlib export` writes one. The
+# preparation of a picture (resize, scale) is part of the file, so that nobody has to rebuild it: it
+# takes raw bytes, pictures of any height and width.
+
+# %%
+export_onnx(WEIGHTS, folder / "encoder.onnx")
+run, described = load_onnx(folder / "encoder.onnx")
+pictures = catalog.test.images[: budget(296, quick=64)]
+difference = (run(pictures) - predict(encoder, pictures, SIZE)).abs().max()
+say(
+    f"{(folder / 'encoder.onnx').stat().st_size / 1e6:.1f} MB. On {len(pictures)} test pictures "
+    f"the embeddings differ from PyTorch's by at most {difference:.1e}."
+)
+
+# %% [markdown]
+# ### Smaller numbers
+#
+# Weights and maps in eight bits instead of 32 make the file smaller, and cost something. How much
+# was measured on all test photos: scales were calibrated on training photos and chosen on
+# validation; the preparation stays as it is.
+
+# %%
+exported = recorded("export")
+classifier, embedder = exported["networks"]["classifier"], exported["networks"]["encoder"]
+right, precision = classifier["test"]["right"], embedder["test"]["precision"]
+table(
+    ["network", "file, MB", "int8, MB", "test, float32", "test, int8", "same answers"],
+    [
+        ["classifier, right photos"]
+        + [f"{classifier['bytes'][kind] / 1e6:.2f}" for kind in ("onnx", "onnx int8")]
+        + [right["exact"], right["int8"]]
+        + [f"{classifier['test']['same']} of {classifier['test']['photos']}"],
+        ["encoder, precision@5"]
+        + [f"{embedder['bytes'][kind] / 1e6:.2f}" for kind in ("onnx", "onnx int8")]
+        + [f"{precision[kind]['mean']:.3f}" for kind in ("exact", "int8")]
+        + [f"{embedder['test']['same']['int8']} of {embedder['test']['results']}"],
+    ],
+)
+say(f"Recorded: {about(exported)}.")
+
+# %% [markdown]
+# And time? The four ways took turns, one thread each, and what counts is the ratio within a round:
+# how many times as fast as PyTorch line by line, median and middle half of the rounds.
+
+# %%
+table(*figures.ways_table(exported))
+
+# %% [markdown]
+# ## Where the vectors live
+#
+# `SearchIndex` is exact, small, and compares a query with every row. Beyond that there are
+# libraries and databases. What they have in common is little, and that little is our interface:
+
+# %%
+from fashionlib.stores import Store, open_store
+
+source(Store)
+
+# %% [markdown]
+# The same lines put the catalog into three of them: the exact index in a file, FAISS, and Milvus.
+# Only the address differs.
+
+# %%
+train = catalog.train
+embeddings = predict(encoder, train.images, SIZE)
+categories = [catalog.classes[label] for label in train.labels]
+made_by = fingerprint(encoder)
+stores = {}
+for address in ("catalog.safetensors", "catalog.faiss", "catalog.db"):
+    stores[address] = open_store(folder / address, made_by, dimensions=embeddings.shape[1])
+    stores[address].upsert(train.names, embeddings, categories)
+table(["store", "rows"], [[address, f"{len(store):,}"] for address, store in stores.items()])
+
+# %%
+queries = predict(encoder, catalog.test.images[:32], SIZE)
+exact = stores["catalog.safetensors"].search(queries, k=5)
+rows = []
+for address, store in stores.items():
+    hits = store.search(queries, k=5)
+    hats = store.search(queries, k=5, category="hat")
+    near = torch.allclose(hits.distances, exact.distances, atol=1e-6)
+    only = all(categories[train.names.index(name)] == "hat" for row in hats.ids for name in row)
+    rows.append([address, hits.ids == exact.ids, near, only])
+table(["store", "the same results", "at the same distances", "only hats when asked"], rows)
+
+# %% [markdown]
+# A change is kept when the call returns, also if the process is killed right after. Change
+# something in each, close it, open it again:
+
+# %% tags=["nbval-check-output"]
+for address, store in stores.items():
+    store.delete(train.names[:3])
+    store.upsert(["new/blue hat.jpg"], embeddings[:1], ["hat"])
+    store.close()
+    again = open_store(folder / address, made_by, dimensions=embeddings.shape[1])
+    first = again.search(embeddings[0], k=1)
+    print(address, len(again) == len(train.names) - 2, first.ids[0], float(first.distances[0, 0]))
+    again.close()
+
+# %% [markdown]
+# And as in chapter 4, a store belongs to the weights that made it. With others it does not open:
+
+# %% tags=["nbval-check-output"]
+from fashionlib.errors import FashionError
+
+try:
+    open_store(folder / "catalog.faiss", "0123456789abcdef", dimensions=64)
+except FashionError as error:
+    print(str(error).replace(f"{folder}/", ""))
+
+# %% [markdown]
+# ### Past one machine
+#
+# `catalog.db` was [Milvus](https://milvus.io) in its embedded form, Milvus Lite: exact, inside this
+# process, fine for tests and small catalogs. It looks at all rows for each search, which ends
+# somewhere; the table below says where. The server is the same client with another address:
+#
+# ```python
+# store = open_store("http://milvus.shop.example:19530", made_by, dimensions=64, index="hnsw")
+# ```
+#
+# `deploy/` in the repository has a `docker compose` file for one machine, and says what changes
+# with Helm on a cluster. Neither runs on the machine that builds this book.
+#
+# ## Ten thousand, a hundred thousand, a million
+#
+# How far does exact search go, and what after it? We have no million garments. So the photos'
+# embeddings are **jittered**: each new vector is a photo's, moved as far, and in such directions,
+# as its nearest neighbours lie from it. The queries are real. Three kinds of index compete:
+#
+# - **flat**: compare with every vector. Exact.
+# - **IVF**, an inverted file: cluster the vectors into cells, look only into the cells nearest to
+#   the query. With **PQ** the vectors in them are compressed to a few bytes
+#   {cite:p}`jegou2011product`.
+# - **HNSW**: a graph of neighbours, walked towards the query {cite:p}`malkov2020hnsw`.
+#
+# All but the first miss some of the nearest. **recall@10** is the share of the true ten that they
+# find; more cells, or a wider walk, find more and take longer.
+
+# %%
+measured = recorded("stores")
+sizes, WANTED = measured["sizes"], measured["recall_wanted"]
+show(
+    figures.recall_curves(sizes),
+    alt=figures.recall_curves_alt(sizes, WANTED),
+    caption="Up and left is better. Dotted: the goal, a recall of 0.95 in one millisecond. A flat "
+    "index moves right as the catalog grows, the others hardly. Compressed vectors stop short of "
+    f"the top. One thread. Recorded: {about(measured)}.",
+)
+
+# %%
+table(*figures.index_table(sizes[-1], WANTED))
+best = figures.fastest(figures.curves(sizes[-1])["HNSW"], WANTED)
+flat = figures.curves(sizes[-1])["flat"][0]
+faster = figures.median_ms(flat) / figures.median_ms(best)
+say(
+    f"At {sizes[-1]['vectors']:,} vectors the graph finds {best['recall']['test']:.3f} of the ten "
+    f"nearest in {figures.median_ms(best):.2f} ms, {faster:.0f} times as fast as a flat index, "
+    f"for {best['bytes'] / flat['bytes']:.1f} times its memory."
+)
+
+# %%
+header, rows = figures.store_table(sizes)
+table(header, rows)
+
+# %% [markdown]
+# Which one, when?
+#
+# - Some ten thousand pictures: the exact index. Nothing to tune, nothing missed.
+# - Up to some millions, in one machine's memory: HNSW. It can grow row by row.
+# - More than the memory holds: IVF with product quantisation, and measure the recall that it costs.
+# - More than one machine, or many writers, or filters by many fields: a database.
+
+# %% [markdown]
+# ## A plan on paper
+#
+# From what one million costs, what would ten million cost, a billion, ten billion? Memory grows
+# with the vectors. Time follows the theory of each index, which is a guess where nobody measured,
+# so take the last column as one:
+
+# %%
+source(figures.growth)
+header = ["pictures", "index", "GiB for vectors", "machines", "ms on each"]
+table(header, figures.paper_plan(sizes[-1], WANTED, counts=(1e7, 1e9, 1e10)))
+
+# %% [markdown]
+# What breaks first is **memory**: a graph over a billion vectors is beyond any one machine that a
+# shop would rent, compressed cells are not. Next come **ids and categories**, text that takes as
+# much as the vectors do. Then the **time to build**: vectors come from pictures, and each has to be
+# decoded and embedded once for every new encoder. That is the next section.
+
+# %% [markdown]
+# ## Embedding a big catalog
+#
+# Decode, embed, write, a million times: something will break, and it must not start over. So the
+# folder is cut into **shards** in the order of its names. A process takes a whole shard and writes
+# one file, whole or not at all, that remembers what it was made from. A run that is killed loses
+# the shards it was at, and the next one makes those; nothing is embedded twice, nothing is missing.
+#
+# Here is a small folder, with one file that is no picture:
+
+# %%
+from PIL import Image
+
+from fashionlib.embedding_shards import embed_folder, index_from_shards
+
+shop = folder / "shop"
+shop.mkdir()
+for number, picture in enumerate(catalog.test.images[: budget(120, quick=40)]):
+    Image.fromarray(picture.permute(1, 2, 0).numpy()).save(shop / f"{number:04}.png")
+(shop / "broken.jpg").write_bytes(b"not a picture")
+
+first = embed_folder(shop, folder / "shards", WEIGHTS, shard_size=16)
+again = embed_folder(shop, folder / "shards", WEIGHTS, shard_size=16)
+table(
+    ["run", "pictures", "embedded in this run", "shards"],
+    [[name, r.pictures, r.fresh, r.shards] for name, r in (("first", first), ("again", again))],
+)
+say("Skipped: " + "; ".join(first.skipped))
+
+# %% [markdown]
+# Now lose a shard, as a kill would. The next run makes that one:
+
+# %%
+(folder / "shards" / "shard-000001.safetensors").unlink()
+mended = embed_folder(shop, folder / "shards", WEIGHTS, shard_size=16)
+index = index_from_shards(folder / "shards", encoder)
+say(f"{mended.fresh} of {mended.pictures} pictures were embedded, and the index has {len(index)}.")
+
+# %% [markdown]
+# From the shell it is `fashionlib embed --catalog DIR --out DIR --processes N`.
+
+# %% [markdown]
+# ## Training on several processes
+#
+# One GPU too slow, or two there? PyTorch's `torchrun` starts the same command several times:
+#
+# ```bash
+# torchrun --nproc-per-node 2 -m fashionlib train-classifier --epochs 10
+# torchrun --nproc-per-node 2 -m fashionlib train-siamese --epochs 15
+# ```
+#
+# Each process has the whole network and takes its share of every batch; the gradients are averaged,
+# so together they take the step that one would take. They talk through NCCL where there is CUDA and
+# through Gloo elsewhere, and on CUDA the networks compute in bfloat16 what bears it. Three things
+# are easy to get wrong, and worth reading:
+
+# %%
+from fashionlib import distributed
+
+source(distributed.share)
+source(distributed.gather)
+source(distributed.average_buffers)
+
+# %% [markdown]
+# `share`: all processes agree on the order of the pictures, and each takes every so-many-th.
+# `gather`: triplets are found among *all* pictures of a batch, so the embeddings of all processes
+# come together, and gradients find their way back. `average_buffers`: batch norm keeps running
+# statistics, each process those of its own share; what is evaluated and saved has their mean.
+# (With CUDA, `SyncBatchNorm` computes them over the whole batch.)
+#
+# ## When queries change
+#
+# The catalog stays, and the queries drift: another camera, a new season, people who photograph
+# other things. No single query needs to be beyond the limit of chapter 4. But the *distribution* of
+# their distances moves, and that can be tested. Calibrated on validation pictures, a window of
+# queries is compared with them by the test of Kolmogorov and Smirnov:
+
+# %%
+from fashionlib import drift
+from fashionlib.search import build_index
+from fashionlib.strangers import stranger_pictures
+
+index = build_index(encoder, train.images, train.names, SIZE)
+
+
+def distances(pictures):
+    return drift.nearest_distances(index, predict(encoder, pictures, SIZE))
+
+
+calibration = distances(catalog.validation.images)
+usual = catalog.test.images[torch.randperm(len(catalog.test), generator=torch.Generator())[:100]]
+strangers = torch.cat(list(stranger_pictures(8, seed=0).values()))
+windows = {
+    "test pictures": usual,
+    "the same, too dark": (usual * 0.35).to(torch.uint8),
+    "one in five shows no garment": torch.cat([usual[:80], strangers[:20]]),
+    "no garments at all": strangers,
+}
+rows = []
+for name, pictures in windows.items():
+    found = drift.compare(calibration, distances(pictures))
+    before, now = found.quantiles[0.5]
+    rows.append([name, f"{before:.3f}", f"{now:.3f}", f"{found.gap:.2f}", f"{found.p_value:.1e}",
+                 "alarm" if found.alarm else "quiet"])  # fmt: skip
+header = ["window", "median before", "now", "gap", "p", ""]
+table(header, rows)
+
+# %% [markdown]
+# An alarm says *look at the queries*, not what is wrong with them. Test photos are farther from the
+# catalog than validation photos are, by a little, because they share rooms with training photos
+# less often: that is a drift too.
+#
+# ## New weights, and no closing time
+#
+# A better encoder needs every picture embedded again, while people go on searching. The two must
+# never mix: a query embedded by the new encoder means nothing in the old index, and no error would
+# say so. So encoder and index are one pair, and the pair is swapped:
+
+# %%
+from fashionlib.live_index import Engine, LiveIndex
+
+source(LiveIndex)
+
+# %%
+from concurrent.futures import ThreadPoolExecutor
+
+from fashionlib.siamese import encoder_from
+from fashionlib.weights import load_classifier
+
+torch.manual_seed(0)
+classifier, _ = load_classifier(shipped(f"classifier_{catalog.name}"))
+other = encoder_from(classifier).eval()  # other weights, and so another space
+part = slice(0, budget(600, quick=120))
+engines = [
+    Engine(
+        e,
+        build_index(e, train.images[part], [f"{name}:{n}" for n in train.names[part]], SIZE),
+        SIZE,
+    )
+    for name, e in (("old", encoder), ("new", other))
+]
+live = LiveIndex(engines[0])
+
+
+def ask(number):
+    found = live.search(train.images[number % 20], k=1)
+    return found.ids[0][0].split(":")[0], float(found.distances[0, 0])
+
+
+with ThreadPoolExecutor(8) as pool:
+    asked = [pool.submit(ask, number) for number in range(200)]
+    asked[60].result()
+    live.swap(engines[1])
+    answers = [one.result() for one in asked]
+say(
+    f"{len(answers)} searches by eight threads, none failed: "
+    f"{sum(name == 'old' for name, _ in answers)} found the old index, "
+    f"{sum(name == 'new' for name, _ in answers)} the new one. Every query is a picture of the "
+    f"catalog, so its distance must be nearly 0: it is {max(d for _, d in answers):.1e} at most. "
+    "A query in the wrong index would lie far from everything."
+)
+
+# %% [markdown]
+# ## What you have learned
+#
+# :::{admonition} In short
+# :class: tip
+#
+# - Put the preparation into the exported file, and test that it gives the same answers.
+# - Exact search goes far. Measure before you leave it, and then measure the recall that you pay.
+# - A small common interface keeps the choice of the engine open; the exact one checks the others.
+# - Long jobs are killed. Write whole files that know what they were made from.
+# - An encoder and its index are one thing: keep, open, check and swap them together.
+# :::

@@ -1,0 +1,326 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Exercise 2: Other backbones
+#
+# Nobody has to build a backbone to use one. [timm](https://github.com/huggingface/pytorch-image-models)
+# holds hundreds, many with weights that were trained on a million photos. In this exercise two of
+# them take the place of ours: **EfficientNet-B0** {cite:p}`tan2019efficientnet`, made of the same
+# inverted residual blocks, and a small **Vision Transformer** {cite:p}`dosovitskiy2021image`, which
+# cuts a picture into tiles and lets them look at each other.
+#
+# A foreign backbone brings habits of its own: how pictures are scaled, how wide its features are,
+# what its BatchNorm remembers. Each is a task here, because each goes wrong without an error. At
+# the end all are trained on equal terms, and compared by accuracy, by size and by the clock.
+
+# %%
+import os
+from collections import OrderedDict
+
+import matplotlib.pyplot as plt
+import requests
+import torch
+from torch import nn
+
+from fashionlib import checks, metrics, plots, training
+from fashionlib.backbone import MobileNetBackbone
+from fashionlib.budget import budget
+from fashionlib.catalog import load_catalog
+from fashionlib.counting import count_macs, count_parameters
+from fashionlib.heads import ClassificationHead
+from fashionlib.optional import optional
+from fashionlib.plots import say, show
+
+catalog = load_catalog()
+EPOCHS, SIZE = budget(3, quick=1), budget(64, quick=32)
+
+# %% [markdown]
+# timm fetches its weights from a hub. Where that cannot be reached, it would try again and again
+# for a minute, so we ask once. Without a network everything below works too, but from random
+# weights, and each network says so.
+
+
+# %%
+def reachable(address):
+    """Whether a server answers within three seconds."""
+    try:
+        return requests.head(address, timeout=3).ok
+    except requests.RequestException:
+        return False
+
+
+hub = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+if "HF_HUB_OFFLINE" not in os.environ and not reachable(hub):
+    os.environ["HF_HUB_OFFLINE"] = "1"  # read when timm is imported, so it comes first
+timm = optional("timm", "exercises")
+
+
+def create(name, pretrained, **options):
+    """A timm network: with its weights where they are wanted and can be had."""
+    if pretrained:
+        try:
+            network = timm.create_model(name, pretrained=True, **options)
+            print(f"{name}: starts with pretrained weights.")
+            return network
+        except Exception:  # the hub, the network and the disk each have their own
+            print(f"{name}: starts from scratch, since its weights could not be fetched.")
+    return timm.create_model(name, pretrained=False, **options)
+
+
+# %% [markdown]
+# ## Task 1: The scale of the pictures
+#
+# A network answers well only to pictures scaled as in its training. Ours go from -1 to 1, which is
+# a mean and a deviation of one half taken out of pictures from 0 to 1. Most networks in timm take
+# out the mean colour of ImageNet and its deviation, a number for each channel. Our `to_input` has
+# already made pictures from -1 to 1, so go on from there: first back to 0 to 1, then
+# $(x - \text{mean}) / \text{std}$.
+
+
+# %%
+def to_timm(x, mean, std):
+    """Float [N, 3, H, W] from -1 to 1, and three numbers each; returns float [N, 3, H, W]."""
+    # TODO return the pictures as a network of this mean and std expects them
+    # hint: `torch.tensor(mean).view(3, 1, 1)` lines up with the channels
+    ### BEGIN SOLUTION
+    mean, std = (torch.tensor(values, device=x.device).view(3, 1, 1) for values in (mean, std))
+    return ((x + 1) / 2 - mean) / std
+    ### END SOLUTION
+
+
+# %%
+checks.backbones.to_timm(to_timm)
+
+# %% [markdown]
+# ## Task 2: A backbone out of a timm network
+#
+# Our heads want what `MobileNetBackbone` gives: a module that turns float [N, 3, H, W], from -1 to
+# 1, into one vector for each picture, and says in `features` how long it is. A timm network made
+# with `num_classes=0` has no classifier: it answers with pooled features.
+#
+# Beware of `network.num_features`: it is the width of the last *map*. Some networks have one more
+# layer behind the pooling; `network.head_hidden_size` is the width of what comes out.
+
+
+# %%
+class TimmBackbone(nn.Module):
+    def __init__(self, name, pretrained=False, **options):
+        super().__init__()
+        # TODO make `self.network` with `create(name, pretrained, ..., **options)`
+        # TODO say in `self.features` how long its answer is
+        # TODO keep the mean and std of this network, for `forward`
+        # hint: `timm.data.resolve_model_data_config(self.network)` is a dictionary that has them
+        ### BEGIN SOLUTION
+        self.network = create(name, pretrained, num_classes=0, **options)
+        self.features = self.network.head_hidden_size
+        config = timm.data.resolve_model_data_config(self.network)
+        self.mean, self.std = config["mean"], config["std"]
+        ### END SOLUTION
+
+    def forward(self, x):
+        # TODO return the features float [N, features] of pictures from -1 to 1
+        ### BEGIN SOLUTION
+        return self.network(to_timm(x, self.mean, self.std))
+        ### END SOLUTION
+
+
+# %%
+checks.backbones.timm_backbone(TimmBackbone)
+
+# %% [markdown]
+# ## Task 3: A head of the right width
+#
+# One head for all: it asks the backbone how wide its features are. The parts get the names that our
+# own classifiers use, so whatever looks for `model.backbone` finds it here too.
+
+
+# %%
+def classifier_on(backbone, classes):
+    """A classifier: `backbone`, and on top of its features one logit for each class."""
+    # TODO return an `nn.Sequential` with the parts `backbone` and `head`
+    # hint: `ClassificationHead(features, classes)`, and an `OrderedDict` gives parts their names
+    ### BEGIN SOLUTION
+    head = ClassificationHead(backbone.features, classes)
+    return nn.Sequential(OrderedDict(backbone=backbone, head=head))
+    ### END SOLUTION
+
+
+# %%
+checks.backbones.classifier_on(classifier_on)
+
+# %% [markdown]
+# ## Task 4: Frozen, and really still
+#
+# With pretrained weights it can be enough to train the head alone. A frozen backbone has no
+# gradients; but {doc}`/chapters/03_train_with_triplets` has shown that BatchNorm's statistics move
+# all the same in training mode. And the training loop calls `model.train()` in every epoch, which
+# reaches every part. So the wrapper has to stand in its way.
+
+
+# %%
+class Frozen(nn.Module):
+    def __init__(self, backbone):
+        super().__init__()
+        self.backbone, self.features = backbone, backbone.features
+        # TODO let no parameter of the backbone be trained
+        ### BEGIN SOLUTION
+        self.backbone.requires_grad_(False)
+        ### END SOLUTION
+
+    def train(self, mode=True):
+        # TODO do what every module does, but leave the backbone in evaluation mode; return self
+        # hint: `super().train(mode)` is what every module does
+        ### BEGIN SOLUTION
+        super().train(mode)
+        self.backbone.eval()
+        return self
+        ### END SOLUTION
+
+    def forward(self, x):
+        return self.backbone(x)
+
+
+# %%
+checks.backbones.frozen(Frozen)
+
+# %% [markdown]
+# ## Task 5: Who is ahead after so many seconds?
+#
+# An epoch of a large network takes longer. "Equal epochs" favours the large, "equal seconds" the
+# small; an honest comparison gives both. For the second we ask a history (one row an epoch, each
+# with its own `seconds`) what had been reached when the time was up.
+
+
+# %%
+def accuracy_within(history, seconds):
+    """The validation accuracy after the last epoch that was over within `seconds` of training.
+
+    0.0 if not even the first was.
+    """
+    # TODO add up `row["seconds"]`, and return the right `row["validation_accuracy"]`
+    ### BEGIN SOLUTION
+    reached, spent = 0.0, 0.0
+    for row in history:
+        spent += row["seconds"]
+        if spent > seconds:
+            break
+        reached = row["validation_accuracy"]
+    return reached
+    ### END SOLUTION
+
+
+# %%
+checks.backbones.accuracy_within(accuracy_within)
+
+# %% [markdown]
+# ## The comparison
+#
+# All see the same pictures for as many epochs, at the same size, with the same recipe but for the
+# learning rate, which no two kinds of network share.
+
+
+# %%
+def starts():
+    """Name, backbone and learning rate of each run."""
+    yield "ours", MobileNetBackbone("fashion"), 3e-3
+    yield "EfficientNet-B0", TimmBackbone("efficientnet_b0", pretrained=True), 2e-3
+    yield (
+        "ViT-Tiny",
+        TimmBackbone("vit_tiny_patch16_224", pretrained=True, img_size=SIZE),
+        5e-4,
+    )
+    yield "EfficientNet-B0, frozen", Frozen(TimmBackbone("efficientnet_b0", pretrained=True)), 3e-3
+
+
+runs = {}
+torch.manual_seed(0)
+for name, backbone, rate in starts():
+    model = classifier_on(backbone, len(catalog.classes))
+    recipe = training.Recipe(
+        epochs=EPOCHS, size=SIZE, evaluation_size=SIZE, batch_size=32, learning_rate=rate
+    )
+    runs[name] = training.train_classifier(model, catalog, recipe)
+print("trained:", ", ".join(runs))
+
+# %%
+histories = {name: history for name, (_, history) in runs.items()}
+seconds = {name: sum(row["seconds"] for row in history) for name, history in histories.items()}
+pictures = len(catalog.validation)
+
+
+def with_interval(accuracy):
+    low, high = metrics.wilson_interval(accuracy * pictures, pictures)
+    return f"{accuracy:.1%} ({low:.1%} to {high:.1%})"
+
+
+plots.table(
+    ["backbone", "parameters", "MMAC", "seconds", "validation", f"within {seconds['ours']:.0f} s"],
+    [
+        [
+            name,
+            f"{count_parameters(model):,}",
+            f"{count_macs(model, SIZE) / 1e6:.0f}",
+            f"{seconds[name]:.0f}",
+            with_interval(histories[name][-1]["validation_accuracy"]),
+            f"{accuracy_within(histories[name], seconds['ours']):.1%}",
+        ]
+        for name, (model, _) in runs.items()
+    ],
+)
+
+# %% tags=["hide-input"]
+figure, axis = plt.subplots(figsize=(8, 3.2))
+for marker, (name, history) in zip("osD^", histories.items(), strict=True):
+    clock = torch.tensor([row["seconds"] for row in history]).cumsum(0)
+    accuracies = [100 * row["validation_accuracy"] for row in history]
+    axis.plot(clock, accuracies, marker=marker, label=name)
+axis.set(xlabel="seconds of training", ylabel="validation accuracy, %")
+axis.legend(frameon=False)
+show(
+    figure,
+    alt="Validation accuracy against seconds of training. At the end: "
+    + "; ".join(
+        f"{name} {history[-1]['validation_accuracy']:.0%} after {seconds[name]:.0f} s"
+        for name, history in histories.items()
+    )
+    + ".",
+    caption="One marker an epoch. Compare at one time (a vertical line) as well as at the ends.",
+)
+
+# %% tags=["hide-input"]
+best = max(runs, key=lambda name: histories[name][-1]["validation_accuracy"])
+fair = max(runs, key=lambda name: accuracy_within(histories[name], seconds["ours"]))
+slowest = max(seconds, key=seconds.get)
+say(
+    f"After the last epoch **{best}** is ahead; within the {seconds['ours']:.0f} seconds that ours "
+    f"took, **{fair}**. The slowest, {slowest}, took "
+    f"{seconds[slowest] / seconds['ours']:.1f} times as long as ours. One run each, and intervals "
+    "of several points: do not read more into it."
+)
+
+# %% [markdown]
+# Look above at what each network started with. **From scratch**, a few thousand photos are little
+# for a network of millions of parameters, and least of all for a transformer: it has to learn even
+# that neighbouring tiles belong together. A frozen backbone of random weights shows what the head
+# alone can do with features that nobody has trained. **With pretrained weights** all this can turn
+# round: those networks have seen a million photos before the first of ours, and even the frozen
+# one, which trains a single layer, can be hard to beat. But then it is no longer architectures that
+# are compared: it is what they were shown.
+#
+# ## What you have learned
+#
+# - A backbone is exchangeable if it says how wide its features are and takes the pictures you have.
+# - Read scale and width from the network, do not remember them.
+# - To freeze is to stop gradients *and* statistics.
+# - Equal epochs are not equal time. Give both, and say which weights a run began with.
+#
+# Try more: any name from `timm.list_models(pretrained=True)`; a larger `SIZE`; or let the frozen
+# backbone train after all, with a tenth of the learning rate, once the head is good.

@@ -1,0 +1,207 @@
+"""Exercise 5: the checkers accept the solution, and tell each mistake from the others."""
+
+import pytest
+import torch
+from solved import solved
+
+from fashionlib import siamese
+from fashionlib.checks import NotYet, mining
+
+SOLVED = solved("5_hard_negatives")
+masks, draw_triplets = SOLVED["masks"], SOLVED["draw_triplets"]
+semi_hard, batch_hard = SOLVED["semi_hard"], SOLVED["batch_hard"]
+TASKS = ("masks", "draw_triplets", "semi_hard", "batch_hard")
+
+
+def eye(labels):
+    return torch.eye(len(labels), dtype=torch.bool)
+
+
+def usable(labels):
+    same, other = masks(labels)
+    return (same.any(dim=1) & other.any(dim=1)).nonzero()[:, 0]
+
+
+def drawn(weights):
+    return torch.multinomial(weights.float(), 1)[:, 0]
+
+
+def always_the_same(labels):
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        return draw_triplets(labels)
+
+
+def uneven(labels):
+    """The first picture of the batch is a negative far too often."""
+    same, other = masks(labels)
+    weights = other.float()
+    weights[:, 0] *= 9
+    anchors = usable(labels)
+    return anchors, drawn(same[anchors]), drawn(weights[anchors])
+
+
+def first_positive(labels):
+    a, _, n = draw_triplets(labels)
+    return a, masks(labels)[0][a].float().argmax(dim=1), n
+
+
+def cube(condition, embeddings, labels, power=1):
+    same, other = masks(labels)
+    distances = torch.cdist(embeddings, embeddings) ** power
+    gap = distances[:, None, :] - distances[:, :, None]
+    return (same[:, :, None] & other[:, None, :] & condition(gap)).nonzero(as_tuple=True)
+
+
+def one_an_anchor(embeddings, labels, margin):
+    a, p, n = semi_hard(embeddings, labels, margin)
+    firsts = torch.stack([(a == anchor).nonzero()[0, 0] for anchor in a.unique()])
+    return a[firsts], p[firsts], n[firsts]
+
+
+def ordered_pairs_only(embeddings, labels, margin):
+    a, p, n = semi_hard(embeddings, labels, margin)
+    return a[a < p], p[a < p], n[a < p]
+
+
+def twice(embeddings, labels, margin):
+    return tuple(part.repeat(2) for part in semi_hard(embeddings, labels, margin))
+
+
+def nearest_of_zeros(embeddings, labels):
+    """The smallest of distances * mask: what is masked is 0, and wins."""
+    a, p, _ = batch_hard(embeddings, labels)
+    distances = torch.cdist(embeddings, embeddings)
+    return a, p, (distances * masks(labels)[1])[a].argmin(dim=1)
+
+
+def replaced(which, choose):
+    """Batch-hard, but for one role, which `choose` picks from distances [M, N] and a mask."""
+
+    def answer(embeddings, labels):
+        parts = list(batch_hard(embeddings, labels))
+        distances, mask = torch.cdist(embeddings, embeddings), masks(labels)[which - 1]
+        parts[which] = choose(distances[parts[0]], mask[parts[0]])
+        return tuple(parts)
+
+    return answer
+
+
+def everyone(embeddings, labels):
+    """Batch-hard without a look at who can be an anchor."""
+    distances = torch.cdist(embeddings, embeddings)
+    same, other = masks(labels)
+    positives = distances.masked_fill(~same, -1).argmax(dim=1)
+    return torch.arange(len(labels)), positives, distances.masked_fill(~other, 9).argmin(dim=1)
+
+
+def near_the_positive(embeddings, labels):
+    a, p, _ = batch_hard(embeddings, labels)
+    distances = torch.cdist(embeddings, embeddings)
+    return a, p, distances.masked_fill(~masks(labels)[1], 9)[p].argmin(dim=1)
+
+
+WRONG = {
+    "masks": {
+        "is true on the diagonal, but": lambda y: (y[:, None] == y, y[:, None] != y),
+        "`other` is true on the diagonal": lambda y: (masks(y)[0], ~masks(y)[0]),
+        "exchanged": lambda y: masks(y)[::-1],
+        "a tensor of bool": lambda y: tuple(mask.float() for mask in masks(y)),
+        "not symmetric": lambda y: (masks(y)[0].triu(), masks(y)[1]),
+        "exactly where the two labels differ": lambda y: (masks(y)[0], masks(y)[1].triu()),
+        "two different pictures have the same label": lambda y: (masks(y)[1], masks(y)[1]),
+        r"gives the shape \[10\]": lambda y: (y == y[0], y != y[0]),
+        "return two tensors": lambda y: masks(y)[0],
+    },
+    "draw_triplets": {
+        "is its own positive": lambda y: (usable(y), usable(y), draw_triplets(y)[2]),
+        "of its own class": lambda y: (draw_triplets(y)[0], *2 * (draw_triplets(y)[1],)),
+        "the positive of picture . is of": lambda y: (usable(y), *2 * (draw_triplets(y)[2],)),
+        "each gives the same triplets": always_the_same,
+        "no other of its class": lambda y: (
+            torch.arange(len(y)),
+            drawn(masks(y)[0] | eye(y)),
+            drawn(masks(y)[1]),
+        ),
+        "is never the positive": first_positive,
+        "far more often": uneven,
+        "each is to be the anchor once": lambda y: tuple(p[:4] for p in draw_triplets(y)),
+        "int64": lambda y: tuple(part.float() for part in draw_triplets(y)),
+        "for every triplet": lambda y: (torch.arange(len(y)), *draw_triplets(y)[1:]),
+    },
+    "semi_hard": {
+        "squared": lambda x, y, m: cube(lambda gap: (gap > 0) & (gap <= m), x, y, power=2),
+        "not semi-hard": lambda x, y, m: cube(lambda gap: gap <= m, x, y),
+        "by more than the margin": lambda x, y, m: cube(lambda gap: gap > 0, x, y),
+        "no anchor has more than one": one_an_anchor,
+        "are missing": ordered_pairs_only,
+        "come up twice": twice,
+        "one dimension": lambda x, y, m: tuple(part[:, None] for part in semi_hard(x, y, m)),
+        "raised RuntimeError": lambda x, y, m: semi_hard(x, y[:3], m),
+        "return three tensors": lambda x, y, m: torch.stack(semi_hard(x, y, m)),
+    },
+    "batch_hard": {
+        "the hardest positive is the farthest": replaced(
+            1, lambda d, mask: d.masked_fill(~mask, 9).argmin(dim=1)
+        ),
+        "the hardest negative is the nearest": replaced(
+            2, lambda d, mask: d.masked_fill(~mask, -1).argmax(dim=1)
+        ),
+        "is of its own class": nearest_of_zeros,
+        "no other of its class": everyone,
+        "is its own positive": replaced(1, lambda d, mask: d.argmin(dim=1)),
+        "return three tensors": lambda x, y: batch_hard(x, y)[:2],
+        "triplets for 9 pictures": lambda x, y: tuple(part[1:] for part in batch_hard(x, y)),
+    },
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_solution_is_accepted(name, capsys):
+    getattr(mining, name)(SOLVED[name])
+    assert capsys.readouterr().out.startswith(f"task {TASKS.index(name) + 1} ✓ ")
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_an_untouched_task_is_still_to_do(name):
+    with pytest.raises(NotYet, match=f"^Task {TASKS.index(name) + 1} is still to do: "):
+        getattr(mining, name)(lambda *arguments: None)
+
+
+@pytest.mark.parametrize(("name", "sentence"), [(n, s) for n in TASKS for s in WRONG[n]])
+def test_a_wrong_answer_is_told_what_is_wrong(name, sentence):
+    with pytest.raises(NotYet, match=sentence):
+        getattr(mining, name)(WRONG[name][sentence])
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_each_mistake_has_a_sentence_of_its_own(name):
+    said = set()
+    for answer in WRONG[name].values():
+        with pytest.raises(NotYet) as caught:
+            getattr(mining, name)(answer)
+        said.add(str(caught.value))
+    assert len(said) == len(WRONG[name]) >= 5
+
+
+def test_negatives_near_the_positive_are_not_the_hardest():
+    with pytest.raises(NotYet, match="nearest to the anchor"):
+        mining.batch_hard(near_the_positive)
+
+
+@pytest.mark.parametrize("name", ["semi-hard", "batch-hard"])
+def test_the_solution_finds_what_train_siamese_would(name):
+    """On a batch of the size that is trained with, with ties in neither."""
+    embeddings = torch.nn.functional.normalize(
+        torch.randn(56, 64, generator=torch.manual_seed(0)), dim=1
+    )
+    labels = torch.arange(56) % 7
+    theirs = siamese.OBJECTIVES[name].keywords["miner"](embeddings, labels)
+    mine = semi_hard(embeddings, labels, 0.2) if name == "semi-hard" else batch_hard(
+        embeddings, labels
+    )  # fmt: skip
+    rows = [
+        sorted(zip(*(part.tolist() for part in parts), strict=True)) for parts in (mine, theirs)
+    ]
+    assert len(rows[0]) >= 56
+    assert rows[0] == rows[1]

@@ -1,0 +1,287 @@
+"""Exercises come from their solutions, stop at their first check, and checkers say one sentence."""
+
+import re
+import sys
+
+import exercises
+import jupytext
+import nbformat
+import pytest
+import torch
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from solved import defined
+
+from fashionlib import checks
+from fashionlib.checks import NotYet, Task
+
+SOLUTIONS = exercises.solutions()
+
+SOLUTION = """# %% [markdown]
+# # Twice
+#
+# ## Task 1: Twice
+
+# %%
+import math
+
+
+# %%
+def twice(x):
+    # TODO return twice x
+    # hint: add it to itself
+    ### BEGIN SOLUTION
+    y = x + x
+    return y
+    ### END SOLUTION
+
+
+# %% tags=["nbval-check-output"]
+checks.mining.twice(twice)
+
+# %% [markdown]
+# The end.
+"""
+
+
+def by_name(path):
+    return path.stem
+
+
+def tasks(solution):
+    """Cells in which the reader writes something."""
+    cells = jupytext.read(solution, fmt="py:percent").cells
+    return [cell.source for cell in cells if exercises.BEGIN in cell.source]
+
+
+# The five exercises
+
+
+def test_all_exercises_are_what_their_solutions_make():
+    assert len(SOLUTIONS) == 5
+    assert exercises.problems() == []
+
+
+@pytest.mark.parametrize("solution", SOLUTIONS, ids=by_name)
+def test_a_solution_is_one_with_three_to_five_tasks(solution):
+    text = solution.read_text()
+    assert exercises.problems_of_solution(text) == []
+    assert 3 <= len(tasks(solution)) <= 5
+
+
+@pytest.mark.parametrize("solution", SOLUTIONS, ids=by_name)
+def test_an_exercise_gives_nothing_away(solution):
+    text = exercises.exercise_of(solution).read_text()
+    assert exercises.BEGIN not in text
+    assert "tags=" not in text
+    for region in exercises.REGION.finditer(solution.read_text()):
+        assert region[0].split("\n", 1)[1].rsplit("\n", 1)[0] not in text
+
+
+@pytest.mark.parametrize("solution", SOLUTIONS, ids=by_name)
+def test_an_untouched_exercise_stops_at_its_first_check(solution):
+    exercise = exercises.exercise_of(solution)
+    cells = jupytext.read(exercise, fmt="py:percent").cells
+    first = next(c.source for c in cells if c.cell_type == "code" and "checks." in c.source
+                 and "import" not in c.source)  # fmt: skip
+    with pytest.raises(NotYet, match=r"^Task 1 is still to do: "):
+        exec(first, defined(exercise))
+
+
+def test_jupyter_shows_the_sentence_and_nothing_else():
+    """A real kernel runs the untouched exercise: it needs no catalog to get to its first check."""
+    cells = jupytext.read(exercises.EXERCISES / "5_hard_negatives.py", fmt="py:percent").cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    check = next(n for n, cell in enumerate(code) if cell.source.startswith("checks."))
+    code[0].source = code[0].source.partition("catalog = ")[0]
+    notebook = nbformat.v4.new_notebook(cells=code[: check + 2])
+    with pytest.raises(CellExecutionError, match="Task 1 is still to do"):
+        NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    (output,) = notebook.cells[check].outputs
+    assert output.ename == "NotYet"
+    assert output.traceback == [output.evalue]
+    assert output.evalue.startswith("Task 1 is still to do: ")
+    assert notebook.cells[check + 1].execution_count is None
+
+
+# The generator
+
+
+def test_the_generator_takes_out_the_solution_and_leaves_the_rest():
+    made = exercises.make_exercise(SOLUTION)
+    assert "    # hint: add it to itself\n    ...\n\n\n# %%\nchecks.mining.twice(twice)" in made
+    assert "y = x + x" not in made
+    assert "# The end." in made
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (("    ### END SOLUTION\n", ""), "do not pair"),
+        (("    ### END SOLUTION", "### END SOLUTION"), "do not pair"),
+        (("# TODO return", "# return"), "no # TODO"),
+        (("checks.mining.twice(twice)", "twice(2)"), "does not check"),
+        (("### BEGIN SOLUTION", ""), "do not pair"),
+    ],
+)
+def test_a_solution_that_makes_no_exercise_is_refused(change, fault):
+    with pytest.raises(ValueError, match=fault):
+        exercises.make_exercise(SOLUTION.replace(*change))
+
+
+def test_a_script_without_a_task_is_refused():
+    with pytest.raises(ValueError, match="no task"):
+        exercises.make_exercise("# %%\nx = 1\n")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """One exercise of its own that a test may break, made by the command."""
+    monkeypatch.setattr(exercises, "EXERCISES", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["exercises.py"])
+    (tmp_path / "solutions").mkdir()
+    (tmp_path / "solutions" / "6_twice.py").write_text(SOLUTION)
+    assert exercises.main() == 0
+    return tmp_path
+
+
+def check(monkeypatch) -> int:
+    monkeypatch.setattr(sys, "argv", ["exercises.py", "--check"])
+    return exercises.main()
+
+
+def test_check_notices_an_edited_exercise_and_mends_nothing(folder, monkeypatch, capsys):
+    assert check(monkeypatch) == 0
+    exercise = folder / "6_twice.py"
+    exercise.write_text(exercise.read_text() + "# mine\n")
+    assert check(monkeypatch) == 1
+    assert "6_twice.py is not what its solution makes" in capsys.readouterr().out
+    assert exercise.read_text().endswith("# mine\n")
+
+
+def test_check_notices_an_edited_solution_and_a_missing_exercise(folder, monkeypatch):
+    (folder / "6_twice.py").unlink()
+    assert check(monkeypatch) == 1
+    assert exercises.main() == 1  # still --check
+    solution = folder / "solutions" / "6_twice.py"
+    solution.write_text(SOLUTION.replace("The end", "No end"))
+    monkeypatch.setattr(sys, "argv", ["exercises.py"])
+    assert exercises.main() == 0
+    assert "No end" in (folder / "6_twice.py").read_text()
+
+
+def test_an_exercise_without_a_solution_is_noticed(folder, monkeypatch, capsys):
+    (folder / "7_lost.py").write_text("# %%\n")
+    assert check(monkeypatch) == 1
+    assert "7_lost.py has no solution" in capsys.readouterr().out
+
+
+# The page in the book
+
+
+@pytest.mark.parametrize("solution", SOLUTIONS, ids=by_name)
+def test_the_book_runs_the_same_code(solution):
+    """No code cell more, none less, and in none of them a line more or less but the markers."""
+    text = solution.read_text()
+    ran, written = (
+        [cell.source for cell in jupytext.reads(script, fmt="py:percent").cells
+         if cell.cell_type == "code"]
+        for script in (exercises.for_the_book(text), text)
+    )  # fmt: skip
+    markers = re.compile(r"^ *### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
+    assert ran == [markers.sub("", source).rstrip("\n") for source in written]
+    assert exercises.for_the_book(text).count("# ```python") >= len(tasks(solution))
+
+
+def test_the_book_shows_the_task_and_folds_the_solution():
+    cells = jupytext.reads(exercises.for_the_book(SOLUTION), fmt="py:percent").cells
+    task, solution = cells[2], cells[3]
+    assert task.cell_type == "markdown"
+    assert task.source.startswith("```python\ndef twice(x):")
+    assert task.source.endswith("    ...\n```")
+    assert solution.cell_type == "code"
+    assert "SOLUTION" not in solution.source
+    assert "y = x + x" in solution.source
+    assert "hide-input" in solution.metadata["tags"]
+    assert solution.metadata["mystnb"] == {"code_prompt_show": "A solution"}
+    assert [cell.source for cell in cells[4:]] == [
+        "checks.mining.twice(twice)",
+        "The end.",
+    ]
+
+
+# What all checkers share
+
+TASK = Task(3, "return the sum.")
+
+
+def test_a_right_answer_is_passed_on_and_named(capsys):
+    assert TASK.call(lambda x, y: x + y, 2, y=3) == 5
+    TASK.done("as it should be")
+    assert capsys.readouterr().out == "task 3 ✓ as it should be\n"
+
+
+@pytest.mark.parametrize("answer", [None, ..., lambda: None, lambda: ...])
+def test_what_nobody_has_written_is_still_to_do(answer):
+    with pytest.raises(NotYet) as caught:
+        TASK.call(answer)
+    assert str(caught.value) == "Task 3 is still to do: return the sum."
+
+
+def test_an_error_in_the_answer_is_quoted_with_its_line():
+    def answer(x):
+        y = x + 1
+        return y.nothing
+
+    with pytest.raises(NotYet) as caught:
+        TASK.call(answer, 1)
+    assert str(caught.value) == (
+        "Task 3: your function raised AttributeError: 'int' object has no attribute 'nothing', at "
+        "`return y.nothing`."
+    )
+    assert isinstance(caught.value.__cause__, AttributeError)
+
+
+def test_an_answer_that_takes_other_arguments_is_told_so():
+    with pytest.raises(NotYet, match=r"raised TypeError: .* takes 0 positional arguments"):
+        TASK.call(lambda: 1, 2)
+
+
+def test_an_error_of_several_lines_is_still_one_sentence():
+    def answer():
+        raise RuntimeError("first line.\nsecond line")
+
+    with pytest.raises(NotYet, match=r"^Task 3: your function raised RuntimeError: first line, at"):
+        TASK.call(answer)
+
+
+def test_a_reader_may_interrupt():
+    def answer():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        TASK.call(answer)
+
+
+def test_a_called_function_is_told_from_a_function():
+    with pytest.raises(NotYet, match="pass the function itself"):
+        TASK.call(5)
+
+
+@pytest.mark.parametrize(
+    ("result", "sentence"),
+    [
+        ([1, 2], "your function gives a list, a torch tensor is needed."),
+        (torch.zeros(3), r"your function gives the shape \[3\], \[2\] is needed."),
+        (torch.tensor([1.0, torch.nan]), "your function gives nan or inf among the numbers."),
+    ],
+)
+def test_what_is_no_such_tensor_is_described(result, sentence):
+    with pytest.raises(NotYet, match=f"^Task 3: {sentence}$"):
+        TASK.tensor(result, (2,))
+
+
+def test_a_checker_is_found_by_its_module():
+    assert checks.mining.batch_hard.__module__ == "fashionlib.checks.mining"
+    with pytest.raises(AttributeError, match="nothing"):
+        checks.nothing  # noqa: B018 - the access is what is tested
