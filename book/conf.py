@@ -90,6 +90,8 @@ nb_merge_streams = True
 nb_render_markdown_format = "myst"  # tables and formulas in outputs, as in the text
 # a progress bar is for the person who waits; in a page it would be a dead widget
 os.environ["TQDM_DISABLE"] = "1"
+# exercise 2 would fetch pretrained weights where it can: the book is the same everywhere
+os.environ["HF_HUB_OFFLINE"] = "1"
 # where kernels start is the chapter's folder: a relative path would not be found from there
 if os.environ.get("FASHIONLIB_DATA"):
     os.environ["FASHIONLIB_DATA"] = str(Path(os.environ["FASHIONLIB_DATA"]).resolve())

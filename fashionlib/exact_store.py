@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fashionlib.errors import FashionError
 from fashionlib.search import SearchIndex
-from fashionlib.store_common import Hits, check_encoder, check_queries, check_rows
+from fashionlib.store_common import Hits, check_encoder, check_queries, check_rows, check_texts
 from fashionlib.weights import load_tensors, save_tensors
 
 
@@ -43,6 +43,8 @@ class ExactStore:
 
     def delete(self, ids: Iterable[str]) -> None:
         """See `Store.delete`."""
+        ids = list(ids)
+        check_texts(ids, "id", 0)
         kept = self._without(ids)
         names = tuple(self._index.ids[n] for n in kept)
         index = SearchIndex(self._index.embeddings[kept], names, self.made_by)
@@ -50,7 +52,7 @@ class ExactStore:
 
     def search(self, queries: Tensor, k: int, category: str | None = None) -> Hits:
         """See `Store.search`."""
-        queries = check_queries(queries, k, self.dimensions)
+        queries = check_queries(queries, k, category, self.dimensions)
         index = self._index if category is None else self._part(category)
         if not len(index):
             return Hits(torch.zeros(len(queries), 0), ((),) * len(queries))

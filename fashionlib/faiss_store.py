@@ -21,6 +21,7 @@ from fashionlib.store_common import (
     check_encoder,
     check_queries,
     check_rows,
+    check_texts,
     search_settled,
 )
 from fashionlib.weights import load_tensors, save_tensors
@@ -62,12 +63,14 @@ class FaissStore:
 
     def delete(self, ids: Iterable[str]) -> None:
         """See `Store.delete`."""
+        ids = list(ids)
+        check_texts(ids, "id", 0)
         with self._written():
             self._set(self._index, self._ids, self._categories, self._alive_without(ids))
 
     def search(self, queries: Tensor, k: int, category: str | None = None) -> Hits:
         """See `Store.search`."""
-        queries = check_queries(queries, k, self.dimensions)
+        queries = check_queries(queries, k, category, self.dimensions)
         selected, count = self._select(category)
         if count == 0:
             return Hits(torch.zeros(len(queries), 0), ((),) * len(queries))

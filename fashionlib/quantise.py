@@ -1,4 +1,4 @@
-"""ONNX files in whole numbers of 8 bits: a third of the size, at the cost of a little accuracy.
+"""ONNX files in whole numbers of 8 bits: far smaller, at the cost of a little accuracy.
 
 Static quantisation (Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference", arXiv 1712.05877): weights get one scale for each output
@@ -18,7 +18,9 @@ from fashionlib.export import load_onnx
 from fashionlib.files import replacing
 from fashionlib.optional import optional
 
-QUANTISED = ("Conv", "Clip", "Add", "Gemm")  # blocks and linear layers; norms and roots stay float
+# Blocks and linear layers. Norms and roots stay as they are, and so does the preparation of
+# pictures: it computes in doubles, which are never quantised
+QUANTISED = ("Conv", "Clip", "Add", "Gemm")
 BATCH = 32  # pictures looked at in one run
 
 
@@ -48,7 +50,6 @@ def quantise_onnx(path: Path | str, out: Path | str, pictures: Tensor) -> None:
         raise FashionError(f"{path} is quantised already: start from the exported file.")
     run(pictures[:1])  # complains about what are no pictures
     model = onnx.load(path)
-    preparation = _before_the_first_convolution(model)
     _set(model, "onnx.quant.pre_process", "onnxruntime.quant")  # torch has folded the norms
     batches = iter([{"images": batch.numpy()} for batch in pictures.split(BATCH)])
     with replacing(out) as temporary:
@@ -58,7 +59,6 @@ def quantise_onnx(path: Path | str, out: Path | str, pictures: Tensor) -> None:
             SimpleNamespace(get_next=lambda: next(batches, None)),
             per_channel=True,
             op_types_to_quantize=list(QUANTISED),
-            nodes_to_exclude=preparation,
         )
         model = onnx.load(temporary)
         graph = hashlib.sha256(model.graph.SerializeToString(deterministic=True)).hexdigest()
@@ -67,13 +67,6 @@ def quantise_onnx(path: Path | str, out: Path | str, pictures: Tensor) -> None:
         del model.metadata_props[:]
         _set(model, "fashionlib", json.dumps(metadata, sort_keys=True))
         onnx.save(model, temporary)
-
-
-def _before_the_first_convolution(model: Any) -> list[str]:
-    """Names of the nodes that prepare pictures; nodes are listed in the order they run."""
-    nodes = list(model.graph.node)
-    first = next(n for n, node in enumerate(nodes) if node.op_type == "Conv")
-    return [node.name for node in nodes[:first]]
 
 
 def _set(model: Any, key: str, value: str) -> None:

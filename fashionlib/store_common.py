@@ -69,12 +69,15 @@ def check_texts(texts: Iterable[str], what: str, least: int) -> None:
             raise FashionError(f"{message}.")
 
 
-def check_queries(queries: Tensor, k: int, dimensions: int) -> Tensor:
+def check_queries(queries: Tensor, k: int, category: str | None, dimensions: int) -> Tensor:
     """One query [D] or several [Q, D] as float32 [Q, D] on the CPU.
 
     Raises:
-        FashionError: k below 1, other dimensions, or a query that is not finite.
+        FashionError: k below 1, other dimensions, a query that is not finite, or a category that
+            no store can hold.
     """
+    if category is not None:
+        check_texts([category], "category", 0)
     if k < 1:
         raise FashionError(f"the {k} nearest: ask for at least 1.")
     queries = queries.detach().cpu().float()

@@ -49,7 +49,7 @@ class Store(Protocol):
         """Take rows out. An id that is not there is none to take: a delete can be repeated.
 
         Raises:
-            FashionError: the store cannot be written.
+            FashionError: the store cannot be written, or an id is none that it could hold.
         """
 
     def search(self, queries: Tensor, k: int, category: str | None = None) -> Hits:
@@ -60,7 +60,8 @@ class Store(Protocol):
         k above the number of rows gives all of them, an empty store none.
 
         Raises:
-            FashionError: k below 1, queries of other dimensions, or not finite.
+            FashionError: k below 1, queries of other dimensions, or not finite; a category that no
+                store can hold.
         """
 
     def close(self) -> None:

@@ -258,7 +258,8 @@ def run_epochs(
         bar.set_postfix(shown)
         if checkpoint is not None and distributed.rank() == 0:
             save_checkpoint(checkpoint, model, average, optimizer, run, history)
-    return average.eval(), history
+    # an encoder may start as its copy, and is to learn in all of its parts
+    return average.requires_grad_(True).eval(), history
 
 
 def describe_run(model: nn.Module, catalog: Catalog, recipe: Any, seed: int) -> dict[str, Any]:

@@ -313,11 +313,12 @@ show(
 moved, long = precisions("transfer").mean(dim=0), precisions("scratch, twice as long").mean(dim=0)
 reached = (moved >= long.max()).nonzero()
 first = int(reached[0]) + 1 if len(reached) else None
-seconds = {
-    name: sum(sum(row["seconds"] for row in run[name]) for run in seeds) / len(seeds)
-    for name in seeds[0]
-}
-with_classifier = seconds["classifier"] + seconds["transfer"]
+learned = len(seeds[0]["classifier"])
+saved = "" if first is None else (
+    f"That is {1 - first / len(long):.0%} of the epochs saved, if the classifier is there already. "
+    f"It was not free: with its {learned} epochs counted, "
+    f"{max(0, 1 - (learned + first) / len(long)):.0%}."
+)  # fmt: skip
 say(
     f"After {len(moved)} epochs with transfer precision@5 is {float(moved[-1]):.3f} on average; "
     f"from scratch it is {float(precisions('scratch').mean(dim=0)[-1]):.3f} after as many, and "
@@ -327,10 +328,7 @@ say(
         if first
         else "Transfer does not reach the best of the long run. "
     )
-    + "In time, the encoder alone took "
-    f"{seconds['transfer'] / seconds['scratch, twice as long']:.2f} of the long run from scratch. "
-    "But the classifier was not free either: with its training counted, "
-    f"{with_classifier / seconds['scratch, twice as long']:.2f}."
+    + saved
 )
 
 # %% [markdown]

@@ -1,6 +1,7 @@
-"""Fixtures for all tests: a private cache, and the photos where this machine can have them."""
+"""Fixtures for all tests: a private cache, the photos where they are here, the built book."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
 import browser  # noqa: E402 - it lives beside the package, not in it
+from pages import served  # noqa: E402
 
 ARCHIVE = "clothing-dataset-small.zip"
+NOWHERE = "http://127.0.0.1:9"  # a closed port: whoever asks the network is refused at once
 
 # before anything imports fashionlib's users: no test writes into a person's own cache
 os.environ.setdefault("TQDM_DISABLE", "1")
@@ -56,3 +59,29 @@ def chromium() -> Iterator[Browser]:
         started = playwright.chromium.launch(executable_path=path, args=flags)
         yield started
         started.close()
+
+
+def build(out: Path, **settings: str) -> subprocess.CompletedProcess:
+    """`make book` with the quick budget and the network cut."""
+    cut = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), NOWHERE)
+    environment = os.environ | cut | {"FASHIONLIB_BUDGET": "quick", "NO_PROXY": "127.0.0.1"}
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-b", "html", "book", str(out)]
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True,
+                          env=environment | settings)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def book(tmp_path_factory) -> Path:
+    """The book without photos, as a fresh machine without a network builds it."""
+    out = tmp_path_factory.mktemp("book") / "html"
+    empty = str(tmp_path_factory.mktemp("no photos"))  # other tests leave some in their cache
+    done = build(out, FASHIONLIB_DATA=empty, FASHIONLIB_CACHE=empty)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-8000:]
+    return out
+
+
+@pytest.fixture(scope="session")
+def site(book):
+    """Address of the built book, served on this machine."""
+    with served(book) as address:
+        yield address

@@ -1,46 +1,15 @@
 """The built book: executed to the last cell, whole without a network, described in words."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import jupytext
 import nbformat
 import pair
 import pytest
-from pages import opened, overflow, served
+from pages import opened
 
 ROOT = Path(__file__).resolve().parents[1]
-
-NOWHERE = "http://127.0.0.1:9"  # a closed port: whoever asks the network is refused at once
-
-
-def build(out: Path, **settings: str) -> subprocess.CompletedProcess:
-    """`make book` with the quick budget and the network cut."""
-    cut = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), NOWHERE)
-    environment = os.environ | cut | {"FASHIONLIB_BUDGET": "quick", "NO_PROXY": "127.0.0.1"}
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-b", "html", "book", str(out)]
-    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True,
-                          env=environment | settings)  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def book(tmp_path_factory) -> Path:
-    """The book without photos, as a fresh machine without a network builds it."""
-    out = tmp_path_factory.mktemp("book") / "html"
-    empty = str(tmp_path_factory.mktemp("no photos"))  # other tests leave some in their cache
-    done = build(out, FASHIONLIB_DATA=empty, FASHIONLIB_CACHE=empty)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-8000:]
-    return out
-
-
-@pytest.fixture(scope="session")
-def site(book):
-    """Address of the built book, served on this machine."""
-    with served(book) as address:
-        yield address
 
 
 def pages(book: Path) -> list[Path]:
@@ -159,16 +128,6 @@ def test_a_page_that_asks_the_network_is_noticed(book, site, chromium):
             assert complaints
     finally:
         planted.unlink()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_fit_a_phone(book, site, chromium, scheme):
-    """At 360 px nothing but code and tables is wider than the screen; those scroll alone."""
-    for path in pages(book):
-        address = f"{site}/{path.relative_to(book).as_posix()}"
-        size = {"width": 360, "height": 740}
-        with opened(chromium, address, viewport=size, color_scheme=scheme) as (page, _, _):
-            assert overflow(page) <= 0, path.name
 
 
 def test_mathematics_is_set_from_the_books_own_files(book, site, chromium):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -42,9 +43,8 @@ def uri(tmp_path) -> str:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory) -> Iterator[str]:
     """Milvus Lite as a server of its own: another process, reached by its address as any is."""
-    process, address = start_server(tmp_path_factory.mktemp("server"))
-    yield address
-    stop(process)
+    with started(tmp_path_factory.mktemp("server")) as address:
+        yield address
 
 
 @pytest.fixture
@@ -56,26 +56,27 @@ def server(running) -> str:
     return running
 
 
-def start_server(folder: Path, port: int = 0) -> tuple[subprocess.Popen, str]:
+@contextmanager
+def started(folder: Path, port: int = 0) -> Iterator[str]:
+    """The address of a server that is killed at the end."""
     if not port:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
     command = [sys.executable, "-m", "milvus_lite", "server", "--host", "127.0.0.1"]
     where = ["--data-dir", str(folder), "--port", str(port)]
     process = subprocess.Popen([*command, *where], stdout=subprocess.DEVNULL)
-    for _ in range(600):
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return process, f"http://127.0.0.1:{port}"
-        except OSError:
-            time.sleep(0.1)
-    stop(process)
-    raise AssertionError("the server did not start")
-
-
-def stop(process: subprocess.Popen) -> None:
-    process.kill()
-    process.wait()
+    try:
+        while True:
+            assert process.poll() is None, "the server did not start"
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
 
 
 # Filters
@@ -227,9 +228,8 @@ def test_a_password_is_not_shown(monkeypatch):
 def test_a_server_that_goes_away(tmp_path, monkeypatch):
     """Every call says so, and what was put in is there when the server is back."""
     monkeypatch.setattr(milvus_store, "SECONDS", 5)
-    process, address = start_server(tmp_path)
-    store = filled(address, 20)
-    stop(process)
+    with started(tmp_path) as address:
+        store = filled(address, 20)
     for call in (
         lambda: store.search(vectors(1), 1),
         lambda: store.upsert(["x"], vectors(1), [""]),
@@ -237,10 +237,9 @@ def test_a_server_that_goes_away(tmp_path, monkeypatch):
         lambda: len(store),
     ):
         complaint(call, address, "did not")
-    process, address = start_server(tmp_path, int(address.rsplit(":")[-1]))
-    assert in_time(lambda: len(store)) == 20  # also the store that was open
-    assert in_time(lambda: len(open_store(address, "abc", SIZE))) == 20
-    stop(process)
+    with started(tmp_path, int(address.rsplit(":")[-1])):
+        assert in_time(lambda: len(store)) == 20  # also the store that was open
+        assert in_time(lambda: len(open_store(address, "abc", SIZE))) == 20
 
 
 def in_time(call: Callable[[], int]) -> int:
@@ -255,6 +254,7 @@ def in_time(call: Callable[[], int]) -> int:
 
 
 def test_a_folder_that_another_process_uses(uri):
+    open_store(uri, "abc", SIZE).close()  # lets go of it
     code = f"""
 import time
 from fashionlib.stores import open_store

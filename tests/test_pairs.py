@@ -68,3 +68,14 @@ def test_a_contract_without_its_text_is_noticed(copy):
 def test_a_missing_notebook_is_noticed(copy):
     copy.with_suffix(".ipynb").unlink()
     assert "is missing" in pair.problems(copy)[0]
+
+
+def test_with_a_repository_a_notebook_first_installs_the_library(copy, monkeypatch):
+    """And a notebook that was not written again since the setting changed is noticed."""
+    monkeypatch.setattr(pair.launch, "REPOSITORY", "https://github.com/someone/a-book")
+    assert "is not what 00_two_catalogs.py makes" in pair.problems(copy)[0]
+    pair.write(copy, execute=False)
+    assert pair.problems(copy) == []
+    cells = nbformat.read(copy.with_suffix(".ipynb"), as_version=4).cells
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    assert ["%pip install" in source for source in code] == [True] + [False] * (len(code) - 1)

@@ -9,7 +9,7 @@ def row(index, ms, recall, setting="", size=256):
     return {
         "index": index,
         "setting": setting,
-        "ms": [ms / 2, ms, 2 * ms],
+        "processor_ms": [ms / 2, ms, 2 * ms],
         "recall": {"validation": recall, "test": recall - 0.01},
         "bytes": size,
         "build_seconds": 1.0,
@@ -72,7 +72,7 @@ def test_the_plan_counts_memory_and_machines():
 
 def test_ways():
     exported = {"networks": {"classifier": {"rows": [
-        {"way": "eager", "batch": 1, "ms": [1.0, 2.0, 3.0],
+        {"way": "eager", "batch": 1, "processor_ms": [1.0, 2.0, 3.0],
          "times_as_fast": [0.9, 1.0, 1.25]}]}}}  # fmt: skip
     assert figures.ways_table(exported)[1] == [
         ["classifier", "eager", "1", "2.0", "1.0 (0.9 to 1.2)"]

@@ -46,6 +46,9 @@ CITED = {
     "06_into_production": {},
     "07_detection_head": {},
     "1_more_classes": {},
+    "2_other_backbones": {},
+    "3_other_losses": {},
+    "4_export_and_faiss": {},
     "5_hard_negatives": {"3.2": "a section of the FaceNet paper"},
     "05_every_number": {
         "3×": "the article's claim",

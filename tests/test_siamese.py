@@ -14,6 +14,7 @@ from fashionlib.heads import build_classifier, build_encoder
 from fashionlib.inference import predict
 from fashionlib.look_encoder import build_look_encoder
 from fashionlib.siamese import OBJECTIVES, SiameseRecipe, encoder_from, train_siamese
+from fashionlib.training import Recipe, train_classifier
 from fashionlib.triplets import TripletDataset
 
 RECIPE = SiameseRecipe(epochs=2, size=32, evaluation_size=32, batch_size=28, learning_rate=2e-3)
@@ -53,6 +54,18 @@ def test_training_the_encoder_leaves_the_classifier_alone(catalog):
     train_siamese(encoder, catalog, replace(RECIPE, objective="batch-hard"))
     assert not same_weights(encoder.backbone, classifier.backbone)
     assert torch.equal(predict(classifier, catalog.test.images, 32), before)
+
+
+def test_training_goes_on_in_all_parts_of_what_a_training_returned(catalog):
+    """A copy of the averaged network that cannot learn would train its head alone."""
+    torch.manual_seed(0)
+    classifier = build_classifier("article", len(catalog.classes))
+    classifier, _ = train_classifier(classifier, catalog, Recipe(epochs=1, size=32, batch_size=8))
+    encoder = encoder_from(classifier)
+    before = copy.deepcopy(encoder.backbone)
+    train_siamese(encoder, catalog, SiameseRecipe("all", epochs=1, size=32, batch_size=14))
+    moved = zip(before.parameters(), encoder.backbone.parameters(), strict=True)
+    assert not any(torch.equal(old, new) for old, new in moved if old.ndim > 1)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

@@ -12,10 +12,10 @@ import pytest
 import torch
 from faults import complaint
 
-from fashionlib import faiss_store, store_common, weights
+from fashionlib import store_common, weights
 from fashionlib.heads import build_encoder
 from fashionlib.search import SearchIndex, euclidean
-from fashionlib.store_common import Hits, search_settled
+from fashionlib.store_common import search_settled
 from fashionlib.stores import Store, open_store
 from fashionlib.weights import fingerprint, save_tensors
 
@@ -25,7 +25,8 @@ KINDS = {  # the end of the URI, and the index
     "faiss hnsw": (".faiss", "hnsw"),
     "milvus": (".db", "flat"),
 }
-FILES = ("exact", "faiss flat", "faiss hnsw")
+KINDS_OF_FAISS = ("faiss flat", "faiss hnsw")
+FILES = ("exact", *KINDS_OF_FAISS)
 SIZE = 8
 ODD = [  # ids and categories that break a file name, a filter or a table
     "train/hat/a b.jpg", "it's", 'say "x"', "back\\slash", "two\nlines", "tab\there", "cr\r", "é",
@@ -178,6 +179,15 @@ def test_a_deleted_row_is_not_found_and_unknown_ids_are_passed_over(store):
     assert store.search(rows[2], 9, "a").distances.shape == (1, 2)
     store.upsert(["n002"], rows[2:3], ["a"])
     assert store.search(rows[2], 1).ids == (("n002",),)
+
+
+def test_texts_that_no_store_can_hold(store):
+    """They mean the same to all: a file name that is no UTF-8 would break a connection."""
+    fill(store, 3)
+    for text in ("\udcff", "a\0b", "x" * 4097):
+        complaint(lambda text=text: store.delete(["n000", text]), "the id")
+        complaint(lambda text=text: store.search(vectors(1), 1, text), "the category")
+    assert len(store) == 3
 
 
 def test_odd_ids_and_categories(store, tmp_path, kind):
@@ -395,7 +405,7 @@ def test_without_faiss(tmp_path, monkeypatch):
 
 
 def test_a_faiss_index_is_built_anew_when_most_rows_are_gone(tmp_path):
-    for kind in ("faiss flat", "faiss hnsw"):
+    for kind in KINDS_OF_FAISS:
         store = opened(tmp_path, kind)
         rows = fill(store, 40)
         sizes = []
@@ -425,22 +435,21 @@ def test_a_walk_that_ends_too_early_is_made_good(tmp_path, monkeypatch):
 
 
 def test_hnsw_finds_nearly_all_of_the_nearest_and_is_exact_within_a_category(tmp_path):
+    """In 64 dimensions, where a walk through all rows would find few of a rare category."""
     generator = torch.Generator().manual_seed(0)
-    rows = torch.randn(5000, SIZE, generator=generator)
-    names = [f"{n:04}" for n in range(5000)]
-    kinds = ["rare" if n % 500 == 0 else "common" for n in range(5000)]
-    flat, graph = (opened(tmp_path / kind, kind) for kind in ("faiss flat", "faiss hnsw"))
+    rows, queries = torch.randn(2, 3000, 64, generator=generator)
+    queries = queries[:100]
+    names = [f"{n:04}" for n in range(3000)]
+    kinds = ["rare" if n % 30 == 0 else "common" for n in range(3000)]
+    flat, graph = (opened(tmp_path / kind, kind, dimensions=64) for kind in KINDS_OF_FAISS)
     for store in (flat, graph):
         store.upsert(names, rows, kinds)
-    queries = torch.randn(100, SIZE, generator=generator)
     expected, found = flat.search(queries, 10).ids, graph.search(queries, 10).ids
     pairs = list(zip(expected, found, strict=True))
     recall = np.mean([len({*one} & {*other}) / 10 for one, other in pairs])
-    assert recall > 0.95
+    assert 0.8 < recall < 1.0, "a graph misses some, where all are about as far from each other"
     for kind in ("rare", "common"):
         assert graph.search(queries, 10, kind).ids == flat.search(queries, 10, kind).ids
-    assert graph.kind == "hnsw"
-    assert isinstance(graph._index, faiss.IndexHNSWFlat)
 
 
 def test_candidates_that_differ_by_rounding_alone_are_asked_for_again():
@@ -477,8 +486,3 @@ def test_an_engine_that_finds_less_for_one_query():
         return [(("a", "b")[: n + 1], torch.zeros(n + 1, 1)) for n in range(len(queries))]
 
     complaint(lambda: search_settled(fetch, torch.zeros(2, 1), 2), "flat index")
-
-
-def test_hits_are_plain(tmp_path):
-    assert isinstance(opened(tmp_path, "exact").search(vectors(1), 1), Hits)
-    assert faiss_store.NEIGHBOURS == 32

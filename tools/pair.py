@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import jupytext
+import launch
 import nbformat
 from nbformat import NotebookNode
 
@@ -55,6 +56,11 @@ def generate(script: Path, contracts: dict[str, list]) -> NotebookNode:
             cell.outputs = contracts.get(cell.source, []) if is_contract(cell) else []
             # nbval takes outputs without a count for a cell that was never run
             cell.execution_count = 1 if cell.outputs else None
+    install = launch.install_cell(launch.REPOSITORY)
+    if install and install not in [cell.source for cell in notebook.cells]:
+        first = [cell.cell_type for cell in notebook.cells].index("code")
+        cell = nbformat.v4.new_code_cell(install, id="cell-colab")
+        notebook.cells.insert(first, cell)
     return notebook
 
 

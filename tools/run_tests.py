@@ -22,6 +22,7 @@ def main() -> int:
             "FASHIONLIB_CACHE": os.environ.get("FASHIONLIB_CACHE", cache),
             "FASHIONLIB_BUDGET": "quick",
             "TQDM_DISABLE": "1",
+            "HF_HUB_OFFLINE": "1",  # exercise 2 would fetch pretrained weights where it can
         }
         if "FASHIONLIB_DATA" not in environment and SHARED.is_dir():
             environment["FASHIONLIB_DATA"] = str(SHARED)
