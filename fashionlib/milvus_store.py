@@ -6,6 +6,7 @@ it ends, and where a server begins: `deploy/`.
 """
 
 import logging
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -33,6 +34,8 @@ NAMES = 1_000  # of one delete
 NUMBERS = 1 << 22  # of the embeddings in one answer: Milvus sends them as 4 bytes each
 MANY = 1_000  # rows that Milvus Lite is to write to its own files at once
 MOST = 16_384  # results of one search, the most that Milvus gives
+LOCAL = ("localhost", "127.0.0.1")
+BEYOND = ("no_grpc_proxy", "no_proxy")  # the settings of gRPC, the first one wins
 SECONDS = 30  # to wait for a server
 GRAPH = {"M": 32, "efConstruction": 80}  # as in faiss_store
 EF_SEARCH = 128
@@ -122,6 +125,7 @@ class MilvusStore:
 
     def _start_lite(self) -> None:
         optional("milvus_lite", "stores")
+        go_past_proxies()
         if Path(self.uri).is_file():
             raise FashionError(f"{self.uri} is a file: Milvus Lite keeps a folder, give its name.")
         try:
@@ -219,3 +223,10 @@ class MilvusStore:
 def quoted(text: str) -> str:
     """A text as a literal in a Milvus filter, whatever is in it."""
     return f'"{text.translate(ESCAPES)}"'
+
+
+def go_past_proxies() -> None:
+    """Have gRPC reach Milvus Lite, which listens on this machine, where a proxy is set up."""
+    beyond = next(filter(None, map(os.environ.get, BEYOND)), "")
+    names = [name for name in beyond.split(",") if name and name not in LOCAL]
+    os.environ[BEYOND[0]] = ",".join([*names, *LOCAL])

@@ -1,5 +1,6 @@
 """What only Milvus has: a filter language, a server behind an address, a folder with a lock."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -296,3 +297,20 @@ def test_the_server_of_the_deploy_folder_is_closed_to_others():
     assert ports == ["127.0.0.1:19530:19530"]
     assert services["minio"]["environment"]["MINIO_ROOT_PASSWORD"].startswith("${")
     assert (deploy / ".gitignore").read_text().split() == [".env"]
+
+
+def test_a_proxy_is_not_asked_for_the_way_to_this_machine(tmp_path):
+    """In a process of its own: gRPC reads the settings once."""
+    code = (
+        "import torch; from fashionlib.stores import open_store; "
+        f"store = open_store({str(tmp_path / 'proxied.db')!r}, 'abc', 4); "
+        "store.upsert(['a'], torch.ones(1, 4), ['']); print(len(store)); store.close()"
+    )
+    proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY"), "http://127.0.0.1:9")
+    environment = {name: v for name, v in os.environ.items() if name.lower() != "no_proxy"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment | proxies, capture_output=True, text=True,
+        check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split()[-1] == "1"
