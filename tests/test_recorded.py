@@ -27,7 +27,16 @@ def test_every_file_says_where_it_comes_from(path):
 
 def test_there_is_something_recorded():
     names = {path.stem for path in recorded.RESULTS.glob("*.json")}
-    assert names == {"article", "export", "latency", "looks", "rivals", "stores", "transfer"}
+    assert names == {
+        "article",
+        "export",
+        "latency",
+        "looks",
+        "pipeline",
+        "rivals",
+        "stores",
+        "transfer",
+    }
 
 
 def test_no_such_results():
