@@ -120,7 +120,7 @@ def train_head(
     """
     device = pick_device()
     head.to(device)
-    average = copy.deepcopy(head).requires_grad_(False)
+    average = copy.deepcopy(head)
     optimizer = make_optimizer(head, recipe)
     history: list[dict[str, float]] = []
     for epoch in progress_bar(range(recipe.epochs), "training", "epoch"):

@@ -235,7 +235,7 @@ def run_epochs(
     """
     device = pick_device()
     model.to(device, memory_format=torch.channels_last)
-    average = copy.deepcopy(model).requires_grad_(False)
+    average = copy.deepcopy(model)
     optimizer = make_optimizer(model, recipe)
     run = describe_run(model, catalog, recipe, seed)
     history: list[dict[str, float]] = []
@@ -258,8 +258,7 @@ def run_epochs(
         bar.set_postfix(shown)
         if checkpoint is not None and distributed.rank() == 0:
             save_checkpoint(checkpoint, model, average, optimizer, run, history)
-    # an encoder may start as its copy, and is to learn in all of its parts
-    return average.requires_grad_(True).eval(), history
+    return average.eval(), history
 
 
 def describe_run(model: nn.Module, catalog: Catalog, recipe: Any, seed: int) -> dict[str, Any]:

@@ -285,7 +285,7 @@ recipe = SiameseRecipe(epochs=EPOCHS, size=SIZE, batch_size=28, learning_rate=2e
 
 def train(objective):
     torch.manual_seed(0)
-    backbone = copy.deepcopy(classifier.backbone).requires_grad_(True)
+    backbone = copy.deepcopy(classifier.backbone)
     head = nn.Linear(backbone.features, 64)
     model = Model(nn.Sequential(OrderedDict(backbone=backbone, head=head)), 64)
     model.to(pick_device(), memory_format=torch.channels_last).train()
