@@ -12,7 +12,7 @@ BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-import launch  # noqa: E402 - both live beside the package, not in it
+import launch  # noqa: E402 - they live beside the package, not in it
 from exercises import for_the_book  # noqa: E402
 
 # -- chapters: Sphinx wants them below its own folder, people edit them in notebooks/ ------------
@@ -140,7 +140,6 @@ html_copy_source = False
 def add_search_engine(app, exception) -> None:
     """Put what the page loads beside it; the runtime is fetched where the cache has none yet."""
     if exception is None and app.builder.format == "html":
-        sys.path.insert(0, str(ROOT / "tools"))
         from browser_engine import write_search_engine  # noqa: PLC0415 - imports torch
 
         write_search_engine(Path(app.outdir) / "_static" / "search_engine")

@@ -23,7 +23,7 @@ from fashionlib.inference import predict
 from fashionlib.metrics import count_correct, format_accuracy
 from fashionlib.photos import ensure_photos
 from fashionlib.search import shipped
-from fashionlib.search_command import OWN_WEIGHTS, _printable, run_search
+from fashionlib.search_command import OWN_WEIGHTS, printable, run_search
 from fashionlib.siamese import OBJECTIVES, SiameseRecipe, encoder_for, train_siamese
 from fashionlib.training import ARTICLE_RECIPE, Recipe, train_classifier
 from fashionlib.weights import load_classifier, plan_of, save_classifier, save_encoder
@@ -232,7 +232,7 @@ def embed_command(
     print(f"{embedded.pictures:,} pictures in {embedded.shards:,} shards in {out}, "
           f"{embedded.fresh:,} of them embedded now")  # fmt: skip
     for line in embedded.skipped:
-        print(_printable(f"skipped: {line}"))
+        print(printable(f"skipped: {line}"))
 
 
 @app.command()

@@ -25,10 +25,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fashionlib.catalog import SUFFIXES
 from fashionlib.errors import FashionError
 from fashionlib.files import replacing
-from fashionlib.folders import BATCH, _read_file, _stamp
+from fashionlib.folders import BATCH, picture_files, read_file
 from fashionlib.inference import pick_device, predict
 from fashionlib.pictures import PREPROCESSING
 from fashionlib.progress import progress_bar
@@ -101,7 +100,7 @@ def embed_folder(
     encoder, metadata = load_encoder(weights)
     size = metadata["preprocessing"]["size"]
     made_with = {"made_by": fingerprint(encoder), "size": size, "preprocessing": PREPROCESSING}
-    parts = enumerate(_cut(_picture_files(root), shard_size))
+    parts = enumerate(_cut(picture_files(root), shard_size))
     shards = (Shard(number, files, root, out, weights, made_with) for number, files in parts)
     pictures = fresh = count = 0
     skipped: dict[int, list[str]] = {}
@@ -146,49 +145,13 @@ def index_from_shards(out: Path, encoder: nn.Module) -> SearchIndex:
     return SearchIndex(torch.cat(embeddings), tuple(ids), made_by)
 
 
-# Going through the folder
-
-
-def _picture_files(root: Path) -> Iterator[tuple[str, list[int]]]:
-    """Name and stamp of each picture below a folder, in order of the names.
-
-    Raises:
-        FashionError: no such folder, it cannot be listed, or there are no pictures in it.
-    """
-    empty = True
-    try:
-        if not root.is_dir():
-            problem = "is a file" if root.exists() else "does not exist"
-            raise FashionError(f"{root} {problem}: a catalog is a folder of pictures.")
-        for file in _walk(root, ""):
-            empty = False
-            yield file
-    except OSError as error:
-        raise FashionError(f"{error.filename} cannot be listed: {error.strerror}.") from error
-    if empty:
-        raise FashionError(f"{root} has no pictures in it: put some there, or name another.")
-
-
-def _walk(root: Path, below: str) -> Iterator[tuple[str, list[int]]]:
-    """A folder at a time. With a slash behind them, folders sort as the paths in them do."""
-    with os.scandir(root / below) as entries:
-        folders = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
-    for name in sorted(folders, key=lambda name: name + "/" * folders[name]):
-        if name.startswith("."):
-            continue
-        if folders[name]:
-            yield from _walk(root, f"{below}{name}/")
-        elif Path(name).suffix.lower() in SUFFIXES and not (root / below / name).is_dir():
-            yield below + name, _stamp(root / below / name)
+# Making shards
 
 
 def _cut(files: Iterable[tuple[str, list[int]]], size: int) -> Iterator[Files]:
     files = iter(files)
     while part := list(islice(files, size)):
         yield part
-
-
-# Making shards
 
 
 def _made(shards: Iterable[Shard], processes: int) -> Iterator[tuple[Shard, dict[str, Any], bool]]:
@@ -302,7 +265,7 @@ def _readable(shard: Shard, ids: list[str], skipped: list[str]) -> Iterator[Tens
     """Decode pictures uint8 [3, SIDE, SIDE], and note which those are, and why not the others."""
     for name, _ in shard.files:
         try:
-            picture = _read_file(shard.root, name)
+            picture = read_file(shard.root, name)
         except FashionError as error:
             skipped.append(str(error))
             continue

@@ -44,7 +44,10 @@ def export_onnx(weights: Path | str, out: Path | str) -> None:
         raise FashionError(f"{weights} holds no classifier or encoder: give a file that does.")
     load, output = KINDS[kind]
     model, metadata = load(weights)
-    program = _to_program(model, metadata["preprocessing"]["size"], output)
+    whole = nn.Sequential(Preparation(metadata["preprocessing"]["size"]), model)
+    pictures = torch.zeros(2, 3, 160, 128, dtype=torch.uint8)  # only free dimensions are taken
+    free = {n: torch.export.Dim(name) for n, name in {0: "batch", 2: "height", 3: "width"}.items()}
+    program = to_program(whole, pictures, [output], free)
     metadata["fingerprint"] = fingerprint(model)
     program.model.metadata_props["fashionlib"] = json.dumps(metadata, sort_keys=True)
     with replacing(out) as temporary:
@@ -80,15 +83,19 @@ def load_onnx(path: Path | str) -> tuple[Callable[[np.ndarray | Tensor], Tensor]
     return run, metadata
 
 
-def _to_program(model: nn.Module, size: int, output: str) -> torch.onnx.ONNXProgram:
-    whole = nn.Sequential(Preparation(size), model).eval()
-    images = torch.zeros(2, 3, 160, 128, dtype=torch.uint8)  # only free dimensions are taken
+def to_program(
+    model: nn.Module, images: Tensor, outputs: list[str], free: dict[int, Any] | None = None
+) -> torch.onnx.ONNXProgram:
+    """A network in evaluation mode as ONNX, traced on pictures uint8 [N, 3, H, W].
+
+    The input is `images`; of its dimensions those in `free` may have other sizes at each run.
+    """
+    model.eval()
     with torch.no_grad():
-        whole(images)  # fills caches of constants, which must not keep what tracing puts there
-    shape = {n: torch.export.Dim(name) for n, name in {0: "batch", 2: "height", 3: "width"}.items()}
-    program = torch.onnx.export(whole, (images,), dynamo=True, opset_version=OPSET, verbose=False,
-                                input_names=["images"], output_names=[output],
-                                dynamic_shapes=(shape,))  # fmt: skip
+        model(images)  # fills caches of constants, which must not keep what tracing puts there
+    program = torch.onnx.export(model, (images,), dynamo=True, opset_version=OPSET, verbose=False,
+                                input_names=["images"], output_names=outputs,
+                                dynamic_shapes=(free,) if free else None)  # fmt: skip
     for node in program.model.graph:
         node.metadata_props.clear()  # stack traces, with the folders of who exported it
     return program

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -41,32 +41,41 @@ def folder_source(root: Path) -> Source:
     Raises:
         FashionError: no such folder, it cannot be listed, or there are no pictures in it.
     """
+    stamps = dict(picture_files(root))
+    return Source(str(root), str(root.resolve()), stamps, partial(read_file, root), root)
+
+
+def picture_files(root: Path) -> Iterator[tuple[str, list[int]]]:
+    """Name and stamp of each picture below a folder, in order of the names.
+
+    Raises:
+        FashionError: no such folder, it cannot be listed, or there are no pictures in it.
+    """
+    empty = True
     try:
         if not root.is_dir():
             problem = "is a file" if root.exists() else "does not exist"
             raise FashionError(f"{root} {problem}: a catalog is a folder of pictures.")
-        stamps = _list_pictures(root)
+        for file in _walk(root, ""):
+            empty = False
+            yield file
     except OSError as error:
         raise FashionError(f"{error.filename} cannot be listed: {error.strerror}.") from error
-    if not stamps:
+    if empty:
         raise FashionError(f"{root} has no pictures in it: put some there, or name another.")
-    return Source(str(root), str(root.resolve()), stamps, partial(_read_file, root), root)
 
 
-def _list_pictures(root: Path) -> dict[str, list[int]]:
-    """Size and time of each picture file, by name relative to the root, in order of the names."""
-    stamps = {}
-    for parent, folders, files in os.walk(root, onerror=_raise):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            path = Path(parent, name)
-            if not name.startswith(".") and path.suffix.lower() in SUFFIXES:
-                stamps[path.relative_to(root).as_posix()] = _stamp(path)
-    return dict(sorted(stamps.items()))
-
-
-def _raise(error: OSError) -> None:
-    raise error
+def _walk(root: Path, below: str) -> Iterator[tuple[str, list[int]]]:
+    """A folder at a time. With a slash behind them, folders sort as the paths in them do."""
+    with os.scandir(root / below) as entries:
+        folders = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+    for name in sorted(folders, key=lambda name: name + "/" * folders[name]):
+        if name.startswith("."):
+            continue
+        if folders[name]:
+            yield from _walk(root, f"{below}{name}/")
+        elif Path(name).suffix.lower() in SUFFIXES and not (root / below / name).is_dir():
+            yield below + name, _stamp(root / below / name)
 
 
 def _stamp(path: Path) -> list[int]:
@@ -77,7 +86,8 @@ def _stamp(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-def _read_file(root: Path, name: str) -> Tensor:
+def read_file(root: Path, name: str) -> Tensor:
+    """A picture below a folder as uint8 [3, SIDE, SIDE]; the FashionError begins with its name."""
     path = root / name
     try:
         return torch.from_numpy(to_square(read_picture(path, SIDE), SIDE))

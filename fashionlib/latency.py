@@ -12,19 +12,25 @@ from typing import Any
 import torch
 from torch import nn
 
-Rounds = dict[str, list[float]]
+Rounds = dict[Any, list[float]]  # by what was run, a number for each round
 
 
-def take_turns(runs: Mapping[str, Callable[[], object]], rounds: int) -> Rounds:
-    """Milliseconds of each run in each round, all of them once a round, after one to warm up."""
-    times: Rounds = {name: [] for name in runs}
+def take_turns(runs: Mapping[Any, Callable[[], object]], rounds: int) -> tuple[Rounds, Rounds]:
+    """Milliseconds of each run in each round, by the clock and of the processor.
+
+    All run once a round, after one round to warm up. A run that is made to wait, by other work on
+    the machine, takes longer by the clock alone.
+    """
+    clock: Rounds = {name: [] for name in runs}
+    processor: Rounds = {name: [] for name in runs}
     for turn in range(rounds + 1):
         for name, run in runs.items():
-            started = time.perf_counter()
+            started, used = time.perf_counter(), time.process_time()
             run()
             if turn:
-                times[name].append(round(1000 * (time.perf_counter() - started), 3))
-    return times
+                processor[name].append(1000 * (time.process_time() - used))
+                clock[name].append(1000 * (time.perf_counter() - started))
+    return clock, processor
 
 
 def eager(network: nn.Module, batch: int, size: int) -> Callable[[], object]:

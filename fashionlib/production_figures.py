@@ -12,7 +12,7 @@ from fashionlib.plots import PALETTE
 Row = Mapping[str, Any]  # one index in one setting, as `tools/measure_stores.py` writes it
 
 KINDS = ("flat", "IVF, Flat", "IVF, PQ32", "IVF, PQ16", "HNSW")  # what the curves compare
-SIDES = 64 << 30  # bytes of memory for vectors in one machine of the plan
+MEMORY = 64 << 30  # bytes for vectors in one machine of the plan
 
 
 def curves(size: Row) -> dict[str, list[Row]]:
@@ -31,7 +31,7 @@ def median_ms(row: Row) -> float:
     return row["processor_ms"][1]
 
 
-def recall_curves(sizes: Sequence[Row]) -> Figure:
+def recall_curves(sizes: Sequence[Row], wanted: float) -> Figure:
     """Recall against milliseconds a query, a panel for each size, a line for each index."""
     figure, axes = plt.subplots(1, len(sizes), figsize=(9.5, 3.6), sharey=True, squeeze=False)
     for axis, size in zip(axes[0], sizes, strict=True):
@@ -41,14 +41,14 @@ def recall_curves(sizes: Sequence[Row]) -> Figure:
             found = [row["recall"]["test"] for row in rows]
             axis.plot(times, found, marker=marker, ms=5, color=colour, label=kind)
         axis.axvline(1, ls=":", color="black", lw=1)
-        axis.axhline(0.95, ls=":", color="black", lw=1)
+        axis.axhline(wanted, ls=":", color="black", lw=1)
         axis.set(xscale="log", xlabel="ms a query", title=f"{size['vectors']:,} vectors")
     axes[0, 0].set_ylabel("recall@10")
     axes[0, -1].legend(frameon=False, fontsize=8)
     return figure
 
 
-def recall_curves_alt(sizes: Sequence[Row], wanted: float = 0.95) -> str:
+def recall_curves_alt(sizes: Sequence[Row], wanted: float) -> str:
     """For each size and index the fastest setting that finds enough, in words."""
     parts = []
     for size in sizes:
@@ -125,7 +125,7 @@ def paper_plan(size: Row, wanted: float, counts: Sequence[float]) -> list[list[s
         for kind, settings in curves(size).items():
             row = fastest(settings, wanted) or max(settings, key=lambda r: r["recall"]["test"])
             memory = count * row["bytes"]
-            machines = math.ceil(memory / SIDES)
+            machines = math.ceil(memory / MEMORY)
             time = median_ms(row) * growth(kind, count / machines, size["vectors"])
             gib = f"{memory / (1 << 30):,.1f}"
             rows.append([f"{count:,.0f}", kind, gib, f"{machines:,}", f"{time:,.1f}"])

@@ -115,7 +115,7 @@ class SearchIndex:
             shape = list(self.embeddings.shape)
             raise FashionError(f"embeddings {shape} do not fit {len(self.ids)} ids: one row each.")
         if len(set(self.ids)) < len(self.ids):
-            raise FashionError(f"the id {_first_repeated(self.ids)!r} is there twice: use one.")
+            raise FashionError(f"the id {first_repeated(self.ids)!r} is there twice: use one.")
         if not self.embeddings.isfinite().all():
             raise FashionError("an embedding is not finite: the encoder's weights are broken.")
 
@@ -218,7 +218,8 @@ class SearchIndex:
         return index
 
 
-def _first_repeated(ids: tuple[str, ...]) -> str:
+def first_repeated(ids: Iterable[str]) -> str:
+    """The first text that was there before, of several with one twice."""
     seen: set[str] = set()
     return next(name for name in ids if name in seen or seen.add(name))
 

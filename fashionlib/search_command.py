@@ -96,7 +96,7 @@ def run_search(
     if out is not None:
         _save(strip, out)
         notes.append(f"Saved {out}.")
-    print(*map(_printable, notes), sep="\n", file=sys.stderr)
+    print(*map(printable, notes), sep="\n", file=sys.stderr)
     if as_json:
         _print_json(query, category, source, weights, found, refreshed.skipped)
     else:
@@ -169,10 +169,10 @@ def _print_table(found: Sequence[Found]) -> None:
     width = max(len(row[2]) for row in cells) + 2 if any(f.category for f in found) else 0
     for rank, distance, category, file in cells:
         column = category.ljust(width) if width else ""
-        print(f"{rank:>4}  {distance:>8}  {_printable(column + file)}")
+        print(f"{rank:>4}  {distance:>8}  {printable(column + file)}")
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """A file may be called anything: also what a terminal cannot write, or would obey."""
     encoding = sys.stdout.encoding or "utf-8"
     plain = "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fashionlib.errors import FashionError
-from fashionlib.search import euclidean
+from fashionlib.search import euclidean, first_repeated
 
 INDEXES = ("flat", "hnsw")  # compares with every row; walks a graph of neighbours
 LONGEST = 4096  # bytes of an id or a category: the longest path that Linux takes
@@ -43,8 +43,7 @@ def check_rows(
         counts = f"{len(ids)} ids, {len(embeddings)} embeddings, {len(categories)} categories"
         raise FashionError(f"{counts}: give one of each for every row.")
     if len(set(ids)) < len(ids):
-        repeated = next(name for n, name in enumerate(ids) if name in ids[:n])
-        raise FashionError(f"the id {repeated!r} is there twice: use one.")
+        raise FashionError(f"the id {first_repeated(ids)!r} is there twice: use one.")
     if not embeddings.isfinite().all():
         raise FashionError("an embedding is not finite: the encoder's weights are broken.")
     check_texts(ids, "id", 1)

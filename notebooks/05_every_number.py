@@ -631,7 +631,7 @@ from torchvision.models import resnet18
 
 threads = torch.get_num_threads()
 torch.set_num_threads(1)  # as recorded
-times = take_turns(
+times, _ = take_turns(
     {"slow": eager(resnet18(num_classes=7), 1, 64), "fast": eager(dense, 1, 64)}, rounds=15
 )
 torch.set_num_threads(threads)

@@ -184,7 +184,7 @@ except FashionError as error:
 measured = recorded("stores")
 sizes, WANTED = measured["sizes"], measured["recall_wanted"]
 show(
-    figures.recall_curves(sizes),
+    figures.recall_curves(sizes, WANTED),
     alt=figures.recall_curves_alt(sizes, WANTED),
     caption="Up and left is better. Dotted: the goal, a recall of 0.95 in one millisecond. A flat "
     "index moves right as the catalog grows, the others hardly. Compressed vectors stop short of "

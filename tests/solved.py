@@ -1,8 +1,13 @@
-"""What an exercise or its solution defines, without running its cells."""
+"""What an exercise or its solution defines, without running its cells; what checkers say of it."""
 
 import ast
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from fashionlib.checks import NotYet
 
 EXERCISES = Path(__file__).resolve().parents[1] / "notebooks" / "exercises"
 
@@ -20,3 +25,15 @@ def defined(script: Path, **given: Any) -> dict[str, Any]:
 def solved(name: str, **given: Any) -> dict[str, Any]:
     """The right answers of the exercise `name`, from its solution."""
     return defined(EXERCISES / "solutions" / f"{name}.py", **given)
+
+
+def must_accept(check: Callable, answer: Any, number: int, capsys: pytest.CaptureFixture) -> None:
+    """The right answer of a task: the checker says so in one line that names the task."""
+    check(answer)
+    assert capsys.readouterr().out.startswith(f"task {number} ✓ ")
+
+
+def must_ask_for(check: Callable, answer: Any, number: int) -> None:
+    """What nobody has written yet: the checker says that the task is still to do."""
+    with pytest.raises(NotYet, match=f"^Task {number} is still to do: "):
+        check(answer)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from solved import solved
+from solved import must_accept, must_ask_for, solved
 
 from fashionlib import siamese
 from fashionlib.checks import NotYet, mining
@@ -158,14 +158,12 @@ WRONG = {
 
 @pytest.mark.parametrize("name", TASKS)
 def test_the_solution_is_accepted(name, capsys):
-    getattr(mining, name)(SOLVED[name])
-    assert capsys.readouterr().out.startswith(f"task {TASKS.index(name) + 1} ✓ ")
+    must_accept(getattr(mining, name), SOLVED[name], TASKS.index(name) + 1, capsys)
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_an_untouched_task_is_still_to_do(name):
-    with pytest.raises(NotYet, match=f"^Task {TASKS.index(name) + 1} is still to do: "):
-        getattr(mining, name)(lambda *arguments: None)
+    must_ask_for(getattr(mining, name), lambda *arguments: None, TASKS.index(name) + 1)
 
 
 @pytest.mark.parametrize(("name", "sentence"), [(n, s) for n in TASKS for s in WRONG[n]])

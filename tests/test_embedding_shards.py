@@ -23,7 +23,7 @@ from fashionlib import cli, embedding_shards
 from fashionlib.backbone import PLANS
 from fashionlib.drawn import drawn_pictures
 from fashionlib.embedding_shards import embed_folder, index_from_shards, shard_path
-from fashionlib.folders import folder_source
+from fashionlib.folders import folder_source, picture_files
 from fashionlib.heads import build_classifier, build_encoder
 from fashionlib.search import build_index
 from fashionlib.weights import load_encoder, save_classifier, save_encoder
@@ -107,7 +107,7 @@ def test_the_folder_is_gone_through_as_folder_source_does(folder):
     (folder / "link").symlink_to(folder / "a")
     (folder / "link.png").symlink_to(folder / "a")
     (folder / "nowhere.png").symlink_to(folder / "nothing.png")
-    found = list(embedding_shards._picture_files(folder))
+    found = list(picture_files(folder))
     assert dict(found) == folder_source(folder).stamps
     assert [name for name, _ in found] == list(folder_source(folder).stamps)
 
@@ -227,7 +227,7 @@ def test_shards_are_taken_as_they_are_needed(folder, weights, tmp_path, in_threa
 def test_a_folder_is_listed_when_its_turn_comes(folder, monkeypatch):
     listed, scandir = [], os.scandir
     monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or scandir(path))
-    files = embedding_shards._picture_files(folder)
+    files = picture_files(folder)
     next(files)
     assert listed == [folder / "", folder / "a-b"]
 

@@ -41,7 +41,7 @@ def test_the_fastest_that_finds_enough():
 
 
 def test_curves_show_every_setting():
-    (axis,) = figures.recall_curves([SIZE]).axes
+    (axis,) = figures.recall_curves([SIZE], 0.95).axes
     drawn = {line.get_label(): len(line.get_xdata()) for line in axis.lines}
     assert {name: drawn[name] for name in figures.KINDS} == {
         "flat": 1, "IVF, Flat": 2, "IVF, PQ32": 1, "IVF, PQ16": 1, "HNSW": 2,

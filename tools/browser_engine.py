@@ -24,7 +24,7 @@ from torch.nn import functional as F
 import fashionlib
 from fashionlib.catalog import Catalog, load_catalog
 from fashionlib.errors import FashionError
-from fashionlib.export import OPSET, Preparation
+from fashionlib.export import Preparation, to_program
 from fashionlib.files import new_folder
 from fashionlib.inference import predict
 from fashionlib.search import SIDE, shipped
@@ -143,16 +143,10 @@ class Engine(nn.Module):
 
 def export_engine(engine: Engine, path: Path) -> None:
     """Write the graph for one picture at a time, its weights as 16-bit floats."""
-    engine.eval()
     images = torch.zeros(1, 3, SIDE, SIDE, dtype=torch.uint8)
-    with torch.no_grad(), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's exporter about its own insides
-        engine(images)  # fills caches of constants, which must not keep what tracing puts there
-        program = torch.onnx.export(engine, (images,), dynamo=True, opset_version=OPSET,
-                                    verbose=False, input_names=["images"],
-                                    output_names=OUTPUTS)  # fmt: skip
-    for node in program.model.graph:
-        node.metadata_props.clear()  # stack traces, with the folders of who exported it
+        program = to_program(engine, images, OUTPUTS)
     onnx.save(with_half_weights(program.model_proto), path)
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import torch
-from recording import about_this_run, write_results
+from recording import about_this_run, measured, write_results
 from torch import nn
 
 from fashionlib.catalog import Catalog, load_catalog
@@ -21,7 +21,6 @@ from fashionlib.counting import count_parameters
 from fashionlib.heads import DIMENSIONS, build_classifier
 from fashionlib.inference import predict
 from fashionlib.metrics import count_correct
-from fashionlib.recorded import RESULTS, recorded
 from fashionlib.siamese import SiameseRecipe, encoder_from, train_siamese
 from fashionlib.training import ARTICLE_RECIPE, Recipe, train_classifier
 
@@ -86,8 +85,8 @@ def first_loss(catalog: Catalog) -> float:
 
 def main() -> None:
     """Run the seeds that are missing, and save after each."""
-    there = (RESULTS / "article.json").exists()
-    runs = recorded("article")["runs"] if there else []
+    # a seed without triplets is run again
+    runs = [old for old in measured("article", "runs") if old["triplets"]]
     catalog = load_catalog("photos")
     recipes = {
         "classifiers": {plan: asdict(recipe) for plan, recipe in CLASSIFIERS.items()},
@@ -97,7 +96,6 @@ def main() -> None:
         f"{given.name}, {len(given.train)} pictures": first_loss(given)
         for given in (catalog, load_catalog("drawn"))
     }
-    runs = [old for old in runs if old["triplets"]]  # one without them is run again
     for seed in SEEDS:
         if seed not in [old["seed"] for old in runs]:
             runs.append(run_seed(catalog, seed))

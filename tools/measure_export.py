@@ -12,22 +12,24 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch and onnxruntime read it
 
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import onnx
 import onnxruntime
 import torch
-from recording import about_this_run, write_results
+from measure_latency import one_thread_session
+from recording import about_this_run, quartiles, write_results
 from torch import Tensor, nn
 
 from fashionlib.catalog import Catalog, load_catalog
 from fashionlib.export import export_onnx, load_onnx
+from fashionlib.latency import take_turns
 from fashionlib.metrics import count_correct
 from fashionlib.quantise import quantise_onnx
 from fashionlib.retrieval import matches, precision_at_k, rank, score
@@ -121,9 +123,7 @@ def of_torch(model: nn.Module, size: int) -> Run:
 
 def of_onnx(path: Path) -> Run:
     """ONNX Runtime on one thread; `load_onnx` takes as many as there are."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = one_thread_session(path)
     return lambda images: torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
 
 
@@ -136,27 +136,6 @@ def compiled(model: nn.Module, size: int, images: Tensor) -> tuple[Run | None, d
     except Exception as error:  # whatever a machine without a compiler raises
         return None, {"failed": str(error).splitlines()[0]}
     return run, {"seconds": time.perf_counter() - started}
-
-
-def take_turns(
-    ways: dict[str, Run], photos: Tensor, rounds: int
-) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Milliseconds of each way in each round, by the clock and of the processor."""
-    clock: dict[str, list[float]] = {name: [] for name in ways}
-    processor: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(rounds + 1):
-        for name, run in ways.items():
-            started, used = time.perf_counter(), time.process_time()
-            run(photos)
-            if turn:  # the first warms up
-                processor[name].append(1000 * (time.process_time() - used))
-                clock[name].append(1000 * (time.perf_counter() - started))
-    return clock, processor
-
-
-def quartiles(values: list[float]) -> list[float]:
-    """Three quartiles, the second of which is the median, of four digits each."""
-    return [float(f"{value:.4g}") for value in statistics.quantiles(values, n=4)]
 
 
 def measure_times(
@@ -174,7 +153,8 @@ def measure_times(
             if name != "onnxruntime int8":
                 difference = (run(photos) - ways["eager"](photos)).abs().max().item()
                 assert difference < 1e-3, (name, difference)
-        clock, processor = take_turns(ways, photos, rounds)
+        runs = {name: partial(run, photos) for name, run in ways.items()}
+        clock, processor = take_turns(runs, rounds)
         for name in ways:
             pairs = zip(processor["eager"], processor[name], strict=True)
             row = {

@@ -54,8 +54,13 @@ def onnxruntime_session(network: nn.Module, size: int, folder: Path) -> Inferenc
         dynamo=True,
         verbose=False,
     )
+    return one_thread_session(path)
+
+
+def one_thread_session(path: Path) -> InferenceSession:
+    """An ONNX file in ONNX Runtime, on one thread of the processor."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
     return InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
@@ -81,9 +86,10 @@ def measure(size: int) -> list[dict[str, Any]]:
         for name, network in networks.items():
             runs[name, "eager"] = eager(network, batch, size)
             runs[name, "onnxruntime"] = given(sessions[name], batch, size)
-        for (name, way), spent in take_turns(runs, rounds).items():
+        clock, _ = take_turns(runs, rounds)
+        for (name, way), spent in clock.items():
             row = {"network": name, "way": way, "size": size, "batch": batch}
-            rows.append(row | {"milliseconds": spent})
+            rows.append(row | {"milliseconds": [round(one, 3) for one in spent]})
             print(f"{size} px, batch {batch}, {name}, {way}: {statistics.median(spent):.1f} ms")
     return rows
 

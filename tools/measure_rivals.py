@@ -10,10 +10,9 @@ from dataclasses import asdict
 import torch
 from measure_article import run
 from measure_latency import NETWORKS
-from recording import about_this_run, write_results
+from recording import about_this_run, measured, write_results
 
 from fashionlib.catalog import load_catalog
-from fashionlib.recorded import RESULTS, recorded
 from fashionlib.training import Recipe
 
 # the others of chapter 5's table take more than half an hour each here
@@ -24,8 +23,7 @@ RECIPE = Recipe()
 
 def main() -> None:
     """Run what is missing, and save after each."""
-    there = (RESULTS / "rivals.json").exists()
-    runs = recorded("rivals")["runs"] if there else []
+    runs = measured("rivals", "runs")
     catalog = load_catalog("photos")
     for seed in SEEDS:
         for name in TRAINED:

@@ -21,13 +21,12 @@ import milvus_lite
 import numpy as np
 import pymilvus
 import torch
-from recording import about_this_run, write_results
+from recording import about_this_run, measured, quartiles, write_results
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from fashionlib.catalog import load_catalog
 from fashionlib.faiss_store import EF_CONSTRUCTION, EF_SEARCH, NEIGHBOURS
-from fashionlib.recorded import RESULTS, recorded
 from fashionlib.search import SearchIndex, build_index, euclidean, shipped
 from fashionlib.stores import open_store
 from fashionlib.weights import load_encoder, load_tensors
@@ -68,11 +67,6 @@ def photo_embeddings() -> tuple[dict[str, Tensor], str]:
     splits = load_catalog("photos").splits
     indexes = {s: build_index(encoder, splits[s].images, splits[s].names, size) for s in splits}
     return {name: index.embeddings for name, index in indexes.items()}, indexes["train"].made_by
-
-
-def quartiles(values: list[float]) -> list[float]:
-    """The quartiles, the median between them, of milliseconds or ratios: four digits each."""
-    return [float(f"{value:.4g}") for value in statistics.quantiles(values, n=4)]
 
 
 # Indexes: each is a list of settings, with what it took to build
@@ -239,8 +233,7 @@ def main() -> None:
         "ef_construction": EF_CONSTRUCTION,
         "ef_of_the_store": EF_SEARCH,
     }
-    there = (RESULTS / "stores.json").exists()
-    sizes = recorded("stores")["sizes"] if there else []
+    sizes = measured("stores", "sizes")
     for count in SIZES:
         if count not in [size["vectors"] for size in sizes]:
             sizes.append(measure(embeddings, count))

@@ -9,11 +9,10 @@ machine, versions and the date. A seed that is in the file already is not run ag
 from dataclasses import asdict, replace
 
 import torch
-from recording import about_this_run, write_results
+from recording import about_this_run, measured, write_results
 
 from fashionlib.catalog import Catalog, load_catalog
 from fashionlib.heads import build_classifier
-from fashionlib.recorded import RESULTS, recorded
 from fashionlib.siamese import SiameseRecipe, encoder_for, train_siamese
 from fashionlib.training import Recipe, train_classifier
 
@@ -44,8 +43,7 @@ def run_seed(catalog: Catalog, seed: int) -> dict[str, list[dict[str, float]]]:
 
 def main() -> None:
     """Run the seeds that are missing, and save after each."""
-    there = (RESULTS / "transfer.json").exists()
-    runs = recorded("transfer")["runs"] if there else []
+    runs = measured("transfer", "runs")
     catalog = load_catalog("photos")
     recipes = {"classifier": asdict(CLASSIFIER), "encoder": asdict(ENCODER)}
     for seed in SEEDS:

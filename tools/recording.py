@@ -3,6 +3,7 @@
 import datetime
 import json
 import platform
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 
 from fashionlib.catalog import Catalog
 from fashionlib.files import replacing
-from fashionlib.recorded import RESULTS
+from fashionlib.recorded import RESULTS, recorded
 
 
 def machine() -> str:
@@ -28,6 +29,16 @@ def about_this_run(script: str, catalog: Catalog | None, **versions: str) -> dic
         "versions": {"python": platform.python_version(), "torch": torch.__version__, **versions},
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
+
+
+def measured(name: str, kind: str) -> list[dict[str, Any]]:
+    """The entries of that kind ("runs", say) in `fashionlib/results/<name>.json`; [] without it."""
+    return recorded(name)[kind] if (RESULTS / f"{name}.json").exists() else []
+
+
+def quartiles(values: list[float]) -> list[float]:
+    """Three quartiles, the second of which is the median, of four digits each."""
+    return [float(f"{value:.4g}") for value in statistics.quantiles(values, n=4)]
 
 
 def write_results(name: str, results: dict[str, Any]) -> None:

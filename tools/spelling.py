@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import jupytext
+import pair
 from spellchecker import SpellChecker
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,9 +32,8 @@ WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 
 def texts() -> list[Path]:
     """The files whose prose a reader reads: chapters, exercises, pages and project files."""
-    notebooks = [path for path in (ROOT / "notebooks").rglob("*.py") if ".ipynb" not in str(path)]
     pages = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
-    return sorted([*notebooks, *(ROOT / "book").glob("*.md"), *pages])
+    return sorted([*pair.scripts(), *(ROOT / "book").glob("*.md"), *pages])
 
 
 def prose(path: Path) -> str:

@@ -6,8 +6,8 @@ finished is kept, so delete a file of fashionlib/shipped/ to train it anew. Writ
 which every figure comes from this run.
 """
 
+import statistics
 import sys
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from fashionlib.distance_limit import calibrated_limit
 from fashionlib.distillation import distil_classifier
 from fashionlib.heads import DIMENSIONS, build_classifier
 from fashionlib.inference import predict
+from fashionlib.latency import eager, take_turns
 from fashionlib.look_encoder import look_encoder_from
 from fashionlib.metrics import count_correct, format_accuracy
 from fashionlib.retrieval import (
@@ -149,22 +150,15 @@ def about(model: nn.Module, catalog: Catalog, recipe: Any, figures: dict) -> dic
         "figures": figures,
         "parameters": count_parameters(model),
         "macs": count_macs(model, size),
-        "milliseconds": round(latency(model, size), 1),
+        "milliseconds": round(milliseconds(model, size), 1),
         "machine": machine(),
     }
 
 
-@torch.inference_mode()
-def latency(model: nn.Module, size: int, runs: int = 60) -> float:
-    """Median milliseconds for one picture on this CPU, batch 1, after a warm-up."""
-    picture = torch.zeros(1, 3, size, size).contiguous(memory_format=torch.channels_last)
-    model = model.cpu().eval()
-    times = []
-    for _ in range(runs):
-        started = time.perf_counter()
-        model(picture)
-        times.append(time.perf_counter() - started)
-    return 1000 * sorted(times[10:])[(runs - 10) // 2]
+def milliseconds(model: nn.Module, size: int, rounds: int = 50) -> float:
+    """Median for one picture on this CPU, batch 1, after a warm-up."""
+    clock, _ = take_turns({"model": eager(model.cpu(), 1, size)}, rounds)
+    return statistics.median(clock["model"])
 
 
 def teachers_line(data: dict[str, Any]) -> list[str]:
