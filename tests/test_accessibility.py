@@ -38,7 +38,7 @@ CONTROLS = """() => {
     const wanted = [...document.querySelectorAll("*")].filter(e => {
         const control = "a[href], button, input, select, textarea, summary, video[controls]";
         if (!e.matches(control) && !scrolls(e)) return false;
-        if (e.disabled || !e.checkVisibility({ visibilityProperty: true })) return false;
+        if (e.matches(":disabled") || !e.checkVisibility({ visibilityProperty: true })) return false;
         if (e.closest("[inert], dialog:not([open])") || !e.getClientRects().length) return false;
         if (e.type !== "radio") return true;
         return !groups.has(e.name) && groups.add(e.name);
@@ -78,6 +78,9 @@ def audit(page: Page) -> list[str]:
 
 def settle(page: Page) -> None:
     """Open what is folded, still what moves, and let the page's scripts see it."""
+    engine = ".search-engine"  # on one page; its controls open up once it has loaded
+    if page.locator(engine).count():
+        page.wait_for_selector(f"{engine}[data-state=ready]")
     page.add_style_tag(content=STILL)
     page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true })")
     page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 100)))")
