@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 import launch  # noqa: E402 - they live beside the package, not in it
 from exercises import for_the_book  # noqa: E402
+from lighten import lighten  # noqa: E402
 
 # -- chapters: Sphinx wants them below its own folder, people edit them in notebooks/ ------------
 
@@ -145,6 +146,12 @@ def add_search_engine(app, exception) -> None:
         write_search_engine(Path(app.outdir) / "_static" / "search_engine")
 
 
+def make_lighter(app, exception) -> None:
+    """Take out what no reader needs."""
+    if exception is None and app.builder.format == "html":
+        lighten(Path(app.outdir))
+
+
 # -- accessibility: faults that axe-core finds in what myst-nb and docutils write, repaired -------
 REPAIRS = {
     # a control is named by all that it shows, here "Show code cell source"
@@ -166,3 +173,4 @@ def setup(app) -> None:
     app.connect("html-page-context", repair)
     app.connect("html-page-context", launch.add_links, priority=502)  # the theme's buttons: 501
     app.connect("build-finished", add_search_engine)
+    app.connect("build-finished", make_lighter)

@@ -109,9 +109,10 @@ def verdict_line(entry: Entry) -> str:
 
 def ledger_html(entries: Sequence[Entry]) -> str:
     """The entries as a table, and how many verdicts there are of each kind."""
-    heads = ("the article says", "measured here", "verdict", "why")
+    heads = ("the article says, and where", "measured here", "verdict", "why")
     rows = "".join(
-        f"<tr><th scope='row'>{html.escape(entry.claim)}</th>"
+        f"<tr><th scope='row'>{html.escape(entry.claim)}"
+        f"<span class='where'>{html.escape(entry.where)}</span></th>"
         f"<td>{html.escape(entry.measured)}</td>"
         f"<td><span aria-hidden='true'>{MARKS[entry.verdict]}</span> {entry.verdict}</td>"
         f"<td>{html.escape(entry.why)}</td></tr>"

@@ -38,7 +38,8 @@ CONTROLS = """() => {
     const wanted = [...document.querySelectorAll("*")].filter(e => {
         const control = "a[href], button, input, select, textarea, summary, video[controls]";
         if (!e.matches(control) && !scrolls(e)) return false;
-        if (e.matches(":disabled") || !e.checkVisibility({ visibilityProperty: true })) return false;
+        if (e.matches(":disabled")) return false; // itself, or the fieldset around it
+        if (!e.checkVisibility({ visibilityProperty: true })) return false;
         if (e.closest("[inert], dialog:not([open])") || !e.getClientRects().length) return false;
         if (e.type !== "radio") return true;
         return !groups.has(e.name) && groups.add(e.name);

@@ -76,6 +76,7 @@ def test_the_table_shows_every_entry_escaped():
     shown = ledger.ledger_html(entries)
     assert shown.count("<tr>") == 3
     assert "a &lt; b" in shown
+    assert "<span class='where'>somewhere</span>" in shown
     assert "2 claims: “holds if” 1, “cannot be checked” 1." in shown
 
 

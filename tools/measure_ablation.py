@@ -1,0 +1,185 @@
+"""What each change to network or recipe gains (chapter 2): `python tools/measure_ablation.py`.
+
+Each trial trains ten epochs from scratch on the photos and differs from the first, "as it is", in
+one thing. Writes `fashionlib/results/ablation.json`: for each trial and seed the validation
+pictures named right, as they are and with the mean of a picture's and its mirror image's logits;
+loss of each epoch; parameters, MACs and processor seconds. The test pictures are not looked at.
+What is in the file already is not run again; `... 0 2` keeps to seeds 0 and 2.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from recording import about_this_run, measured, write_results
+from torch import Tensor, nn
+from torchvision.ops import SqueezeExcitation
+
+from fashionlib.backbone import Plan
+from fashionlib.blocks import InvertedResidual, conv_bn
+from fashionlib.catalog import Catalog, Split, load_catalog
+from fashionlib.counting import count_macs, count_parameters
+from fashionlib.distillation import distil_classifier
+from fashionlib.heads import build_classifier
+from fashionlib.inference import predict
+from fashionlib.metrics import count_correct
+from fashionlib.training import Recipe, evaluate, run_epochs, train_epoch
+from fashionlib.weights import load_classifier
+
+SEEDS = (0, 1, 2)
+SHIPPED = Path(__file__).resolve().parents[1] / "fashionlib" / "shipped"
+LIMIT = 429_399  # parameters, with the head of seven classes
+BASE = Recipe()
+GROWING = (80, 80, 80, 96, 96, 112, 112, 128, 128, 144)  # pixels, an epoch each
+
+# what squeeze-excite and larger filters add in parameters has to be saved elsewhere
+TWO_LESS = Plan(24, ((3, 32, 2, 2), (6, 40, 3, 2), (6, 64, 5, 2)))
+
+
+def hard_swish(network: nn.Module) -> nn.Module:
+    """x · relu6(x + 3) / 6 instead of ReLU6 (Howard et al. 2019, section 5.2)."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.ReLU6):
+                setattr(module, name, nn.Hardswish(inplace=True))
+    return network
+
+
+def squeeze_excite(network: nn.Module) -> nn.Module:
+    """A weight for each wide channel, from the means of all (Hu et al. 2018)."""
+    for block in network.modules():
+        if isinstance(block, InvertedResidual):
+            hidden = block.expand[0].out_channels
+            block.filter.append(SqueezeExcitation(hidden, max(8, hidden // 24)))
+    return network
+
+
+def wide_filters(network: nn.Module) -> nn.Module:
+    """5×5 instead of 3×3 in the blocks of the last stage."""
+    for block in network.modules():
+        if isinstance(block, InvertedResidual) and block.expand[0].out_channels == 384:
+            stride = block.filter[0].stride[0]
+            block.filter = conv_bn(384, 384, kernel=5, stride=stride, groups=384)
+    return network
+
+
+def balanced(split: Split) -> Split:
+    """As many pictures, each class as often: drawn again, with repetition, from torch's seed."""
+    weights = 1 / torch.bincount(split.labels)[split.labels].double()
+    chosen = torch.multinomial(weights, len(split), replacement=True)
+    names = tuple(split.names[n] for n in chosen)
+    return Split(split.images[chosen], split.labels[chosen], names)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One row of the table."""
+
+    recipe: Recipe = BASE
+    plan: str | Plan = "fashion"
+    change: Callable[[nn.Module], nn.Module] | None = None  # of the network
+    sizes: tuple[int, ...] = ()  # pixels in each epoch; the recipe's where empty
+    balanced: bool = False
+    teacher: bool = False
+
+
+TRIALS = {
+    "as it is": Trial(),
+    "no average of the weights": Trial(replace(BASE, average=0.0)),
+    "no label smoothing": Trial(replace(BASE, label_smoothing=0.0)),
+    "constant learning rate": Trial(replace(BASE, schedule="constant")),
+    "batches of 32": Trial(replace(BASE, batch_size=32)),
+    "batches of 8": Trial(replace(BASE, batch_size=8, learning_rate=2e-3)),
+    "the article's augmentation": Trial(replace(BASE, augmentation="article")),
+    "strong augmentation": Trial(replace(BASE, augmentation="strong")),
+    "mixup": Trial(replace(BASE, mixup=0.2)),
+    "classes equally often": Trial(balanced=True),
+    "96 px": Trial(replace(BASE, size=96, evaluation_size=112)),
+    "128 px": Trial(replace(BASE, size=128, evaluation_size=144)),
+    "144 px": Trial(replace(BASE, size=144, evaluation_size=160)),
+    "growing from 80 to 144 px": Trial(replace(BASE, evaluation_size=160), sizes=GROWING),
+    "hard-swish": Trial(change=hard_swish),
+    "two blocks less": Trial(plan=TWO_LESS),
+    "squeeze-excite, two blocks less": Trial(plan=TWO_LESS, change=squeeze_excite),
+    "5×5 filters in the last stage, two blocks less": Trial(plan=TWO_LESS, change=wide_filters),
+    "wider, one stage more": Trial(
+        plan=Plan(24, ((3, 32, 2, 2), (4, 40, 3, 2), (4, 64, 4, 2), (4, 96, 3, 2)))
+    ),
+    "a teacher (the shipped classifier)": Trial(teacher=True),
+}
+
+
+def train(trial: Trial, network: nn.Module, catalog: Catalog, seed: int) -> tuple[nn.Module, list]:
+    """The averaged network and its history, as `train_classifier` has them."""
+    if trial.teacher:
+        teacher, _ = load_classifier(SHIPPED / "classifier_photos.safetensors")
+        return distil_classifier(network, [teacher], catalog, trial.recipe, seed)
+
+    def learn(network: nn.Module, average: nn.Module, optimizer: Any, epoch: int) -> dict:
+        size = trial.sizes[epoch] if trial.sizes else trial.recipe.size
+        recipe = replace(trial.recipe, size=size)
+        split = balanced(catalog.train) if trial.balanced else catalog.train
+        return {"loss": train_epoch(network, average, optimizer, split, recipe, epoch)}
+
+    def look(average: nn.Module) -> dict:
+        return evaluate(average, catalog.validation, trial.recipe.evaluation_size)
+
+    return run_epochs(network, catalog, trial.recipe, seed, None, learn, look)
+
+
+def right(network: nn.Module, split: Split, size: int) -> dict[str, int]:
+    """Pictures named right: plain, and with the mirror image's logits added."""
+    plain = predict(network, split.images, size)
+    both: Tensor = plain + predict(network, split.images.flip(-1), size)
+    return {
+        "plain": count_correct(plain, split.labels),
+        "with mirror image": count_correct(both, split.labels),
+    }
+
+
+def run(name: str, seed: int, catalog: Catalog) -> dict[str, Any]:
+    """One trial with one seed."""
+    trial = TRIALS[name]
+    torch.manual_seed(seed)
+    network = build_classifier(trial.plan, len(catalog.classes))
+    network = trial.change(network) if trial.change else network
+    parameters = count_parameters(network)
+    assert parameters <= LIMIT, f"{name}: {parameters} parameters"
+    size = trial.recipe.evaluation_size
+    macs = count_macs(network, size)
+    started = time.process_time()
+    network, history = train(trial, network, catalog, seed)
+    return {
+        "trial": name,
+        "seed": seed,
+        "parameters": parameters,
+        "macs": macs,
+        "processor seconds": round(time.process_time() - started, 1),
+        "right": right(network, catalog.validation, size),
+        "losses": [round(row["loss"], 4) for row in history],
+    }
+
+
+def main() -> None:
+    """Run what is missing, and save after each."""
+    catalog = load_catalog("photos")
+    for seed in [int(given) for given in sys.argv[1:]] or SEEDS:
+        for name in TRIALS:
+            if any(r["trial"] == name and r["seed"] == seed for r in measured("ablation", "runs")):
+                continue
+            found = run(name, seed, catalog)
+            print(name, seed, found["right"], found["processor seconds"], flush=True)
+            runs = [*measured("ablation", "runs"), found]  # read again: another may have written
+            runs.sort(key=lambda run: (list(TRIALS).index(run["trial"]), run["seed"]))
+            recipes = {name: asdict(trial.recipe) for name, trial in TRIALS.items()}
+            about = about_this_run(__file__, catalog)
+            of = len(catalog.validation)
+            write_results("ablation", about | {"recipes": recipes, "validation": of, "runs": runs})
+
+
+if __name__ == "__main__":
+    main()
