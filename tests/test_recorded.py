@@ -3,10 +3,12 @@
 import json
 from dataclasses import asdict
 
+import measure_ablation
 import measure_article
 import measure_latency
 import measure_looks
 import measure_rivals
+import measure_small
 import measure_transfer
 import pytest
 
@@ -28,13 +30,16 @@ def test_every_file_says_where_it_comes_from(path):
 def test_there_is_something_recorded():
     names = {path.stem for path in recorded.RESULTS.glob("*.json")}
     assert names == {
+        "ablation",
         "article",
         "export",
         "latency",
         "looks",
         "pipeline",
         "rivals",
+        "small",
         "stores",
+        "throughput",
         "transfer",
     }
 
@@ -82,10 +87,9 @@ def test_the_articles_figures_were_measured_by_the_script_as_it_is():
     assert tuple(run["seed"] for run in results["runs"]) == measure_article.SEEDS
     for run in results["runs"]:
         assert list(run["classifiers"]) == list(recipes["classifiers"])
-        assert list(run["triplets"]) in ([], list(recipes["triplets"]))
+        assert list(run["triplets"]) == list(recipes["triplets"])
         assert all(len(rows) == 15 for rows in run["triplets"].values())
         assert all(len(one["history"]) == 10 for one in run["classifiers"].values())
-    assert results["runs"][0]["triplets"]
     assert len(results["controls"]) == 2  # photos and drawn
 
 
@@ -118,3 +122,21 @@ def test_rivals_were_trained_by_the_script_as_it_is():
     for run in results["runs"]:
         assert [total for _, total in run["right"].values()] == [276, 296]
         assert len(run["history"]) == measure_rivals.RECIPE.epochs
+
+
+def test_the_ablation_was_measured_by_the_script_as_it_is():
+    results = recorded.recorded("ablation")
+    recipes = {name: asdict(trial.recipe) for name, trial in measure_ablation.TRIALS.items()}
+    assert results["recipes"] == json.loads(json.dumps(recipes))
+    ran = [(run["trial"], run["seed"]) for run in results["runs"]]
+    assert len(set(ran)) == len(ran)
+    for name in recipes:
+        assert {seed for trial, seed in ran if trial == name} >= {0, 1}, name
+    assert max(run["parameters"] for run in results["runs"]) <= measure_ablation.LIMIT
+
+
+def test_the_small_networks_were_trained_by_the_script_as_it_is():
+    results = recorded.recorded("small")
+    assert results["recipe"] == json.loads(json.dumps(asdict(measure_small.RECIPE)))
+    assert {run["network"] for run in results["runs"]} == set(measure_small.PLANS)
+    assert max(run["parameters"] for run in results["runs"]) <= measure_small.LIMIT

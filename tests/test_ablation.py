@@ -1,0 +1,62 @@
+"""Gains are counted seed by seed against the first trial."""
+
+import pytest
+
+from fashionlib import ablation
+from fashionlib.recorded import recorded
+
+
+def run(trial: str, seed: int, right: int, mirrored: int, seconds: float = 10.0) -> dict:
+    return {
+        "trial": trial,
+        "seed": seed,
+        "right": {"plain": right, "with mirror image": mirrored},
+        "processor seconds": seconds,
+        "parameters": 1000,
+    }
+
+
+RESULTS = {
+    "validation": 200,
+    "runs": [
+        run("as it is", 0, 160, 164),
+        run("as it is", 1, 170, 172),
+        run("larger", 0, 170, 170, 30.0),
+        run("larger", 1, 172, 174, 10.0),
+        run("smaller", 1, 168, 168),
+    ],
+}
+
+
+def test_each_seed_is_compared_with_itself():
+    assert ablation.gains(RESULTS) == {
+        "with mirror image": pytest.approx([2.0, 1.0]),
+        "larger": pytest.approx([5.0, 1.0]),
+        "smaller": pytest.approx([-1.0]),  # of the one seed that it was run with
+    }
+    assert ablation.costs(RESULTS) == {"as it is": 1.0, "larger": 2.0, "smaller": 1.0}
+
+
+def test_a_change_pays_if_no_seed_loses():
+    assert ablation.pays([0.1, 3.0])
+    assert not ablation.pays([0.0, 3.0])
+    assert not ablation.pays([3.0])
+
+
+def test_the_table_begins_with_what_it_compares_with_then_the_best():
+    header, rows = ablation.gain_table(RESULTS)
+    assert [row[0] for row in rows] == ["as it is", "larger", "with mirror image", "smaller"]
+    assert rows[1][1:5] == ["2", "85.5% (85.0% to 86.0%)", "+3.0 (+1.0 to +5.0)", "2.0"]
+    assert all(len(row) == len(header) for row in rows)
+
+
+def test_the_figure_shows_every_seed():
+    figure = ablation.gain_figure(RESULTS)
+    dots = [line for line in figure.axes[0].lines if line.get_marker() in "ox"]
+    assert [len(line.get_xdata()) for line in dots] == [2, 2, 1]
+    assert "larger +3.0; with mirror image +1.5; smaller -1.0" in ablation.gain_alt(RESULTS)
+
+
+def test_what_is_recorded_can_be_shown():
+    results = recorded("ablation")
+    assert len(ablation.gain_table(results)[1]) == len(ablation.gains(results)) + 1
