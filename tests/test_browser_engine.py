@@ -466,7 +466,8 @@ def test_categories_agree(answers, engine, catalog):
 
 def test_the_nearest_agree(answers, wanted, order):
     found = order[torch.tensor(answers[2])]
-    assert (found[:, 0] == wanted.positions[:, 0]).float().mean() >= 0.99
+    # weights in 8 bits swap a few that are about as near
+    assert (found[:, 0] == wanted.positions[:, 0]).float().mean() >= 0.97
     same = [
         len(set(row) & set(own)) / K
         for row, own in zip(found.tolist(), wanted.positions.tolist(), strict=True)

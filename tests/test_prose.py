@@ -31,6 +31,7 @@ CITED = {
         "64 times": "64 to 1, the answer to a question",
     },
     "02_train_a_classifier": {
+        "33,039": "asserted by chapter 1's code",
         "85%": "the article's claim",
         "86%": "an example of two accuracies that cannot be told apart",
         "87%": "the other one",

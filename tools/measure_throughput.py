@@ -7,7 +7,6 @@ and step. They take turns, some batches each. Then the parts of one of our steps
 """
 
 import copy
-import os
 import time
 from collections.abc import Callable, Iterator
 from itertools import cycle
@@ -31,7 +30,6 @@ Batches = Iterator[tuple[Tensor, Tensor]]
 
 def main() -> None:
     """Measure both and write."""
-    load = os.getloadavg()[0]
     catalog = load_catalog("photos")
     transform = AUGMENTATIONS[RECIPE.augmentation](RECIPE.size)
     folder = ImageFolder(str(catalog.root / "train"), v2.Compose([v2.PILToTensor(), transform]))
@@ -43,7 +41,7 @@ def main() -> None:
     }
     rates = in_turns({name: trainer(classes, batches) for name, batches in ways.items()})
     parts = parts_of_a_step(catalog.train.images, transform, classes)
-    found = {"load_before": load, "size": RECIPE.size, "batch": RECIPE.batch_size, "rates": rates,
+    found = {"size": RECIPE.size, "batch": RECIPE.batch_size, "rates": rates,
              "ratios": {name: quartiles([a / b for a, b in zip(rates["ours"], rates[name],
                                                                strict=True)]) for name in rates},
              "parts": parts}  # fmt: skip
