@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from fashionlib.metrics import format_accuracy
 from fashionlib.plots import PALETTE
 
 Results = Mapping[str, Any]
@@ -96,6 +97,25 @@ def gain_alt(results: Results) -> str:
     """The figure in words: the mean gain of every change."""
     parts = [f"{trial} {_mean(values):+.1f}" for trial, values in _sorted(results).items()]
     return "Points gained, mean over the seeds: " + "; ".join(parts) + "."
+
+
+def small_table(results: Results) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: what each run of `tools/measure_small.py` reached."""
+    of = results["of"]
+    rows = []
+    for run in results["runs"]:
+        validation, test = (run["right"][split] for split in ("validation", "test"))
+        rows.append(
+            [
+                run["network"],
+                str(run["seed"]),
+                f"{run['parameters']:,}",
+                format_accuracy(validation[PLAIN], of["validation"]),
+                f"{validation[MIRRORED] / of['validation']:.1%}",
+                format_accuracy(test[PLAIN], of["test"]),
+            ]
+        )
+    return ["network", "seed", "parameters", "validation", MIRRORED, "test"], rows
 
 
 def _sorted(results: Results) -> dict[str, list[float]]:

@@ -413,25 +413,13 @@ say(f"Worse in every seed: {', '.join(worse) or 'none'}.")
 
 # %%
 small = recorded("small")
-plots.table(
-    ["network", "seed", "parameters", "validation", "with mirror image", "test"],
-    [
-        [
-            run["network"],
-            run["seed"],
-            f"{run['parameters']:,}",
-            metrics.format_accuracy(run["right"]["validation"]["plain"], small["of"]["validation"]),
-            f"{run['right']['validation']['with mirror image'] / small['of']['validation']:.1%}",
-            metrics.format_accuracy(run["right"]["test"]["plain"], small["of"]["test"]),
-        ]
-        for run in small["runs"]
-    ],
-)
-reached = [run["right"]["validation"]["plain"] / small["of"]["validation"] for run in small["runs"]]
+plots.table(*ablation.small_table(small))
+best = max(run["right"]["validation"]["plain"] for run in small["runs"])
+best /= small["of"]["validation"]
 say(
-    f"The best of them reaches {max(reached):.1%} of validation: "
-    + ("so 85% is in reach" if max(reached) >= 0.85 else "so 85% stays out of reach")
-    + f" at a thirteenth of our network's size. Recorded: {about(small)}."
+    f"The best of them reaches {best:.1%} of validation: so 85% "
+    f"{'is in' if best >= 0.85 else 'stays out of'} reach at a thirteenth of our network's size. "
+    f"Recorded: {about(small)}."
 )
 
 # %%

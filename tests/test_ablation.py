@@ -60,3 +60,13 @@ def test_the_figure_shows_every_seed():
 def test_what_is_recorded_can_be_shown():
     results = recorded("ablation")
     assert len(ablation.gain_table(results)[1]) == len(ablation.gains(results)) + 1
+
+
+def test_each_small_run_is_a_row():
+    right = {"validation": {"plain": 50, "with mirror image": 51}, "test": {"plain": 40}}
+    run = {"network": "tiny", "seed": 3, "parameters": 1234, "right": right}
+    _, rows = ablation.small_table({"of": {"validation": 100, "test": 80}, "runs": [run]})
+    assert [row[:3] for row in rows] == [["tiny", "3", "1,234"]]
+    assert rows[0][3].startswith("50.0% (50 of 100,")
+    assert rows[0][4] == "51.0%"
+    assert rows[0][5].startswith("50.0% (40 of 80,")
