@@ -38,7 +38,7 @@ BASE = Recipe()
 GROWING = (80, 80, 80, 96, 96, 112, 112, 128, 128, 144)  # pixels, an epoch each
 
 # what squeeze-excite and larger filters add in parameters has to be saved elsewhere
-TWO_LESS = Plan(24, ((3, 32, 2, 2), (6, 40, 3, 2), (6, 64, 5, 2)))
+TWO_FEWER = Plan(24, ((3, 32, 2, 2), (6, 40, 3, 2), (6, 64, 5, 2)))
 
 
 def hard_swish(network: nn.Module) -> nn.Module:
@@ -104,15 +104,15 @@ TRIALS = {
     "144 px": Trial(replace(BASE, size=144, evaluation_size=160)),
     "growing from 80 to 144 px": Trial(replace(BASE, evaluation_size=160), sizes=GROWING),
     "hard-swish": Trial(change=hard_swish),
-    "two blocks less": Trial(plan=TWO_LESS),
-    "squeeze-excite, two blocks less": Trial(plan=TWO_LESS, change=squeeze_excite),
-    "5×5 filters in the last stage, two blocks less": Trial(plan=TWO_LESS, change=wide_filters),
+    "two blocks fewer": Trial(plan=TWO_FEWER),
+    "squeeze-excite, two blocks fewer": Trial(plan=TWO_FEWER, change=squeeze_excite),
+    "5×5 filters in the last stage, two blocks fewer": Trial(plan=TWO_FEWER, change=wide_filters),
     "wider, one stage more": Trial(
         plan=Plan(24, ((3, 32, 2, 2), (4, 40, 3, 2), (4, 64, 4, 2), (4, 96, 3, 2)))
     ),
     "a teacher (the shipped classifier)": Trial(teacher=True),
-    "batches of 8, two blocks less, 128 px": Trial(
-        replace(BASE, batch_size=8, learning_rate=2e-3, size=128, evaluation_size=144), TWO_LESS
+    "batches of 8, two blocks fewer, 128 px": Trial(
+        replace(BASE, batch_size=8, learning_rate=2e-3, size=128, evaluation_size=144), TWO_FEWER
     ),
 }
 
