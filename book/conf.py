@@ -135,20 +135,15 @@ html_show_sourcelink = False
 html_copy_source = False
 
 
-# -- the page Try it: its engine is made from the catalog and the weights that come with it -------
+# -- once the pages are written: the engine of *Try it*, and no icons but those that a page shows --
 
 
-def add_search_engine(app, exception) -> None:
-    """Put what the page loads beside it; the runtime is fetched where the cache has none yet."""
+def finish(app, exception) -> None:
+    """Add the engine, whose runtime is fetched where the cache has none yet; trim the icons."""
     if exception is None and app.builder.format == "html":
         from browser_engine import write_search_engine  # noqa: PLC0415 - imports torch
 
         write_search_engine(Path(app.outdir) / "_static" / "search_engine")
-
-
-def make_lighter(app, exception) -> None:
-    """Take out what no reader needs."""
-    if exception is None and app.builder.format == "html":
         lighten(Path(app.outdir))
 
 
@@ -172,5 +167,4 @@ def setup(app) -> None:
     """Called by Sphinx."""
     app.connect("html-page-context", repair)
     app.connect("html-page-context", launch.add_links, priority=502)  # the theme's buttons: 501
-    app.connect("build-finished", add_search_engine)
-    app.connect("build-finished", make_lighter)
+    app.connect("build-finished", finish)

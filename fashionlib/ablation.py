@@ -4,12 +4,14 @@ The results are those of `tools/measure_ablation.py`: a run for each trial and s
 first trial is the one that all others differ from in one thing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from statistics import fmean
 from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from fashionlib.ledger import spread
 from fashionlib.metrics import format_accuracy
 from fashionlib.plots import PALETTE
 
@@ -17,38 +19,48 @@ Results = Mapping[str, Any]
 PLAIN, MIRRORED = "plain", "with mirror image"
 
 
-def shares(results: Results, view: str = PLAIN) -> dict[str, dict[int, float]]:
-    """Share of the validation pictures named right, 0 to 1, by trial and seed."""
-    found: dict[str, dict[int, float]] = {}
-    for run in results["runs"]:
-        share = run["right"][view] / results["validation"]
-        found.setdefault(run["trial"], {})[run["seed"]] = share
+def by_trial(runs: Iterable[Mapping], value: Callable[[Mapping], Any]) -> dict[str, dict[int, Any]]:
+    """A value of each run, by trial and seed."""
+    found: dict[str, dict[int, Any]] = {}
+    for run in runs:
+        found.setdefault(run["trial"], {})[run["seed"]] = value(run)
     return found
 
 
-def gains(results: Results) -> dict[str, list[float]]:
-    """Points of percent that each trial is above the first one, seed by seed.
+def first_trial(results: Results) -> str:
+    """The trial that all others are compared with."""
+    return results["runs"][0]["trial"]
 
-    With the mirror image the first trial is the same run, looked at twice.
+
+def shares(results: Results) -> dict[str, dict[int, float]]:
+    """Share of the validation pictures named right, 0 to 1, by trial and seed.
+
+    The mirror image counts as one more trial: the runs of the first one, looked at twice.
     """
-    plain = shares(results)
-    first = next(iter(plain))
-    found = {
-        trial: [100 * (by_seed[seed] - plain[first][seed]) for seed in by_seed]
-        for trial, by_seed in list(plain.items())[1:]
+    first, of = first_trial(results), results["validation"]
+    mirrored = [run | {"trial": MIRRORED} for run in results["runs"] if run["trial"] == first]
+    return {
+        **by_trial(mirrored, lambda run: run["right"][MIRRORED] / of),
+        **by_trial(results["runs"], lambda run: run["right"][PLAIN] / of),
     }
-    twice = shares(results, MIRRORED)[first]
-    return {MIRRORED: [100 * (twice[seed] - plain[first][seed]) for seed in twice], **found}
+
+
+def gains(results: Results) -> dict[str, list[float]]:
+    """Points of percent that each trial is above the first one, seed by seed."""
+    found = shares(results)
+    first = found.pop(first_trial(results))
+    return {
+        trial: [100 * (share - first[seed]) for seed, share in by_seed.items()]
+        for trial, by_seed in found.items()
+    }
 
 
 def costs(results: Results) -> dict[str, float]:
     """Processor seconds of each trial's training, the first trial's being 1: the mean ratio."""
-    spent: dict[str, dict[int, float]] = {}
-    for run in results["runs"]:
-        spent.setdefault(run["trial"], {})[run["seed"]] = run["processor seconds"]
-    first = spent[next(iter(spent))]
+    spent = by_trial(results["runs"], lambda run: run["processor seconds"])
+    first = spent[first_trial(results)]
     return {
-        trial: sum(by_seed[seed] / first[seed] for seed in by_seed) / len(by_seed)
+        trial: fmean(seconds / first[seed] for seed, seconds in by_seed.items())
         for trial, by_seed in spent.items()
     }
 
@@ -60,33 +72,40 @@ def pays(values: list[float]) -> bool:
 
 def gain_table(results: Results) -> tuple[list[str], list[list[str]]]:
     """Header and rows, the greatest mean gain first."""
-    time, right = costs(results), shares(results)
+    first, found = first_trial(results), _sorted(results)
+    gain = {trial: spread(values, "+.1f") for trial, values in found.items()}
+    time = {trial: f"{ratio:.1f}" for trial, ratio in costs(results).items()}
     parameters = {run["trial"]: run["parameters"] for run in results["runs"]}
-    first = next(iter(right))
-    right[MIRRORED] = shares(results, MIRRORED)[first]
-    rows = [[first, *_of(right[first]), "", "1.0", f"{parameters[first]:,}"]]
-    for trial, values in _sorted(results).items():
-        gain = f"{_mean(values):+.1f} ({min(values):+.1f} to {max(values):+.1f})"
-        seconds = f"{time[trial]:.1f}" if trial in time else "1.0, twice to answer"
-        count = f"{parameters.get(trial, parameters[first]):,}"
-        rows.append([trial, *_of(right[trial]), gain, seconds, count])
+    # the network and the training of the first trial
+    time[MIRRORED], parameters[MIRRORED] = "1.0, twice to answer", parameters[first]
+    right = {trial: list(by_seed.values()) for trial, by_seed in shares(results).items()}
+    rows = [
+        [
+            trial,
+            str(len(right[trial])),
+            spread(right[trial], ".1%"),
+            gain.get(trial, ""),
+            time[trial],
+            f"{parameters[trial]:,}",
+        ]
+        for trial in (first, *found)
+    ]
     return ["change", "seeds", "right", "gain, points", "time to train", "parameters"], rows
 
 
 def gain_figure(results: Results) -> Figure:
     """A line for each change, a dot for each seed; right of zero is better."""
     found = _sorted(results)
-    own = shares(results)
-    base = list(next(iter(own.values())).values())
-    spread = 100 * (max(base) - min(base))
+    base = shares(results)[first_trial(results)].values()
+    band = 100 * (max(base) - min(base))
     figure, axis = plt.subplots(figsize=(8, 0.28 * len(found) + 0.9))
-    axis.axvspan(-spread, spread, color="#dddddd")
+    axis.axvspan(-band, band, color="#dddddd")
     axis.axvline(0, color="black", lw=1)
     for place, values in enumerate(found.values()):
         colour = PALETTE[0] if pays(values) else PALETTE[1]
         marker = "o" if pays(values) else "x"
         axis.plot(values, [place] * len(values), marker, color=colour, ms=6)
-        axis.plot([_mean(values)], [place], "|", color=colour, ms=16)
+        axis.plot([fmean(values)], [place], "|", color=colour, ms=16)
     axis.set_yticks(range(len(found)), list(found))
     axis.invert_yaxis()
     axis.set_xlabel("points of validation accuracy")
@@ -95,7 +114,7 @@ def gain_figure(results: Results) -> Figure:
 
 def gain_alt(results: Results) -> str:
     """The figure in words: the mean gain of every change."""
-    parts = [f"{trial} {_mean(values):+.1f}" for trial, values in _sorted(results).items()]
+    parts = [f"{trial} {fmean(values):+.1f}" for trial, values in _sorted(results).items()]
     return "Points gained, mean over the seeds: " + "; ".join(parts) + "."
 
 
@@ -120,13 +139,4 @@ def small_table(results: Results) -> tuple[list[str], list[list[str]]]:
 
 def _sorted(results: Results) -> dict[str, list[float]]:
     found = gains(results)
-    return dict(sorted(found.items(), key=lambda item: -_mean(item[1])))
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
-
-
-def _of(by_seed: Mapping[int, float]) -> tuple[str, str]:
-    values = list(by_seed.values())
-    return str(len(values)), f"{_mean(values):.1%} ({min(values):.1%} to {max(values):.1%})"
+    return dict(sorted(found.items(), key=lambda item: -fmean(item[1])))

@@ -45,5 +45,12 @@ def opened(chromium, address: str, **settings):
     context.close()
 
 
+def weighed(page: Page) -> dict[str, int]:
+    """Bytes of each answer that the page gets from now on, by address; filled as they come."""
+    sizes: dict[str, int] = {}
+    page.on("requestfinished", lambda r: sizes.update({r.url: r.sizes()["responseBodySize"]}))
+    return sizes
+
+
 def overflow(page: Page) -> int:
     return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")

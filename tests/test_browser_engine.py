@@ -19,7 +19,7 @@ import pytest
 import sphinx_book_theme
 import torch
 from browser_engine import Engine, arranged, export_engine, to_int16, write_search_engine
-from pages import opened, overflow, served
+from pages import opened, overflow, served, weighed
 from PIL import Image
 from playwright.sync_api import Page, expect
 from test_export import CLASSES, PLAN, SIZE, settled
@@ -308,8 +308,8 @@ def kept_alive(chromium, address: str, **settings):
 def test_the_first_load_is_small(chromium, address):
     """All that the page needs but for the theme, which every page has, and the runtime."""
     context = chromium.new_context()
-    page, sizes = context.new_page(), {}
-    page.on("requestfinished", lambda r: sizes.update({r.url: r.sizes()["responseBodySize"]}))
+    page = context.new_page()
+    sizes = weighed(page)
     page.goto(f"{address}/light.html")
     until(page, "ready")
     for image in page.locator(".se-examples img").all():

@@ -1,7 +1,7 @@
 """The theme's icons are trimmed to those in use, and a page's whole load stays small."""
 
 from lighten import ALL_ICONS, ICON, lighten, trimmed
-from pages import opened
+from pages import opened, weighed
 from test_book import pages
 
 
@@ -43,8 +43,8 @@ def test_every_icon_of_the_book_is_drawn(book, site, chromium):
 def test_the_whole_first_load_of_try_it(site, chromium):
     """Theme and all, but for the runtime of the search engine."""
     context = chromium.new_context()
-    page, sizes = context.new_page(), {}
-    page.on("requestfinished", lambda r: sizes.update({r.url: r.sizes()["responseBodySize"]}))
+    page = context.new_page()
+    sizes = weighed(page)
     page.goto(f"{site}/try_it.html")
     page.wait_for_selector(".search-engine[data-state=ready]")
     page.wait_for_load_state("networkidle")

@@ -12,12 +12,11 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from recording import about_this_run, measured, write_results
-from torch import Tensor, nn
+from torch import nn
 from torchvision.ops import SqueezeExcitation
 
 from fashionlib.backbone import Plan
@@ -28,11 +27,11 @@ from fashionlib.distillation import distil_classifier
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.metrics import count_correct
+from fashionlib.search import shipped
 from fashionlib.training import Recipe, evaluate, run_epochs, train_epoch
 from fashionlib.weights import load_classifier
 
 SEEDS = (0, 1, 2)
-SHIPPED = Path(__file__).resolve().parents[1] / "fashionlib" / "shipped"
 LIMIT = 429_399  # parameters, with the head of seven classes
 BASE = Recipe()
 GROWING = (80, 80, 80, 96, 96, 112, 112, 128, 128, 144)  # pixels, an epoch each
@@ -120,7 +119,7 @@ TRIALS = {
 def train(trial: Trial, network: nn.Module, catalog: Catalog, seed: int) -> tuple[nn.Module, list]:
     """The averaged network and its history, as `train_classifier` has them."""
     if trial.teacher:
-        teacher, _ = load_classifier(SHIPPED / "classifier_photos.safetensors")
+        teacher, _ = load_classifier(shipped("classifier_photos"))
         return distil_classifier(network, [teacher], catalog, trial.recipe, seed)
 
     def learn(network: nn.Module, average: nn.Module, optimizer: Any, epoch: int) -> dict:
@@ -138,7 +137,7 @@ def train(trial: Trial, network: nn.Module, catalog: Catalog, seed: int) -> tupl
 def right(network: nn.Module, split: Split, size: int) -> dict[str, int]:
     """Pictures named right: plain, and with the mirror image's logits added."""
     plain = predict(network, split.images, size)
-    both: Tensor = plain + predict(network, split.images.flip(-1), size)
+    both = plain + predict(network, split.images.flip(-1), size)
     return {
         "plain": count_correct(plain, split.labels),
         "with mirror image": count_correct(both, split.labels),

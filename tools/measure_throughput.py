@@ -9,18 +9,19 @@ and step. They take turns, some batches each. Then the parts of one of our steps
 import copy
 import time
 from collections.abc import Callable, Iterator
-from itertools import cycle
 
 import torch
 from recording import about_this_run, quartiles, write_results
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from fashionlib.catalog import load_catalog
 from fashionlib.heads import build_classifier
-from fashionlib.training import F, Recipe, make_optimizer, train_step, update_average
+from fashionlib.latency import take_turns
+from fashionlib.training import Recipe, make_optimizer, train_step, update_average
 from fashionlib.transforms import AUGMENTATIONS, augment, to_input
 
 RECIPE = Recipe()
@@ -39,12 +40,19 @@ def main() -> None:
         "ImageFolder, no workers": from_files(folder, 0),
         "ImageFolder, 2 workers": from_files(folder, 2),
     }
-    rates = in_turns({name: trainer(classes, batches) for name, batches in ways.items()})
-    parts = parts_of_a_step(catalog.train.images, transform, classes)
-    found = {"size": RECIPE.size, "batch": RECIPE.batch_size, "rates": rates,
-             "ratios": {name: quartiles([a / b for a, b in zip(rates["ours"], rates[name],
-                                                               strict=True)]) for name in rates},
-             "parts": parts}  # fmt: skip
+    runs = {name: trainer(classes, batches) for name, batches in ways.items()}
+    clock, _ = take_turns(runs, ROUNDS)
+    pictures = BATCHES * RECIPE.batch_size
+    found = {
+        "size": RECIPE.size,
+        "batch": RECIPE.batch_size,
+        "rates": {name: [1000 * pictures / ms for ms in rounds] for name, rounds in clock.items()},
+        "ratios": {
+            name: quartiles([ms / ours for ms, ours in zip(rounds, clock["ours"], strict=True)])
+            for name, rounds in clock.items()
+        },
+        "parts": parts_of_a_step(catalog.train.images, transform, classes),
+    }
     write_results("throughput", about_this_run(__file__, catalog) | found)
 
 
@@ -64,11 +72,16 @@ def from_files(folder: ImageFolder, workers: int) -> Batches:
         yield from loader
 
 
-def trainer(classes: int, batches: Batches) -> Callable[[], None]:
-    """Trains a network of its own for some batches at each call."""
+def beginning(classes: int) -> tuple[nn.Module, nn.Module, torch.optim.Optimizer]:
+    """A new network, its average and its optimizer; the same at each call."""
     torch.manual_seed(0)
     model = build_classifier("fashion", classes).to(memory_format=torch.channels_last).train()
-    average, optimizer = copy.deepcopy(model), make_optimizer(model, RECIPE)
+    return model, copy.deepcopy(model), make_optimizer(model, RECIPE)
+
+
+def trainer(classes: int, batches: Batches) -> Callable[[], None]:
+    """Trains a network of its own for some batches at each call."""
+    model, average, optimizer = beginning(classes)
 
     def train() -> None:
         for _ in range(BATCHES):
@@ -79,21 +92,9 @@ def trainer(classes: int, batches: Batches) -> Callable[[], None]:
     return train
 
 
-def in_turns(ways: dict[str, Callable[[], None]]) -> dict[str, list[float]]:
-    """Pictures a second of each way in each round, after one round that does not count."""
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    for _, (name, train) in zip(range((ROUNDS + 1) * len(ways)), cycle(ways.items()), strict=False):
-        started = time.perf_counter()
-        train()
-        rates[name].append(BATCHES * RECIPE.batch_size / (time.perf_counter() - started))
-    return {name: values[1:] for name, values in rates.items()}
-
-
 def parts_of_a_step(images: Tensor, transform: v2.Transform, classes: int) -> dict[str, list]:
     """Milliseconds of each part of a step: quartiles."""
-    torch.manual_seed(0)
-    model = build_classifier("fashion", classes).to(memory_format=torch.channels_last).train()
-    average, optimizer = copy.deepcopy(model), make_optimizer(model, RECIPE)
+    model, average, optimizer = beginning(classes)
     spent: dict[str, list[float]] = {}
 
     def timed(name: str, part: Callable) -> object:
