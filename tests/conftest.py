@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
 import browser  # noqa: E402 - it lives beside the package, not in it
+import fetch_runtime  # noqa: E402
 from pages import served  # noqa: E402
 
 ARCHIVE = "clothing-dataset-small.zip"
@@ -72,7 +73,11 @@ def build(out: Path, **settings: str) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="session")
 def book(tmp_path_factory) -> Path:
-    """The book without photos, as a fresh machine without a network builds it."""
+    """The book without photos, as a fresh machine builds it that reaches only the registry.
+
+    What comes from there is fetched first, because the build itself has its network cut.
+    """
+    fetch_runtime.runtime_folder()
     out = tmp_path_factory.mktemp("book") / "html"
     empty = str(tmp_path_factory.mktemp("no photos"))  # other tests leave some in their cache
     done = build(out, FASHIONLIB_DATA=empty, FASHIONLIB_CACHE=empty)
