@@ -22,8 +22,7 @@ from fashionlib.heads import DIMENSIONS, build_classifier
 from fashionlib.inference import predict
 from fashionlib.metrics import count_correct, format_accuracy
 from fashionlib.photos import ensure_photos
-from fashionlib.search import shipped
-from fashionlib.search_command import OWN_WEIGHTS, printable, run_search
+from fashionlib.search_command import find_weights, printable, run_search
 from fashionlib.siamese import OBJECTIVES, SiameseRecipe, encoder_for, train_siamese
 from fashionlib.training import ARTICLE_RECIPE, Recipe, train_classifier
 from fashionlib.weights import load_classifier, plan_of, save_classifier, save_encoder
@@ -221,9 +220,8 @@ def embed_command(
 
     An interrupted run goes on when the same command is given again.
     """
-    if weights is None:
-        weights = OWN_WEIGHTS if OWN_WEIGHTS.exists() else shipped("encoder_photos")
-    print(f"embedding with {weights}")
+    weights, about_weights = find_weights(weights, "photos")
+    print(about_weights)
     try:
         embedded = embed_folder(catalog, out, weights, processes)
     except KeyboardInterrupt:

@@ -46,16 +46,3 @@ class UpTo(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Float [N, 3, H, W] to float [N, channels]."""
         return (self.blocks(x).mean(dim=(2, 3)) - self.mean) / self.deviation
-
-
-class LookPart(nn.Module):
-    """The look part of a `LookEncoder` alone, as an encoder."""
-
-    def __init__(self, encoder: nn.Module) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.eval()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Float [N, 3, H, W] to float [N, look] of length 1."""
-        return self.encoder.parts(self.encoder(x))[1]

@@ -77,7 +77,7 @@ def run_search(
     _check_drawing(show, out)
     picture = read_picture(query, SIDE)
     source, about_source = _find_source(catalog)
-    weights, about_weights = _find_weights(weights, source)
+    weights, about_weights = find_weights(weights, source.name)
     encoder, metadata = load_encoder(weights)
     size = metadata["preprocessing"]["size"]
     refreshed = refreshed_index(source, encoder, size)
@@ -118,13 +118,13 @@ def _find_source(catalog: str | None) -> tuple[Source, list[str]]:
     return training_source(loaded), said.getvalue().splitlines()
 
 
-def _find_weights(weights: Path | None, source: Source) -> tuple[Path, str]:
-    """The encoder's file, and a line that says which it is, and why."""
+def find_weights(weights: Path | None, catalog: str) -> tuple[Path, str]:
+    """The encoder's file for a catalog ("drawn" or another), and a line: which it is, and why."""
     if weights is not None:
         return weights, f"Weights {weights}: as asked."
     if OWN_WEIGHTS.exists():
         return OWN_WEIGHTS, f"Weights {OWN_WEIGHTS}: trained here."
-    path = shipped("encoder_drawn" if source.name == "drawn" else "encoder_photos")
+    path = shipped("encoder_drawn" if catalog == "drawn" else "encoder_photos")
     return path, f"Weights {path.stem}: shipped with the library, as there is no {OWN_WEIGHTS}."
 
 

@@ -44,7 +44,7 @@ from fashionlib.transforms import to_input
 from fashionlib.triplets import TripletDataset
 
 catalog = load_catalog()
-EPOCHS, SIZE = budget(5, quick=1), budget(64, quick=32)
+EPOCHS, SIZE = budget(4, quick=1), budget(64, quick=32)
 
 # %% [markdown]
 # Everything in this chapter is trained at a reduced size, so that all its trainings fit into a few
@@ -137,7 +137,7 @@ class SiameseNetwork(nn.Module):
 # %%
 torch.manual_seed(0)
 classifier = build_classifier("fashion", len(catalog.classes))
-recipe = training.Recipe(epochs=budget(10, quick=1), size=SIZE, evaluation_size=SIZE)
+recipe = training.Recipe(epochs=budget(6, quick=1), size=SIZE, evaluation_size=SIZE)
 classifier, history = training.train_classifier(classifier, catalog, recipe)
 say(f"The classifier reaches {history[-1]['validation_accuracy']:.1%} on validation.")
 

@@ -261,7 +261,7 @@ say(
 # weights, the pooled features of the trained classifier, and our encoder.
 
 # %%
-from fashionlib.probes import Features, LookPart, UpTo
+from fashionlib.probes import Features, UpTo
 
 torch.manual_seed(0)
 classifier, _ = load_classifier(shipped(f"classifier_{catalog.name}"))
@@ -361,9 +361,12 @@ show(
 
 
 # %%
-def backdrop_row(model, size):
-    train = predict(model, drawn.train.images, size)
-    before, after = (rank(predict(model, x, size), train) for x in (shown.images, moved))
+def embed(model):
+    return [predict(model, images, SIZE) for images in (drawn.train.images, shown.images, moved)]
+
+
+def backdrop_row(train, queries, queries_moved):
+    before, after = rank(queries, train), rank(queries_moved, train)
     kind = matches(before, shown.attributes["backdrop"], drawn.train.attributes["backdrop"])
     right = [matches(order, shown.labels, drawn.train.labels) for order in (before, after)]
     chance = kind.float().mean()
@@ -398,17 +401,18 @@ from fashionlib.siamese import SiameseRecipe, train_siamese
 
 start, _ = load_classifier(shipped("classifier_drawn"))
 rows = [
-    ["first block, whole picture", *backdrop_row(UpTo(start, 1, drawn.train.images, SIZE), SIZE)],
-    ["classifier features", *backdrop_row(Features(start), SIZE)],
+    ["first block, whole picture", *backdrop_row(*embed(UpTo(start, 1, drawn.train.images, SIZE)))],
+    ["classifier features", *backdrop_row(*embed(Features(start)))],
 ]
-small = budget(80, quick=32)
+small = budget(64, quick=32)
 for name, swapped in {"two views": False, "edges swapped": True}.items():
     torch.manual_seed(0)
-    epochs = budget(2, quick=1)
-    recipe = SiameseRecipe("look", epochs, small, evaluation_size=SIZE, swap=swapped)
+    recipe = SiameseRecipe("look", budget(2, quick=1), small, evaluation_size=small, swap=swapped)
     trained, _ = train_siamese(look_encoder_from(start), drawn, recipe)
-    rows.append([name, *backdrop_row(trained, SIZE)])
-    rows.append([f"{name}, look part alone", *backdrop_row(LookPart(trained), SIZE)])
+    embeddings = embed(trained)
+    look_parts = [trained.parts(part)[1] for part in embeddings]
+    rows.append([name, *backdrop_row(*embeddings)])
+    rows.append([f"{name}, look part alone", *backdrop_row(*look_parts)])
 plots.table(HEADER, rows)
 
 # %% tags=["hide-input"]

@@ -321,7 +321,7 @@ def test_the_command_names_the_broken_pictures_at_the_end(folder, weights, tmp_p
         code, out, _ = run(*options, "--processes", 2)
         assert code in (0, None)
         lines = out.splitlines()
-        assert lines[0] == f"embedding with {weights}"
+        assert lines[0] == f"Weights {weights}: as asked."
         assert lines[1].endswith(f"7 pictures in 1 shards in {tmp_path / 'out'}, "
                                  f"{fresh} of them embedded now")  # fmt: skip
         assert lines[2].startswith("skipped: a/torn.png is not a picture")
@@ -331,7 +331,7 @@ def test_the_command_names_the_broken_pictures_at_the_end(folder, weights, tmp_p
 
 def test_without_weights_it_takes_ones_own(folder, tmp_path, in_threads, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert "shipped/encoder_photos.safetensors" in run("--catalog", folder, "--out", "out")[1]
+    assert "Weights encoder_photos: shipped" in run("--catalog", folder, "--out", "out")[1]
     save_weights(tmp_path / "runs" / "encoder.safetensors", 0)
     assert "runs/encoder.safetensors" in run("--catalog", folder, "--out", "mine")[1]
 

@@ -4,8 +4,7 @@ from tiny import tiny_catalog
 
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
-from fashionlib.look_encoder import build_look_encoder
-from fashionlib.probes import Features, LookPart, UpTo
+from fashionlib.probes import Features, UpTo
 from fashionlib.transforms import to_input
 
 
@@ -43,13 +42,6 @@ def test_all_blocks_hold_what_the_features_hold(classifier, images):
     pooled = predict(classifier.backbone, images, 32)
     again = predict(probe, images, 32) * probe.deviation + probe.mean
     assert torch.allclose(again, pooled, atol=1e-4)
-
-
-def test_the_look_part_alone(images):
-    encoder = build_look_encoder("article", 16, 6).eval()
-    look = predict(LookPart(encoder), images[:4], 32)
-    assert look.shape == (4, 6)
-    assert torch.allclose(look, encoder.parts(predict(encoder, images[:4], 32))[1], atol=1e-5)
 
 
 def test_probing_leaves_the_network_in_evaluation_mode(classifier, images):
