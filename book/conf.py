@@ -135,6 +135,17 @@ html_show_sourcelink = False
 html_copy_source = False
 
 
+# -- before the chapters are read: those that may share the cores are run, two at a time ---------
+
+
+def run_chapters(app) -> None:
+    """Fill the cache that myst-nb looks in."""
+    from ahead import run_ahead  # noqa: PLC0415 - not for those who only read the settings
+
+    pages = sorted((BOOK / "chapters").rglob("*.py"))
+    run_ahead(pages, nb_execution_cache_path, nb_execution_timeout)
+
+
 # -- once the pages are written: the engine of *Try it*, and no icons but those that a page shows --
 
 
@@ -165,6 +176,7 @@ def repair(app, pagename, templatename, context, doctree) -> None:
 
 def setup(app) -> None:
     """Called by Sphinx."""
+    app.connect("builder-inited", run_chapters)
     app.connect("html-page-context", repair)
     app.connect("html-page-context", launch.add_links, priority=502)  # the theme's buttons: 501
     app.connect("build-finished", finish)

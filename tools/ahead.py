@@ -1,0 +1,102 @@
+"""Run chapters ahead of Sphinx, two at a time on a thread each, into the cache that it looks in.
+
+myst-nb runs one notebook after the other. On two cores that wastes time: much of a chapter uses one
+core only, and the networks are so small that a second thread does not halve a training. Chapters
+that tell how long something takes are left to myst-nb, which runs them alone on all cores; so is a
+chapter that fails here, so that the error is told where it always is.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+from unittest.mock import patch
+
+import jupytext
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn, JupyterCacheAbstract
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
+from nbformat import NotebookNode
+
+AT_ONCE = 2
+# these hold a stopwatch of which the reader is shown the time
+TIMED = (
+    "02_train_a_classifier",
+    "05_every_number",
+    "06_into_production",
+    "2_other_backbones",
+    "4_export_and_faiss",
+)
+# the first draws the catalog that all others take from the cache; then those that take long
+FIRST = "00_two_catalogs"
+LONG = ("03_train_with_triplets", "04_visual_search")
+
+
+class Ran(NamedTuple):
+    """A page's notebook with its outputs, or with the error that stopped it."""
+
+    page: Path
+    notebook: NotebookNode
+    seconds: float
+    failed: bool
+
+
+def run_ahead(pages: Sequence[Path], cache_path: str, timeout: int) -> list[Ran]:
+    """Run those of the pages (percent scripts) that are not in the cache, and put them there.
+
+    A notebook that fails is not put there. `timeout` is in seconds, for a cell.
+    """
+    cache = get_cache(cache_path)
+    missing = [page for page in pages if page.stem not in TIMED and not _has(cache, page)]
+    missing.sort(key=lambda page: (page.stem not in LONG, page))
+    first = [page for page in missing if page.stem == FIRST]
+    with patch.dict(os.environ, OMP_NUM_THREADS="1"):  # kernels inherit it
+        done = asyncio.run(_run_all(first, cache, timeout))
+        return done + asyncio.run(
+            _run_all([page for page in missing if page not in first], cache, timeout)
+        )
+
+
+async def _run_all(pages: Sequence[Path], cache: JupyterCacheAbstract, timeout: int) -> list[Ran]:
+    """Run pages, `AT_ONCE` at a time, and keep each as it is done."""
+    room = asyncio.Semaphore(AT_ONCE)
+    done = []
+    for running in asyncio.as_completed([_run(page, timeout, room) for page in pages]):
+        ran = await running
+        if not ran.failed:
+            data = {"execution_seconds": ran.seconds}
+            bundle = CacheBundleIn(ran.notebook, str(ran.page), data=data)
+            cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+        how = "failed, will be run again," if ran.failed else "ran"
+        print(f"{ran.page.stem} {how} in {ran.seconds:.0f} s", flush=True)
+        done.append(ran)
+    return done
+
+
+async def _run(page: Path, timeout: int, room: asyncio.Semaphore) -> Ran:
+    notebook, failed = _read(page), False
+    # times in a cell's metadata would make it another cell to the cache
+    settings = {"timeout": timeout, "record_timing": False}
+    place = {"metadata": {"path": str(page.resolve().parent)}}
+    async with room:
+        started = time.perf_counter()
+        try:
+            await NotebookClient(notebook, resources=place, **settings).async_execute()
+        except (CellExecutionError, CellTimeoutError):
+            failed = True
+        return Ran(page, notebook, time.perf_counter() - started, failed)
+
+
+def _has(cache: JupyterCacheAbstract, page: Path) -> bool:
+    try:
+        cache.match_cache_notebook(_read(page))
+    except KeyError:
+        return False
+    return True
+
+
+def _read(page: Path) -> NotebookNode:
+    return jupytext.reads(page.read_text(encoding="utf-8"), fmt="py:percent")
