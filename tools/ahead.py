@@ -53,11 +53,9 @@ def run_ahead(pages: Sequence[Path], cache_path: str, timeout: int) -> list[Ran]
     missing = [page for page in pages if page.stem not in TIMED and not _has(cache, page)]
     missing.sort(key=lambda page: (page.stem not in LONG, page))
     first = [page for page in missing if page.stem == FIRST]
+    groups = first, [page for page in missing if page.stem != FIRST]
     with patch.dict(os.environ, OMP_NUM_THREADS="1"):  # kernels inherit it
-        done = asyncio.run(_run_all(first, cache, timeout))
-        return done + asyncio.run(
-            _run_all([page for page in missing if page not in first], cache, timeout)
-        )
+        return [ran for pages in groups for ran in asyncio.run(_run_all(pages, cache, timeout))]
 
 
 async def _run_all(pages: Sequence[Path], cache: JupyterCacheAbstract, timeout: int) -> list[Ran]:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
+from find_wrong_labels import some
 from recording import about_this_run, measured, write_results
 from torch import nn
 from torchvision.ops import SqueezeExcitation
@@ -70,9 +71,7 @@ def wide_filters(network: nn.Module) -> nn.Module:
 def balanced(split: Split) -> Split:
     """As many pictures, each class as often: drawn again, with repetition, from torch's seed."""
     weights = 1 / torch.bincount(split.labels)[split.labels].double()
-    chosen = torch.multinomial(weights, len(split), replacement=True)
-    names = tuple(split.names[n] for n in chosen)
-    return Split(split.images[chosen], split.labels[chosen], names)
+    return some(split, torch.multinomial(weights, len(split), replacement=True))
 
 
 @dataclass(frozen=True)
