@@ -26,12 +26,14 @@
 # 3. **Give every accuracy an interval.** A few hundred pictures cannot tell 86% from 87%.
 
 # %%
+from collections import Counter
+
 import matplotlib.pyplot as plt
 import torch
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from fashionlib import distributed, metrics, plots, training
+from fashionlib import distributed, metrics, plots, training, wrong_labels
 from fashionlib.budget import budget
 from fashionlib.catalog import load_catalog
 from fashionlib.counting import count_parameters
@@ -501,6 +503,61 @@ show(
     ),
     caption="The surest mistakes on validation. First line: the label; second line: the answer "
     "and the probability that the network gives it.",
+)
+
+# %% [markdown]
+# ### Labels one could argue about
+#
+# Are there such labels among the training pictures too? Asking the network about pictures it was
+# trained on is no use: it has been told the answer. So `tools/find_wrong_labels.py` deals the
+# training photos into five parts and trains five networks, each on four of them; each judges the
+# part that it has never seen. A label is then in doubt where a network is as sure of another class
+# as it usually is of pictures that really are of that class {cite:p}`northcutt2021confident`.
+
+# %%
+plots.source(wrong_labels.doubted)
+
+# %%
+judged = recorded("labels")
+doubts = judged["doubted"]
+pairs = Counter((row["label"], row["answer"]) for row in doubts).most_common(8)
+plots.table(["label", "what it might be", "photos"], [[*pair, count] for pair, count in pairs])
+say(
+    f"In doubt: {len(doubts)} of the {judged['pictures']:,} training photos. "
+    f"Recorded: {about(judged)}."
+)
+
+# %% tags=["hide-input"]
+if catalog.name == "photos":
+    surest = doubts[:16]
+    place = {name: number for number, name in enumerate(catalog.train.names)}
+    show(
+        plots.picture_grid(
+            catalog.train.images[[place[row["name"]] for row in surest]],
+            [
+                f"{row['label']}?\n{row['answer']} {row['probability of the answer']:.0%}"
+                for row in surest
+            ],
+        ),
+        alt="The labels most in doubt: "
+        + "; ".join(f"a {row['label']} that might be a {row['answer']}" for row in surest),
+        caption="Training photos whose labels are most in doubt. First line: the label; second "
+        "line: what the network thinks that it is, and how sure it is.",
+    )
+else:
+    say("The photos themselves are shown where this page is made with the photos.")
+
+# %% [markdown]
+# Some labels are wrong, some pictures show two garments, and some are only hard. The network cannot
+# tell these apart, and a hard picture is what there is most to learn from. Does it help to leave
+# out all that are in doubt? The table of changes above has tried it.
+
+# %%
+values = gained["labels in doubt left out"]
+verdict = "it helps" if ablation.pays(values) else "no gain that can be relied on"
+say(
+    f"Without the labels in doubt: {', '.join(f'{value:+.1f}' for value in values)} points, a "
+    f"number for each seed: {verdict}."
 )
 
 # %% [markdown]

@@ -1,5 +1,6 @@
 """Chapters run two at a time before Sphinx reads them, and are not run again by it."""
 
+import asyncio
 import os
 import runpy
 from pathlib import Path
@@ -62,6 +63,15 @@ def test_two_run_at_once_on_a_thread_each(tmp_path, monkeypatch):
     cells = {"a": MEET.format("a", "b") + one_thread, "b": MEET.format("b", "a") + one_thread}
     assert ran(write(tmp_path / "pages", **cells), tmp_path) == {"a": False, "b": False}
     assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+def test_an_event_loop_that_runs_already_is_no_obstacle(tmp_path):
+    """Jupyter has one, and so has the browser of other tests."""
+
+    async def inside() -> dict[str, bool]:
+        return ran(write(tmp_path / "pages", a="1"), tmp_path)
+
+    assert asyncio.run(inside()) == {"a": False}
 
 
 def test_the_first_is_done_before_the_others_begin(tmp_path):

@@ -33,6 +33,7 @@ def test_there_is_something_recorded():
         "ablation",
         "article",
         "export",
+        "labels",
         "latency",
         "looks",
         "pipeline",

@@ -6,10 +6,10 @@ that tell how long something takes are left to myst-nb, which runs them alone on
 chapter that fails here, so that the error is told where it always is.
 """
 
-import asyncio
 import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
@@ -55,37 +55,36 @@ def run_ahead(pages: Sequence[Path], cache_path: str, timeout: int) -> list[Ran]
     first = [page for page in missing if page.stem == FIRST]
     groups = first, [page for page in missing if page.stem != FIRST]
     with patch.dict(os.environ, OMP_NUM_THREADS="1"):  # kernels inherit it
-        return [ran for pages in groups for ran in asyncio.run(_run_all(pages, cache, timeout))]
+        return [ran for pages in groups for ran in _run_all(pages, cache, timeout)]
 
 
-async def _run_all(pages: Sequence[Path], cache: JupyterCacheAbstract, timeout: int) -> list[Ran]:
+def _run_all(pages: Sequence[Path], cache: JupyterCacheAbstract, timeout: int) -> list[Ran]:
     """Run pages, `AT_ONCE` at a time, and keep each as it is done."""
-    room = asyncio.Semaphore(AT_ONCE)
     done = []
-    for running in asyncio.as_completed([_run(page, timeout, room) for page in pages]):
-        ran = await running
-        if not ran.failed:
-            data = {"execution_seconds": ran.seconds}
-            bundle = CacheBundleIn(ran.notebook, str(ran.page), data=data)
-            cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
-        how = "failed, will be run again," if ran.failed else "ran"
-        print(f"{ran.page.stem} {how} in {ran.seconds:.0f} s", flush=True)
-        done.append(ran)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for future in as_completed([pool.submit(_run, page, timeout) for page in pages]):
+            ran = future.result()
+            if not ran.failed:
+                data = {"execution_seconds": ran.seconds}
+                bundle = CacheBundleIn(ran.notebook, str(ran.page), data=data)
+                cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+            how = "failed, will be run again," if ran.failed else "ran"
+            print(f"{ran.page.stem} {how} in {ran.seconds:.0f} s", flush=True)
+            done.append(ran)
     return done
 
 
-async def _run(page: Path, timeout: int, room: asyncio.Semaphore) -> Ran:
+def _run(page: Path, timeout: int) -> Ran:
     notebook, failed = _read(page), False
     # times in a cell's metadata would make it another cell to the cache
     settings = {"timeout": timeout, "record_timing": False}
     place = {"metadata": {"path": str(page.resolve().parent)}}
-    async with room:
-        started = time.perf_counter()
-        try:
-            await NotebookClient(notebook, resources=place, **settings).async_execute()
-        except (CellExecutionError, CellTimeoutError):
-            failed = True
-        return Ran(page, notebook, time.perf_counter() - started, failed)
+    started = time.perf_counter()
+    try:
+        NotebookClient(notebook, resources=place, **settings).execute()
+    except (CellExecutionError, CellTimeoutError):
+        failed = True
+    return Ran(page, notebook, time.perf_counter() - started, failed)
 
 
 def _has(cache: JupyterCacheAbstract, page: Path) -> bool:

@@ -74,6 +74,13 @@ def balanced(split: Split) -> Split:
     return some(split, torch.multinomial(weights, len(split), replacement=True))
 
 
+def without_doubted(split: Split) -> Split:
+    """Without the pictures whose label `find_wrong_labels.py` doubts."""
+    names = {row["name"] for row in measured("labels", "doubted")}
+    assert names, "no labels in doubt are recorded: run tools/find_wrong_labels.py first"
+    return some(split, torch.tensor([name not in names for name in split.names]).nonzero()[:, 0])
+
+
 @dataclass(frozen=True)
 class Trial:
     """One row of the table."""
@@ -82,7 +89,7 @@ class Trial:
     plan: str | Plan = "fashion"
     change: Callable[[nn.Module], nn.Module] | None = None  # of the network
     sizes: tuple[int, ...] = ()  # pixels in each epoch; the recipe's where empty
-    balanced: bool = False
+    pictures: Callable[[Split], Split] | None = None  # of each epoch, from the training pictures
     teacher: bool = False
 
 
@@ -96,7 +103,8 @@ TRIALS = {
     "the article's augmentation": Trial(replace(BASE, augmentation="article")),
     "strong augmentation": Trial(replace(BASE, augmentation="strong")),
     "mixup": Trial(replace(BASE, mixup=0.2)),
-    "classes equally often": Trial(balanced=True),
+    "classes equally often": Trial(pictures=balanced),
+    "labels in doubt left out": Trial(pictures=without_doubted),
     "96 px": Trial(replace(BASE, size=96, evaluation_size=112)),
     "128 px": Trial(replace(BASE, size=128, evaluation_size=144)),
     "144 px": Trial(replace(BASE, size=144, evaluation_size=160)),
@@ -124,7 +132,7 @@ def train(trial: Trial, network: nn.Module, catalog: Catalog, seed: int) -> tupl
     def learn(network: nn.Module, average: nn.Module, optimizer: Any, epoch: int) -> dict:
         size = trial.sizes[epoch] if trial.sizes else trial.recipe.size
         recipe = replace(trial.recipe, size=size)
-        split = balanced(catalog.train) if trial.balanced else catalog.train
+        split = trial.pictures(catalog.train) if trial.pictures else catalog.train
         return {"loss": train_epoch(network, average, optimizer, split, recipe, epoch)}
 
     def look(average: nn.Module) -> dict:
