@@ -143,7 +143,7 @@ def run_chapters(app) -> None:
     from ahead import run_ahead  # noqa: PLC0415 - not for those who only read the settings
 
     pages = sorted((BOOK / "chapters").rglob("*.py"))
-    run_ahead(pages, nb_execution_cache_path, nb_execution_timeout)
+    run_ahead(pages, app.config.nb_execution_cache_path, app.config.nb_execution_timeout)
 
 
 # -- once the pages are written: the engine of *Try it*, and no icons but those that a page shows --

@@ -40,7 +40,8 @@ def opened(chromium, address: str, **settings):
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
     page.on("response", lambda r: complaints.append(r.url) if r.status >= 400 else None)
-    page.goto(address, wait_until="networkidle")
+    page.goto(address)  # loaded: a slow machine can be busy, not asking for anything, before that
+    page.wait_for_load_state("networkidle")
     yield page, asked, complaints
     context.close()
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import ahead
 import pytest
@@ -113,7 +114,8 @@ def test_the_book_runs_its_pages_ahead(monkeypatch):
     settings = runpy.run_path(str(ROOT / "book" / "conf.py"))
     asked = []
     monkeypatch.setattr(ahead, "run_ahead", lambda *arguments: asked.append(arguments))
-    settings["run_chapters"](None)
-    ((pages, cache, timeout),) = asked
+    config = SimpleNamespace(nb_execution_cache_path="a folder", nb_execution_timeout=7)
+    settings["run_chapters"](SimpleNamespace(config=config))
+    ((pages, *rest),) = asked
     assert {page.stem for page in pages} >= {FIRST, *LONG, *TIMED}
-    assert (cache, timeout) == (settings["nb_execution_cache_path"], 1800)
+    assert rest == ["a folder", 7]

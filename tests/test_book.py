@@ -7,6 +7,7 @@ import jupytext
 import nbformat
 import pair
 import pytest
+from jupyter_cache import get_cache
 from pages import opened
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,8 +20,11 @@ def pages(book: Path) -> list[Path]:
 
 
 def executed(book: Path) -> dict[str, nbformat.NotebookNode]:
+    """Pages with their outputs, as the book shows them: from the cache that it was built with."""
     paths = (book.parent / "jupyter_execute" / "chapters").rglob("*.ipynb")
-    return {path.stem: nbformat.read(path, as_version=4) for path in paths}
+    sources = {path.stem: nbformat.read(path, as_version=4) for path in paths}
+    cache = get_cache(book.parent / "cache")
+    return {name: cache.merge_match_into_notebook(page)[1] for name, page in sources.items()}
 
 
 def unrun(notebook: nbformat.NotebookNode) -> list[str]:
