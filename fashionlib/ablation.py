@@ -56,11 +56,18 @@ def gains(results: Results) -> dict[str, list[float]]:
 
 
 def costs(results: Results) -> dict[str, float]:
-    """Processor seconds of each trial's training, the first trial's being 1: the mean ratio."""
-    spent = by_trial(results["runs"], lambda run: run["processor seconds"])
+    """Processor seconds of each trial's training, the first trial's being 1: the mean ratio.
+
+    Only runs of the same seed on the same processor are compared.
+    """
+    spent = by_trial(results["runs"], lambda run: (run.get("processor"), run["processor seconds"]))
     first = spent[first_trial(results)]
     return {
-        trial: fmean(seconds / first[seed] for seed, seconds in by_seed.items())
+        trial: fmean(
+            seconds / first[seed][1]
+            for seed, (processor, seconds) in by_seed.items()
+            if processor == first[seed][0]
+        )
         for trial, by_seed in spent.items()
     }
 

@@ -6,11 +6,14 @@ from fashionlib import ablation
 from fashionlib.recorded import recorded
 
 
-def run(trial: str, seed: int, right: int, mirrored: int, seconds: float = 10.0) -> dict:
+def run(
+    trial: str, seed: int, right: int, mirrored: int, seconds: float = 10.0, processor: str = "a"
+) -> dict:
     return {
         "trial": trial,
         "seed": seed,
         "right": {"plain": right, "with mirror image": mirrored},
+        "processor": processor,
         "processor seconds": seconds,
         "parameters": 1000,
     }
@@ -35,6 +38,12 @@ def test_each_seed_is_compared_with_itself():
         "smaller": pytest.approx([-1.0]),  # of the one seed that it was run with
     }
     assert ablation.costs(RESULTS) == {"as it is": 1.0, "larger": 2.0, "smaller": 1.0}
+
+
+def test_times_of_two_processors_are_not_compared():
+    other = run("larger", 1, 172, 174, 90.0, processor="b")
+    runs = [other if r["trial"] == "larger" and r["seed"] == 1 else r for r in RESULTS["runs"]]
+    assert ablation.costs(RESULTS | {"runs": runs})["larger"] == 3.0
 
 
 def test_a_change_pays_if_no_seed_loses():

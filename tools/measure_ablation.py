@@ -1,10 +1,10 @@
 """What each change to network or recipe gains (chapter 2): `python tools/measure_ablation.py`.
 
 Each trial trains from scratch on the photos, ten epochs unless that is what it changes, and differs
-from the first, "as it is", in one thing, the last in three. Writes `fashionlib/results/ablation.json`: for each trial and seed the
-validation pictures named right, as they are and with the mean of a picture's and its mirror
-image's logits; loss of each epoch; parameters, MACs and processor seconds. The test pictures are
-not looked at.
+from the first, "as it is", in one thing, the last in three. Writes
+`fashionlib/results/ablation.json`: for each trial and seed the validation pictures named right, as
+they are and with the mean of a picture's and its mirror image's logits; loss of each epoch;
+parameters, MACs, and processor seconds. The test pictures are not looked at.
 What is in the file already is not run again; `... 0 2` keeps to seeds 0 and 2.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from find_wrong_labels import some
-from recording import about_this_run, measured, write_results
+from recording import about_this_run, measured, processor, write_results
 from torch import nn
 from torchvision.ops import SqueezeExcitation
 
@@ -169,6 +169,7 @@ def run(name: str, seed: int, catalog: Catalog) -> dict[str, Any]:
         "seed": seed,
         "parameters": parameters,
         "macs": macs,
+        "processor": processor(),
         "processor seconds": round(time.process_time() - started, 1),
         "right": right(network, catalog.validation, size),
         "losses": [round(row["loss"], 4) for row in history],

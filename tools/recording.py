@@ -19,6 +19,14 @@ def machine() -> str:
     return f"{platform.machine()}, {torch.get_num_threads()} threads"
 
 
+def processor() -> str:
+    """What the processor calls itself: only times of one processor can be compared."""
+    cpus = Path("/proc/cpuinfo")
+    lines = cpus.read_text().splitlines() if cpus.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
+
+
 def about_this_run(script: str, catalog: Catalog | None, **versions: str) -> dict[str, Any]:
     """Script, catalog if there was one, machine, versions (of further packages too) and date."""
     pictures = {"catalog": catalog.name, "pictures": len(catalog.train)} if catalog else {}
