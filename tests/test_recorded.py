@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 
+import find_wrong_labels
 import measure_ablation
 import measure_article
 import measure_latency
@@ -13,6 +14,7 @@ import measure_transfer
 import pytest
 
 from fashionlib import recorded
+from fashionlib.catalog import load_catalog
 from fashionlib.counting import count_parameters
 from fashionlib.errors import FashionError
 
@@ -134,6 +136,24 @@ def test_the_ablation_was_measured_by_the_script_as_it_is():
     for name in recipes:
         assert {seed for trial, seed in ran if trial == name} >= {0, 1}, name
     assert max(run["parameters"] for run in results["runs"]) <= measure_ablation.LIMIT
+
+
+def test_the_labels_were_judged_by_the_script_as_it_is():
+    results = recorded.recorded("labels")
+    assert results["recipe"] == json.loads(json.dumps(asdict(find_wrong_labels.RECIPE)))
+    assert (results["parts"], results["seed"]) == (find_wrong_labels.PARTS, find_wrong_labels.SEED)
+    doubts = results["doubted"]
+    assert 0 < len({row["name"] for row in doubts}) == len(doubts) < results["pictures"]
+    for row in doubts:
+        assert row["label"] != row["answer"]
+        assert row["probability of the answer"] >= row["of the label"]
+
+
+def test_the_ablation_left_out_the_labels_in_doubt(photos_here):
+    """As many pictures fewer as are in doubt: the names are those of the catalog."""
+    train = load_catalog("photos").train
+    left = measure_ablation.without_doubted(train)
+    assert len(left) == len(train) - len(recorded.recorded("labels")["doubted"])
 
 
 def test_the_small_networks_were_trained_by_the_script_as_it_is():
