@@ -550,7 +550,7 @@ if catalog.name == "photos":
             ],
         ),
         alt="The labels most in doubt: "
-        + "; ".join(f"a {row['label']} that might be a {row['answer']}" for row in surest),
+        + "; ".join(f"{row['label']} that might be {row['answer']}" for row in surest),
         caption="Training photos whose labels are most in doubt. First line: the label; second "
         "line: what the network thinks that it is, and how sure it is.",
     )
