@@ -564,7 +564,9 @@ else:
 
 # %%
 values = gained["labels in doubt left out"]
-verdict = "it helps" if ablation.pays(values) else "no gain that can be relied on"
+verdict = "it helps" if ablation.pays(values) else "no help"
+if max(values) < 0:
+    verdict = "it harms, and every time: a picture that is hard to name is still worth showing"
 say(
     f"Without the labels in doubt: {', '.join(f'{value:+.1f}' for value in values)} points, a "
     f"number for each seed: {verdict}."
