@@ -4,10 +4,11 @@ import contextlib
 import functools
 import http.server
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Request
 
 
 @contextlib.contextmanager
@@ -40,10 +41,34 @@ def opened(chromium, address: str, **settings):
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
     page.on("response", lambda r: complaints.append(r.url) if r.status >= 400 else None)
-    page.goto(address)  # loaded: a slow machine can be busy, not asking for anything, before that
-    page.wait_for_load_state("networkidle")
+    load(page, address)
     yield page, asked, complaints
     context.close()
+
+
+def load(page: Page, address: str) -> None:
+    """Open an address and wait until it is loaded and has asked for nothing for half a second.
+
+    Playwright's own "networkidle" comes too early on a slow machine, which may be busy for so long
+    before a page's scripts run, and sometimes not at all.
+    """
+    waiting: set[Request] = set()
+
+    def ask(request: Request) -> None:
+        waiting.add(request)
+
+    def end(request: Request) -> None:
+        waiting.discard(request)
+
+    page.on("request", ask)
+    page.on("requestfinished", end)
+    page.on("requestfailed", end)
+    page.goto(address)
+    quiet, until = 0, time.monotonic() + 60
+    while quiet < 5:
+        assert time.monotonic() < until, [request.url for request in waiting]
+        page.wait_for_timeout(100)
+        quiet = 0 if waiting else quiet + 1
 
 
 def weighed(page: Page) -> dict[str, int]:
