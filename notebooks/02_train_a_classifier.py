@@ -563,9 +563,11 @@ else:
 # out all that are in doubt? The table of changes above has tried it.
 
 # %%
-values = gained["labels in doubt left out"]
-verdict = "it helps" if ablation.pays(values) else "no help"
-if max(values) < 0:
+left_out = "labels in doubt left out"
+values, verdict = gained[left_out], "no help"
+if left_out in better:
+    verdict = "it helps"
+elif left_out in worse:
     verdict = "it harms, and every time: a picture that is hard to name is still worth showing"
 say(
     f"Without the labels in doubt: {', '.join(f'{value:+.1f}' for value in values)} points, a "

@@ -260,12 +260,13 @@ hardest = {
     "from scratch": histories["batch-hard from scratch"],
     "from the classifier": histories["batch-hard"],
 }
+least = {start: min(row["spread"] for row in rows) for start, rows in hardest.items()}
 told = [
-    f"{start} the spread goes as low as {min(row['spread'] for row in rows):.2f}, and precision@5 "
-    f"ends at {rows[-1]['precision@5']:.2f}"
+    f"{start} the spread goes as low as {least[start]:.2f}, and precision@5 ends at "
+    f"{rows[-1]['precision@5']:.2f}"
     for start, rows in hardest.items()
 ]
-fallen = [start for start, rows in hardest.items() if min(row["spread"] for row in rows) < 0.15]
+fallen = [start for start, spread in least.items() if spread < 0.15]
 end = (
     f"A spread so near 0 is a collapse ({' and '.join(fallen)}): to a network that knows little, "
     "the hardest triplets are impossible, and pulling everything together is the cheapest answer."

@@ -5,7 +5,7 @@ import functools
 import http.server
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from playwright.sync_api import Page, Request
@@ -41,13 +41,13 @@ def opened(chromium, address: str, **settings):
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
     page.on("response", lambda r: complaints.append(r.url) if r.status >= 400 else None)
-    load(page, address)
+    until_quiet(page, lambda: page.goto(address))
     yield page, asked, complaints
     context.close()
 
 
-def load(page: Page, address: str) -> None:
-    """Open an address and wait until it is loaded and has asked for nothing for half a second.
+def until_quiet(page: Page, act: Callable[[], object]) -> None:
+    """Do something, such as opening an address, then wait until nothing is asked for half a second.
 
     Playwright's own "networkidle" comes too early on a slow machine, which may be busy for so long
     before a page's scripts run, and sometimes not at all.
@@ -63,7 +63,7 @@ def load(page: Page, address: str) -> None:
     page.on("request", ask)
     page.on("requestfinished", end)
     page.on("requestfailed", end)
-    page.goto(address)
+    act()
     quiet, until = 0, time.monotonic() + 60
     while quiet < 5:
         assert time.monotonic() < until, [request.url for request in waiting]

@@ -1,7 +1,7 @@
 """The theme's icons are trimmed to those in use, and a page's whole load stays small."""
 
 from lighten import ALL_ICONS, ICON, lighten, trimmed
-from pages import load, opened, weighed
+from pages import opened, until_quiet, weighed
 from test_book import pages
 
 
@@ -45,8 +45,12 @@ def test_the_whole_first_load_of_try_it(site, chromium):
     context = chromium.new_context()
     page = context.new_page()
     sizes = weighed(page)
-    load(page, f"{site}/try_it.html")
-    page.wait_for_selector(".search-engine[data-state=ready]")
+
+    def use() -> None:
+        page.goto(f"{site}/try_it.html")
+        page.wait_for_selector(".search-engine[data-state=ready]")
+
+    until_quiet(page, use)
     context.close()
     assert any("model.onnx" in url for url in sizes)
     assert any("pydata-sphinx-theme.css" in url for url in sizes)
