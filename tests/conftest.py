@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -17,10 +19,39 @@ import fetch_runtime  # noqa: E402
 from pages import served  # noqa: E402
 
 ARCHIVE = "clothing-dataset-small.zip"
+NEED_THE_BOOK = {"test_accessibility", "test_book", "test_lighten", "test_links"}
 NOWHERE = "http://127.0.0.1:9"  # a closed port: whoever asks the network is refused at once
 
 # before anything imports fashionlib's users: no test writes into a person's own cache
 os.environ.setdefault("TQDM_DISABLE", "1")
+
+
+class BookFirst(LoadScopeScheduling):
+    """Gives each worker whole files; those that need the built book are one, and come first.
+
+    So the book is built once, by one worker, while the other goes through the rest.
+    """
+
+    def __init__(self, config: pytest.Config, log: Producer) -> None:
+        config.option.loadscopereorder = False  # by number of tests, that is
+        super().__init__(config, log)
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "book" if Path(file).stem in NEED_THE_BOOK else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> BookFirst:
+    """Called where tests run in several workers (`-n2`)."""
+    return BookFirst(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the built book first; no other file may ask for it."""
+    for item in items:
+        if "book" in item.fixturenames and item.path.stem not in NEED_THE_BOOK:
+            raise pytest.UsageError(f"{item.path.name} needs the book: add it to NEED_THE_BOOK")
+    items.sort(key=lambda item: item.path.stem not in NEED_THE_BOOK)
 
 
 @pytest.fixture(scope="session", autouse=True)

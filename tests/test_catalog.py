@@ -115,6 +115,7 @@ def test_photos_are_decoded_as_a_query_would_be(photos_here):
         assert (to_square(picture, 160) == split.images[-1].numpy()).all()
 
 
+@pytest.mark.clock
 def test_second_load_is_quick(photos_here):
     load_catalog("photos")
     started = time.perf_counter()

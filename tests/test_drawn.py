@@ -214,6 +214,7 @@ def test_pixels_do_not_give_the_class_away(catalog):
         assert accuracy < LINEAR_CEILING
 
 
+@pytest.mark.clock
 def test_2000_pictures_in_time():
     """On the clock, or where others keep the cores busy, in processor time on two of them."""
     for _ in range(2):  # a busy machine may have one more try

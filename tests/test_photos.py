@@ -146,6 +146,7 @@ def test_extracts_the_archive_that_lies_there(places):
     assert os.listdir(places / "cache") == ["photos"]
 
 
+@pytest.mark.clock
 def test_second_call_reads_nothing_but_the_marker(places):
     archive = save_archive(places / "data" / ARCHIVE, PICTURES)
     folder = ensure_photos()
@@ -307,6 +308,7 @@ def test_a_wrong_download_that_is_right_the_second_time(places):
         assert extracted(ensure_photos(url)) == PICTURES
 
 
+@pytest.mark.clock
 def test_no_network(places):
     url = f"http://127.0.0.1:{closed_port()}/photos.zip"
     started = time.perf_counter()

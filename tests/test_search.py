@@ -289,6 +289,7 @@ def test_a_file_and_a_catalog_give_a_picture_the_same_embedding(encoder):
     assert torch.equal(embed_picture(encoder, picture, 24), embed_picture(encoder, stored, 24))
 
 
+@pytest.mark.clock
 def test_the_article_and_the_index_agree_but_not_in_time(encoder):
     images = torch.from_numpy(drawn_pictures(301, 4, 64, processes=1)[0])
     query, catalog = images[0], images[1:]
