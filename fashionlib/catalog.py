@@ -69,6 +69,16 @@ class Split:
     def __len__(self) -> int:
         return len(self.names)
 
+    def at(self, positions: Tensor) -> "Split":
+        """The pictures at positions, int64 [M], in that order, with all that is known of them."""
+        chosen = positions.tolist()
+        return Split(
+            self.images[positions],
+            self.labels[positions],
+            tuple(self.names[n] for n in chosen),
+            {key: tuple(values[n] for n in chosen) for key, values in self.attributes.items()},
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Catalog:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from faults import complaint
 from PIL import Image
+from tiny import drawn_split
 
 from fashionlib import catalog as module
 from fashionlib import drawn
@@ -573,3 +574,14 @@ def test_drawing_needs_no_guard_in_a_script(tmp_path, own_cache):
         [sys.executable, script], capture_output=True, text=True, check=True, env=environment
     )
     assert "drawn: 560 train" in done.stdout
+
+
+def test_pictures_at_positions_keep_all_that_is_known_of_them():
+    split = drawn_split(4, 1)
+    part = split.at(torch.tensor([3, 1]))
+    assert part.names == (split.names[3], split.names[1])
+    assert torch.equal(part.images, split.images[[3, 1]])
+    assert part.labels.tolist() == [split.labels[3], split.labels[1]]
+    colours = split.attributes["colour"]
+    assert part.attributes == {"colour": (colours[3], colours[1])}
+    assert len(split.at(torch.tensor([], dtype=torch.int64))) == 0

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import find_wrong_labels
 import torch
-from find_wrong_labels import judged_by_others, some
+from find_wrong_labels import judged_by_others
 from tiny import tiny_catalog
 
 from fashionlib.training import Recipe
@@ -62,11 +62,3 @@ def test_no_network_judges_what_it_was_trained_on(monkeypatch):
     for trained_on, held in seen:
         assert not trained_on & set(held.names)
         assert len(trained_on) + len(held) == len(catalog.train)
-
-
-def test_some_keeps_pictures_labels_and_names_together():
-    train = tiny_catalog().train
-    part = some(train, torch.tensor([3, 1]))
-    assert part.names == (train.names[3], train.names[1])
-    assert torch.equal(part.images[0], train.images[3])
-    assert part.labels.tolist() == [train.labels[3], train.labels[1]]

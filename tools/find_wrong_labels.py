@@ -12,7 +12,7 @@ import torch
 from recording import about_this_run, write_results
 from torch import Tensor
 
-from fashionlib.catalog import Catalog, Split, load_catalog
+from fashionlib.catalog import Catalog, load_catalog
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.metrics import count_correct
@@ -21,12 +21,6 @@ from fashionlib.wrong_labels import doubted, parts
 
 PARTS, SEED = 5, 0
 RECIPE = Recipe()
-
-
-def some(split: Split, positions: Tensor) -> Split:
-    """The pictures at some positions."""
-    names = tuple(split.names[n] for n in positions)
-    return Split(split.images[positions], split.labels[positions], names)
 
 
 def judged_by_others(catalog: Catalog, recipe: Recipe) -> Tensor:
@@ -38,7 +32,7 @@ def judged_by_others(catalog: Catalog, recipe: Recipe) -> Tensor:
         rest = torch.cat([part for other, part in enumerate(held) if other != number])
         torch.manual_seed(SEED)
         network = build_classifier("fashion", len(catalog.classes))
-        fold = replace(catalog, train=some(train, rest), validation=some(train, out))
+        fold = replace(catalog, train=train.at(rest), validation=train.at(out))
         network, history = train_classifier(network, fold, recipe, SEED)
         found[out] = predict(network, fold.validation.images, recipe.evaluation_size).softmax(1)
         print(f"part {number + 1} of {PARTS}: {history[-1]['validation_accuracy']:.1%}", flush=True)

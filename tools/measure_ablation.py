@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from find_wrong_labels import some
 from recording import about_this_run, measured, processor, write_results
 from torch import nn
 from torchvision.ops import SqueezeExcitation
@@ -71,14 +70,14 @@ def wide_filters(network: nn.Module) -> nn.Module:
 def balanced(split: Split) -> Split:
     """As many pictures, each class as often: drawn again, with repetition, from torch's seed."""
     weights = 1 / torch.bincount(split.labels)[split.labels].double()
-    return some(split, torch.multinomial(weights, len(split), replacement=True))
+    return split.at(torch.multinomial(weights, len(split), replacement=True))
 
 
 def without_doubted(split: Split) -> Split:
     """Without the pictures whose label `find_wrong_labels.py` doubts."""
     names = {row["name"] for row in measured("labels", "doubted")}
     assert names, "no labels in doubt are recorded: run tools/find_wrong_labels.py first"
-    return some(split, torch.tensor([name not in names for name in split.names]).nonzero()[:, 0])
+    return split.at(torch.tensor([name not in names for name in split.names]).nonzero()[:, 0])
 
 
 @dataclass(frozen=True)
