@@ -1,6 +1,8 @@
 """Gains are counted seed by seed against the first trial."""
 
+import measure_ablation
 import pytest
+import torch
 
 from fashionlib import ablation
 from fashionlib.recorded import recorded
@@ -79,3 +81,13 @@ def test_each_small_run_is_a_row():
     assert rows[0][3].startswith("50.0% (50 of 100,")
     assert rows[0][4] == "51.0%"
     assert rows[0][5].startswith("50.0% (40 of 80,")
+
+
+def test_cutmix_asks_for_as_much_of_a_class_as_is_seen_of_it():
+    torch.manual_seed(0)
+    inputs = torch.arange(4.0)[:, None, None, None].expand(4, 3, 20, 20).clone()
+    shares = measure_ablation.cutmix(inputs, torch.arange(4))
+    seen = torch.stack([(inputs == n).float().mean(dim=(1, 2, 3)) for n in range(4)], dim=1)
+    assert torch.allclose(shares[:, :4], seen, atol=1e-5)
+    assert (seen.diagonal() < 1).any()
+    assert not shares[:, 4:].any()

@@ -16,19 +16,20 @@ from typing import Any
 
 import torch
 from recording import about_this_run, measured, processor, write_results
-from torch import nn
+from torch import Tensor, nn
 from torchvision.ops import SqueezeExcitation
+from torchvision.transforms import v2
 
 from fashionlib.backbone import Plan
 from fashionlib.blocks import InvertedResidual, conv_bn
-from fashionlib.catalog import Catalog, Split, load_catalog
+from fashionlib.catalog import SEVEN, Catalog, Split, load_catalog
 from fashionlib.counting import count_macs, count_parameters
 from fashionlib.distillation import distil_classifier
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.metrics import count_correct
 from fashionlib.search import shipped
-from fashionlib.training import Recipe, evaluate, run_epochs, train_epoch
+from fashionlib.training import Recipe, Teach, evaluate, run_epochs, train_epoch
 from fashionlib.weights import load_classifier
 
 SEEDS = (0, 1, 2)
@@ -80,6 +81,16 @@ def without_doubted(split: Split) -> Split:
     return split.at(torch.tensor([name not in names for name in split.names]).nonzero()[:, 0])
 
 
+def cutmix(inputs: Tensor, labels: Tensor) -> Tensor:
+    """A box of each picture is another's, and as large a share of the answer (Yun et al. 2019).
+
+    Inputs float [N, 3, H, W] are changed in place; labels int64 [N] become shares float [N, C].
+    """
+    mixed, shares = v2.CutMix(num_classes=len(SEVEN))(inputs, labels)
+    inputs.copy_(mixed)
+    return shares
+
+
 @dataclass(frozen=True)
 class Trial:
     """One row of the table."""
@@ -89,6 +100,7 @@ class Trial:
     change: Callable[[nn.Module], nn.Module] | None = None  # of the network
     sizes: tuple[int, ...] = ()  # pixels in each epoch; the recipe's where empty
     pictures: Callable[[Split], Split] | None = None  # of each epoch, from the training pictures
+    teach: Teach | None = None  # changes a batch and what is to be answered
     teacher: bool = False
 
 
@@ -103,6 +115,7 @@ TRIALS = {
     "strong augmentation": Trial(replace(BASE, augmentation="strong")),
     "twenty epochs": Trial(replace(BASE, epochs=20)),
     "mixup": Trial(replace(BASE, mixup=0.2)),
+    "cutmix": Trial(teach=cutmix),
     "classes equally often": Trial(pictures=balanced),
     "labels in doubt left out": Trial(pictures=without_doubted),
     "96 px": Trial(replace(BASE, size=96, evaluation_size=112)),
@@ -133,7 +146,8 @@ def train(trial: Trial, network: nn.Module, catalog: Catalog, seed: int) -> tupl
         size = trial.sizes[epoch] if trial.sizes else trial.recipe.size
         recipe = replace(trial.recipe, size=size)
         split = trial.pictures(catalog.train) if trial.pictures else catalog.train
-        return {"loss": train_epoch(network, average, optimizer, split, recipe, epoch)}
+        loss = train_epoch(network, average, optimizer, split, recipe, epoch, trial.teach)
+        return {"loss": loss}
 
     def look(average: nn.Module) -> dict:
         return evaluate(average, catalog.validation, trial.recipe.evaluation_size)
