@@ -42,6 +42,16 @@ def format_accuracy(correct: int, total: int) -> str:
     return f"{correct / total:.1%} ({correct} of {total}, {low:.1%} to {high:.1%})"
 
 
+def against(correct: int, total: int, share: float) -> str:
+    """How a count stands to a share stated elsewhere (0 to 1), as words for a sentence.
+
+    "agrees with" it where the share lies in the count's 95 % interval, else "is above" or "is
+    below".
+    """
+    low, high = wilson_interval(correct, total)
+    return "is above" if low > share else "is below" if high < share else "agrees with"
+
+
 def confusion_matrix(predictions: Tensor, labels: Tensor, classes: int) -> Tensor:
     """Counts int64 [C, C]: row = true class, column = predicted class, from two int64 [N]."""
     pairs = labels * classes + predictions

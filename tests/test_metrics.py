@@ -37,6 +37,12 @@ def test_wilson_interval_stays_in_range():
     assert metrics.wilson_interval(0, 0) == (0.0, 1.0)
 
 
+def test_a_stated_share_is_above_below_or_inside_the_interval():
+    assert metrics.against(86, 100, 0.85) == "agrees with"
+    assert metrics.against(86, 100, 0.95) == "is below"
+    assert metrics.against(860, 1000, 0.80) == "is above"
+
+
 def test_confusion_matrix_against_a_loop():
     torch.manual_seed(0)
     truth, answers = torch.randint(0, 4, (2, 200))

@@ -38,6 +38,7 @@ CITED = {
         "238": "an example in a question",
         "241": "the other one",
         "276": "validation photos, in the same question",
+        "299": "pixels a side, as published",
     },
     "03_train_with_triplets": {
         "0.82": "the article's first loss",

@@ -10,8 +10,10 @@ import measure_latency
 import measure_looks
 import measure_rivals
 import measure_small
+import measure_ten_classes
 import measure_transfer
 import pytest
+import torch
 
 from fashionlib import recorded
 from fashionlib.catalog import load_catalog
@@ -42,6 +44,7 @@ def test_there_is_something_recorded():
         "rivals",
         "small",
         "stores",
+        "ten_classes",
         "throughput",
         "transfer",
     }
@@ -161,3 +164,24 @@ def test_the_small_networks_were_trained_by_the_script_as_it_is():
     assert results["recipe"] == json.loads(json.dumps(asdict(measure_small.RECIPE)))
     assert {run["network"] for run in results["runs"]} == set(measure_small.PLANS)
     assert max(run["parameters"] for run in results["runs"]) <= measure_small.LIMIT
+
+
+def test_the_ten_classes_were_trained_by_the_script_as_it_is(photos_here):
+    results = recorded.recorded("ten_classes")
+    assert results["recipe"] == json.loads(json.dumps(asdict(measure_small.RECIPE)))
+    catalog = load_catalog("photos", classes=measure_ten_classes.TEN)
+    assert results["of"] == {name: len(split) for name, split in catalog.splits.items()}
+    counts = catalog.test.labels.bincount().tolist()
+    assert results["classes"] == dict(zip(catalog.classes, counts, strict=True))
+    assert results["runs"]
+    for run in results["runs"]:
+        assert sum(run["test right"].values()) == run["right"]["test"]["plain"]
+        assert run["seven of ten"]["test"][1] == sum(counts[:7]) == 296
+
+
+def test_seven_of_ten_asks_about_the_pictures_of_the_seven_alone():
+    logits = torch.zeros(4, 10)
+    logits[0, 2], logits[1, 1], logits[2, 9], logits[3, 9] = 1, 1, 1, 1
+    logits[2, 5] = 0.5  # with ten answers it is wrong, with seven it is right
+    right = measure_ten_classes.seven_of_ten(logits, torch.tensor([2, 0, 5, 9]))
+    assert right == [2, 3]
