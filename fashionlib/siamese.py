@@ -136,7 +136,7 @@ def look_triplets(
     distances = torch.cdist(anchor.detach(), positive.detach())
     itself = torch.eye(len(chosen), dtype=torch.bool, device=look.device)
     distances[(labels[:, None] != labels[None, :]) | itself] = 4.0  # farther than any can be
-    by_look = (anchor, positive, positive[distances.argmin(dim=1)])
+    by_look = (anchor, positive, positive.index_select(0, distances.argmin(dim=1)))
     return [(by_label, recipe.margin, 1.0), (by_look, recipe.look_margin, recipe.look_weight)]
 
 
@@ -174,8 +174,9 @@ def breaking(margin: float) -> nn.Module:
 
 
 def _pick(embeddings: Tensor, positions: tuple[Tensor, Tensor, Tensor]) -> Triplets:
-    anchors, positives, negatives = positions
-    return embeddings[anchors], embeddings[positives], embeddings[negatives]
+    # not embeddings[…]: its gradient is summed in another order each time when there are threads
+    anchors, positives, negatives = (embeddings.index_select(0, chosen) for chosen in positions)
+    return anchors, positives, negatives
 
 
 OBJECTIVES: dict[str, Callable[..., Terms]] = {

@@ -107,6 +107,22 @@ def test_every_objective_learns(objective):
     assert history[-1]["precision@5"] > before + 0.2
 
 
+@pytest.fixture
+def two_threads():
+    """As on a reader's machine: what several threads sum up must not depend on who is first."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_seed_gives_the_same_twice_on_two_threads(catalog, objective, two_threads):
+    first, second, third = (trained(catalog, objective, batch_size=84)[0] for _ in range(3))
+    assert same_weights(first, second)
+    assert same_weights(first, third)
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_triplets_are_of_the_right_labels(catalog, objective, monkeypatch):
     """Embeddings stand for their pictures' labels here, so a triplet can be checked by value."""
