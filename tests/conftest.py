@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from playwright.sync_api import Browser, sync_playwright
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -79,6 +80,15 @@ def photos_here(photos_archive: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Makes the library find the archive, as FASHIONLIB_DATA does for a person."""
     monkeypatch.setenv("FASHIONLIB_DATA", str(photos_archive.parent))
     return photos_archive.parent
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """As on a reader's machine: what several threads sum up must not depend on who is first."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

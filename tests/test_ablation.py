@@ -1,10 +1,15 @@
 """Gains are counted seed by seed against the first trial."""
 
+from dataclasses import replace
+
 import measure_ablation
 import pytest
 import torch
+from test_siamese import striped_split
 
 from fashionlib import ablation
+from fashionlib.catalog import Catalog
+from fashionlib.heads import build_classifier
 from fashionlib.recorded import recorded
 
 
@@ -91,3 +96,23 @@ def test_cutmix_asks_for_as_much_of_a_class_as_is_seen_of_it():
     assert torch.allclose(shares[:, :4], seen, atol=1e-5)
     assert (seen.diagonal() < 1).any()
     assert not shares[:, 4:].any()
+
+
+@pytest.mark.parametrize("before", ["triplets_first", "views_first"])
+def test_what_goes_before_trains_the_backbone_and_repeats(before, monkeypatch):
+    """From the same seed the same backbone, changed in every layer; the head is left alone."""
+    for recipe in ("TRIPLETS_FIRST", "VIEWS_FIRST"):
+        short = replace(getattr(measure_ablation, recipe), epochs=1, size=32, evaluation_size=32)
+        monkeypatch.setattr(measure_ablation, recipe, short)
+    splits = {"train": striped_split(64, 1), "validation": striped_split(16, 2)}
+    catalog = Catalog("stripes", ("across", "down"), **splits, test=striped_split(10, 3))
+    trained = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        network = build_classifier("article", 2)
+        start = {name: value.clone() for name, value in network.state_dict().items()}
+        getattr(measure_ablation, before)(network, catalog, 0)
+        trained.append(network.state_dict())
+    assert all(torch.equal(trained[0][name], trained[1][name]) for name in start)
+    same = {name for name in start if torch.equal(start[name], trained[0][name])}
+    assert {name for name in same if name.endswith("weight")} == {"head.linear.weight"}

@@ -151,7 +151,7 @@ def blobs(count: int, seed: int) -> Answers:
 RECIPE = DetectionRecipe(epochs=6, batch_size=16)
 
 
-def test_a_head_learns_what_and_where_and_a_seed_repeats_it():
+def test_a_head_learns_what_and_where_and_a_seed_repeats_it(two_threads):
     train, validation = blobs(256, 1), blobs(64, 2)
     runs = []
     for seed in (0, 0, 1):

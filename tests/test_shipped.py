@@ -1,17 +1,22 @@
 """The weights that come with the library are what their model cards say."""
 
 import re
+from dataclasses import replace
 
+import measure_ten_classes
 import pytest
 import torch
 import train_shipped
+from test_siamese import striped_split
 
-from fashionlib.catalog import load_catalog
+from fashionlib.backbone import PLANS
+from fashionlib.catalog import Catalog, load_catalog
 from fashionlib.counting import count_parameters
+from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.metrics import count_correct
 from fashionlib.search import shipped
-from fashionlib.weights import load_classifier, load_encoder
+from fashionlib.weights import load_classifier, load_encoder, save_classifier
 
 CATALOGS = ["photos", "drawn"]
 NAMES = [f"{kind}_{name}" for kind in ("classifier", "encoder") for name in CATALOGS]
@@ -86,3 +91,58 @@ def test_one_encoder_finds_category_and_colour_of_photos():
     key = "colour distance of the top 5 to that of a random picture of the class"
     assert figure("encoder_photos", "test mAP") >= 0.94
     assert figure("encoder_photos", f"test {key}") <= 0.5
+
+
+def test_the_photos_classifier_learned_from_two_that_name_fewer():
+    """Chapter 2 says so. The share is the first word of a figure."""
+    figures = load("classifier_photos")[1]["figures"]
+    student = float(figures["validation accuracy"].split("%")[0])
+    for network in ("first", "ten-class"):
+        theirs = figures[f"validation accuracy of the {network} network"]
+        assert student > float(theirs.split("%")[0])
+
+
+@pytest.fixture
+def ten_classes_kept(tmp_path, monkeypatch):
+    """An untrained network of ten answers where the trained one is looked for."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    model = build_classifier("fashion", 10).eval()
+    names = measure_ten_classes.TEN
+    save_classifier(measure_ten_classes.kept(0), model, PLANS["fashion"], names, 32)
+    return model
+
+
+def test_the_ten_class_network_is_asked_about_the_seven_alone(ten_classes_kept):
+    pictures = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
+    seven = train_shipped.ten_classes_network(7)
+    assert torch.equal(predict(seven, pictures, 32), predict(ten_classes_kept, pictures, 32)[:, :7])
+
+
+def test_the_script_trains_what_is_missing_and_nothing_else(
+    ten_classes_kept, tmp_path, monkeypatch, capsys
+):
+    """One epoch each on small pictures of stripes; the second time nothing is trained."""
+    monkeypatch.setattr(train_shipped, "SHIPPED", tmp_path / "shipped")
+    (tmp_path / "shipped").mkdir()
+    for name in ("CLASSIFIER_RECIPES", "ENCODER_RECIPES"):
+        recipe = getattr(train_shipped, name)["photos"]
+        small = replace(recipe, epochs=1, size=32, evaluation_size=32, batch_size=16)
+        monkeypatch.setattr(train_shipped, name, {"photos": small})
+    short = replace(train_shipped.MILD_RECIPE, epochs=1, size=32, evaluation_size=32)
+    monkeypatch.setattr(train_shipped, "MILD_RECIPE", short)
+    splits = {"train": striped_split(64, 1), "validation": striped_split(16, 2)}
+    catalog = Catalog("photos", ("across", "down"), **splits, test=striped_split(10, 3))
+    monkeypatch.setattr(train_shipped, "load_catalog", lambda name: catalog)
+    train_shipped.main("photos")
+    made = {path.name: path.read_bytes() for path in (tmp_path / "shipped").iterdir()}
+    assert set(made) == {
+        f"{kind}_photos.{end}"
+        for kind in ("classifier", "encoder")
+        for end in ("md", "safetensors")
+    }
+    assert "test accuracy" in capsys.readouterr().out
+    monkeypatch.delattr(train_shipped, "distil_classifier")
+    monkeypatch.delattr(train_shipped, "train_siamese")
+    train_shipped.main("photos")
+    assert made == {path.name: path.read_bytes() for path in (tmp_path / "shipped").iterdir()}

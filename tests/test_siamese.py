@@ -107,15 +107,6 @@ def test_every_objective_learns(objective):
     assert history[-1]["precision@5"] > before + 0.2
 
 
-@pytest.fixture
-def two_threads():
-    """As on a reader's machine: what several threads sum up must not depend on who is first."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_seed_gives_the_same_twice_on_two_threads(catalog, objective, two_threads):
     first, second, third = (trained(catalog, objective, batch_size=84)[0] for _ in range(3))

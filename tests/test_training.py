@@ -36,7 +36,7 @@ def test_training_learns_what_it_is_shown(catalog):
     assert [row["epoch"] for row in history] == list(range(1, 13))
 
 
-def test_a_seed_gives_the_same_result_twice(catalog):
+def test_a_seed_gives_the_same_result_twice(catalog, two_threads):
     first, second = trained(catalog), trained(catalog)
     assert same_weights(first[0], second[0])
     assert without_time(first[1]) == without_time(second[1])
