@@ -19,6 +19,8 @@ from fashionlib import recorded
 from fashionlib.catalog import load_catalog
 from fashionlib.counting import count_parameters
 from fashionlib.errors import FashionError
+from fashionlib.search import shipped
+from fashionlib.weights import fingerprint, load_classifier, load_encoder
 
 
 @pytest.mark.parametrize("path", sorted(recorded.RESULTS.glob("*.json")), ids=lambda p: p.stem)
@@ -184,3 +186,12 @@ def test_seven_of_ten_asks_about_the_pictures_of_the_seven_alone():
     logits[2, 5] = 0.5  # with ten answers it is wrong, with seven it is right
     right = measure_ten_classes.seven_of_ten(logits, torch.tensor([2, 0, 5, 9]))
     assert right == [2, 3]
+
+
+def test_export_and_stores_were_measured_with_the_weights_that_are_shipped():
+    """New weights in the library: run measure_export.py and measure_stores.py again."""
+    networks = recorded.recorded("export")["networks"]
+    for name, load in (("classifier", load_classifier), ("encoder", load_encoder)):
+        model, _ = load(shipped(f"{name}_photos"))
+        assert networks[name]["weights"] == fingerprint(model)
+    assert recorded.recorded("stores")["encoder"] == networks["encoder"]["weights"]

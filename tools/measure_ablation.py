@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
+from pytorch_metric_learning.losses import NTXentLoss, SelfSupervisedLoss
 from recording import about_this_run, measured, processor, write_results
 from torch import Tensor, nn
 from torchvision.ops import SqueezeExcitation
@@ -29,13 +30,25 @@ from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.metrics import count_correct
 from fashionlib.search import shipped
-from fashionlib.training import Recipe, Teach, evaluate, run_epochs, train_epoch
+from fashionlib.siamese import SiameseRecipe, encoder_from, train_siamese, view
+from fashionlib.training import (
+    Recipe,
+    Teach,
+    evaluate,
+    run_epochs,
+    set_learning_rate,
+    train_epoch,
+    update_average,
+)
 from fashionlib.weights import load_classifier
 
 SEEDS = (0, 1, 2)
 LIMIT = 429_399  # parameters, with the head of seven classes
 BASE = Recipe()
 GROWING = (80, 80, 80, 96, 96, 112, 112, 128, 128, 144)  # pixels, an epoch each
+
+TRIPLETS_FIRST = SiameseRecipe("all", epochs=10)
+VIEWS_FIRST = SiameseRecipe("two views", epochs=10, batch_size=128, augmentation="strong")
 
 # what squeeze-excite and larger filters add in parameters has to be saved elsewhere
 TWO_FEWER = Plan(24, ((3, 32, 2, 2), (6, 40, 3, 2), (6, 64, 5, 2)))
@@ -91,6 +104,36 @@ def cutmix(inputs: Tensor, labels: Tensor) -> Tensor:
     return shares
 
 
+def triplets_first(network: nn.Module, catalog: Catalog, seed: int) -> None:
+    """Ten epochs of all triplets by label, chapter 3's recipe, before the ten."""
+    encoder, _ = train_siamese(encoder_from(network), catalog, TRIPLETS_FIRST, seed)
+    network.backbone = encoder.backbone
+
+
+def views_first(network: nn.Module, catalog: Catalog, seed: int) -> None:
+    """Ten epochs without labels before the ten: which two views are of one picture? (SimCLR)"""
+    contrast = SelfSupervisedLoss(NTXentLoss(temperature=0.1))
+    images, recipe = catalog.train.images, VIEWS_FIRST
+
+    def learn(encoder: nn.Module, average: nn.Module, optimizer: Any, epoch: int) -> dict:
+        encoder.train()
+        batches = torch.randperm(len(images)).split(recipe.batch_size)
+        losses = []
+        for step, chosen in enumerate(batches, start=epoch * len(batches)):
+            set_learning_rate(optimizer, recipe, step / (len(batches) * recipe.epochs))
+            views = torch.cat([view(images[chosen], encoder, recipe) for _ in range(2)])
+            loss = contrast(*encoder(views).chunk(2))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            update_average(average, encoder, keep=min(recipe.average, (step + 1) / (step + 10)))
+            losses.append(loss.detach())
+        return {"loss": float(torch.stack(losses).mean())}
+
+    encoder, _ = run_epochs(encoder_from(network), catalog, recipe, seed, None, learn, lambda _: {})
+    network.backbone = encoder.backbone
+
+
 @dataclass(frozen=True)
 class Trial:
     """One row of the table."""
@@ -102,6 +145,7 @@ class Trial:
     pictures: Callable[[Split], Split] | None = None  # of each epoch, from the training pictures
     teach: Teach | None = None  # changes a batch and what is to be answered
     teacher: bool = False
+    first: Callable[[nn.Module, Catalog, int], None] | None = None  # training before the training
 
 
 TRIALS = {
@@ -130,6 +174,8 @@ TRIALS = {
         plan=Plan(24, ((3, 32, 2, 2), (4, 40, 3, 2), (4, 64, 4, 2), (4, 96, 3, 2)))
     ),
     "a teacher (the shipped classifier)": Trial(teacher=True),
+    "ten epochs of triplets first": Trial(first=triplets_first),
+    "ten epochs of two views first, without labels": Trial(first=views_first),
     "batches of 8, two blocks fewer, 128 px": Trial(
         replace(BASE, batch_size=8, learning_rate=2e-3, size=128, evaluation_size=144), TWO_FEWER
     ),
@@ -138,6 +184,8 @@ TRIALS = {
 
 def train(trial: Trial, network: nn.Module, catalog: Catalog, seed: int) -> tuple[nn.Module, list]:
     """The averaged network and its history, as `train_classifier` has them."""
+    if trial.first:
+        trial.first(network, catalog, seed)
     if trial.teacher:
         teacher, _ = load_classifier(shipped("classifier_photos"))
         return distil_classifier(network, [teacher], catalog, trial.recipe, seed)

@@ -35,7 +35,7 @@ from fashionlib.quantise import quantise_onnx
 from fashionlib.retrieval import matches, precision_at_k, rank, score
 from fashionlib.search import shipped
 from fashionlib.transforms import to_input
-from fashionlib.weights import load_classifier, load_encoder
+from fashionlib.weights import fingerprint, load_classifier, load_encoder
 
 CALIBRATION = (32, 128, 512)  # numbers of training photos to choose from
 ROUNDS = {1: 60, 64: 12}  # by batch size
@@ -183,6 +183,7 @@ def main() -> None:
             files = {"safetensors": weights, "onnx": exported, "onnx int8": small}
             figures["bytes"] = {end: path.stat().st_size for end, path in files.items()}
             model, metadata = load(weights)
+            figures["weights"] = fingerprint(model)
             size = metadata["preprocessing"]["size"]
             rows, about = measure_times(model, size, exported, small, catalog.test.images)
             networks[kind] = figures | {"size": size, "rows": rows, "compile": about}

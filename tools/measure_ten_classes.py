@@ -39,17 +39,21 @@ def seven_of_ten(logits: Tensor, labels: Tensor) -> list[int]:
     return [count_correct(logits[known, : len(SEVEN)], labels[known]), int(known.sum())]
 
 
+def kept(seed: int) -> Path:
+    """Where the network of a seed stays; not shipped."""
+    return Path("runs") / f"ten_classes_{seed}.safetensors"
+
+
 def run(catalog: Catalog, seed: int) -> dict:
-    """One seed; the network is kept in runs/."""
+    """One seed; the network is kept."""
     torch.manual_seed(seed)
     model = build_classifier("fashion", len(catalog.classes))
-    path = Path("runs") / f"ten_classes_{seed}.safetensors"
     started = time.process_time()
-    kept = path.with_suffix(".checkpoint.safetensors")
-    model, history = train_classifier(model, catalog, RECIPE, seed, kept)
+    checkpoint = kept(seed).with_suffix(".checkpoint.safetensors")
+    model, history = train_classifier(model, catalog, RECIPE, seed, checkpoint)
     seconds = time.process_time() - started
     size = RECIPE.evaluation_size
-    save_classifier(path, model, PLANS["fashion"], catalog.classes, size)
+    save_classifier(kept(seed), model, PLANS["fashion"], catalog.classes, size)
     judged = {name: catalog.splits[name] for name in ("validation", "test")}
     logits = {name: predict(model, split.images, size) for name, split in judged.items()}
     answers = logits["test"].argmax(dim=1)
