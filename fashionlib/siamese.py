@@ -136,7 +136,7 @@ def look_triplets(
     distances = torch.cdist(anchor.detach(), positive.detach())
     itself = torch.eye(len(chosen), dtype=torch.bool, device=look.device)
     distances[(labels[:, None] != labels[None, :]) | itself] = 4.0  # farther than any can be
-    by_look = (anchor, positive, positive.index_select(0, distances.argmin(dim=1)))
+    by_look = (anchor, positive, _rows(positive, distances.argmin(dim=1)))
     return [(by_label, recipe.margin, 1.0), (by_look, recipe.look_margin, recipe.look_weight)]
 
 
@@ -174,9 +174,17 @@ def breaking(margin: float) -> nn.Module:
 
 
 def _pick(embeddings: Tensor, positions: tuple[Tensor, Tensor, Tensor]) -> Triplets:
-    # not embeddings[…]: its gradient is summed in another order each time when there are threads
-    anchors, positives, negatives = (embeddings.index_select(0, chosen) for chosen in positions)
-    return anchors, positives, negatives
+    anchors, positives, negatives = positions
+    return _rows(embeddings, anchors), _rows(embeddings, positives), _rows(embeddings, negatives)
+
+
+def _rows(embeddings: Tensor, positions: Tensor) -> Tensor:
+    """Rows of float [N, D] at positions int64 [M], whose gradient is the same each time.
+
+    What several threads of a CPU sum up for `embeddings[…]` depends on who is first; what CUDA
+    sums up for `index_select` does (`torch.use_deterministic_algorithms` lists both).
+    """
+    return embeddings[positions] if embeddings.is_cuda else embeddings.index_select(0, positions)
 
 
 OBJECTIVES: dict[str, Callable[..., Terms]] = {

@@ -5,10 +5,9 @@ from dataclasses import replace
 import measure_ablation
 import pytest
 import torch
-from test_siamese import striped_split
+from test_siamese import striped_catalog
 
 from fashionlib import ablation
-from fashionlib.catalog import Catalog
 from fashionlib.heads import build_classifier
 from fashionlib.recorded import recorded
 
@@ -104,8 +103,7 @@ def test_what_goes_before_trains_the_backbone_and_repeats(before, monkeypatch):
     for recipe in ("TRIPLETS_FIRST", "VIEWS_FIRST"):
         short = replace(getattr(measure_ablation, recipe), epochs=1, size=32, evaluation_size=32)
         monkeypatch.setattr(measure_ablation, recipe, short)
-    splits = {"train": striped_split(64, 1), "validation": striped_split(16, 2)}
-    catalog = Catalog("stripes", ("across", "down"), **splits, test=striped_split(10, 3))
+    catalog = striped_catalog(64, 16)
     trained = []
     for _ in range(2):
         torch.manual_seed(0)

@@ -16,7 +16,7 @@ import pytest
 import torch
 from faults import complaint
 from PIL import Image
-from test_siamese import striped_split
+from test_siamese import striped_catalog
 from tiny import drawn_split, same_weights, tiny_catalog, without_time
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -41,8 +41,7 @@ SIAMESE = SiameseRecipe(epochs=12, size=32, evaluation_size=32, batch_size=16, m
 
 
 def stripes() -> Catalog:
-    splits = {"train": striped_split(128, 1), "validation": striped_split(60, 2)}
-    return Catalog("stripes", ("across", "down"), **splits, test=striped_split(10, 3))
+    return striped_catalog(128, 60)
 
 
 def classifier(recipe: Recipe = RECIPE, checkpoint: Path | None = None) -> tuple:

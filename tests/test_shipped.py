@@ -7,10 +7,10 @@ import measure_ten_classes
 import pytest
 import torch
 import train_shipped
-from test_siamese import striped_split
+from test_siamese import striped_catalog
 
 from fashionlib.backbone import PLANS
-from fashionlib.catalog import Catalog, load_catalog
+from fashionlib.catalog import load_catalog
 from fashionlib.counting import count_parameters
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
@@ -131,8 +131,7 @@ def test_the_script_trains_what_is_missing_and_nothing_else(
         monkeypatch.setattr(train_shipped, name, {"photos": small})
     short = replace(train_shipped.MILD_RECIPE, epochs=1, size=32, evaluation_size=32)
     monkeypatch.setattr(train_shipped, "MILD_RECIPE", short)
-    splits = {"train": striped_split(64, 1), "validation": striped_split(16, 2)}
-    catalog = Catalog("photos", ("across", "down"), **splits, test=striped_split(10, 3))
+    catalog = striped_catalog(64, 16, "photos")
     monkeypatch.setattr(train_shipped, "load_catalog", lambda name: catalog)
     train_shipped.main("photos")
     made = {path.name: path.read_bytes() for path in (tmp_path / "shipped").iterdir()}

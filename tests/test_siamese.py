@@ -93,11 +93,16 @@ def striped_split(count: int, seed: int) -> Split:
     return Split(images, labels, tuple(map(str, range(count))), {"colour": red})
 
 
+def striped_catalog(train: int, validation: int, name: str = "stripes") -> Catalog:
+    """So many pictures of stripes to train with and to validate with, and ten to test with."""
+    splits = {"train": striped_split(train, 1), "validation": striped_split(validation, 2)}
+    return Catalog(name, ("across", "down"), **splits, test=striped_split(10, 3))
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_every_objective_learns(objective):
     """An untrained encoder sees colours; a trained one tells the direction of stripes."""
-    splits = {"train": striped_split(128, 1), "validation": striped_split(40, 2)}
-    catalog = Catalog("stripes", ("across", "down"), **splits, test=striped_split(10, 3))
+    catalog = striped_catalog(128, 40)
     encoder = new_encoder(objective)
     before = siamese.evaluate_encoder(encoder, catalog, 32)["precision@5"]
     recipe = replace(RECIPE, objective=objective, epochs=18, batch_size=16, margin=0.5)

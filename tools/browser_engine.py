@@ -238,15 +238,20 @@ def _sheet(images: Tensor) -> Image.Image:
     return sheet
 
 
-def _write_examples(catalog: Catalog, folder: Path) -> list[dict[str, Any]]:
-    """Of each class the first test picture: as it is, and in a sheet to choose from."""
+def example_places(catalog: Catalog) -> list[int]:
+    """Of each class the first test picture."""
     labels = catalog.test.labels
-    places = [int((labels == label).nonzero()[0, 0]) for label in labels.unique()]
+    return [int((labels == label).nonzero()[0, 0]) for label in labels.unique()]
+
+
+def _write_examples(catalog: Catalog, folder: Path) -> list[dict[str, Any]]:
+    """The examples: as they are, and in a sheet to choose from."""
+    places = example_places(catalog)
     _sheet(catalog.test.images[places]).save(folder / "examples.webp", quality=60)
     examples = []
     for place in places:
         name = catalog.test.names[place]
-        category = catalog.classes[labels[place]]
+        category = catalog.classes[catalog.test.labels[place]]
         if catalog.root is None:
             file = f"example-{category}.jpg"
             catalog.open(name).save(folder / file, quality=90)

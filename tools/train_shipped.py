@@ -39,7 +39,7 @@ from fashionlib.retrieval import (
     score,
 )
 from fashionlib.siamese import SiameseRecipe, train_siamese
-from fashionlib.training import LONG_RECIPE, train_classifier
+from fashionlib.training import LONG_RECIPE, Recipe, train_classifier
 from fashionlib.weights import load_classifier, load_encoder, save_classifier, save_encoder
 
 SHIPPED = Path(__file__).resolve().parents[1] / "fashionlib" / "shipped"
@@ -74,14 +74,18 @@ LIMITS = {
 }
 
 
+def from_scratch(catalog: Catalog, recipe: Recipe, kept: Path) -> nn.Module:
+    """A new network, trained from the labels alone."""
+    torch.manual_seed(SEED)
+    model = build_classifier("fashion", len(catalog.classes))
+    return train_classifier(model, catalog, recipe, SEED, kept)[0]
+
+
 def first_network(catalog: Catalog) -> nn.Module:
     """Where the photos' classifier starts from: sixty epochs from scratch; kept in runs/."""
     path = Path("runs") / f"first_{catalog.name}_{SEED}.safetensors"
     if not path.exists():
-        torch.manual_seed(SEED)
-        model = build_classifier("fashion", len(catalog.classes))
-        kept = path.with_suffix(".checkpoint.safetensors")
-        model, _ = train_classifier(model, catalog, MILD_RECIPE, SEED, kept)
+        model = from_scratch(catalog, MILD_RECIPE, path.with_suffix(".checkpoint.safetensors"))
         size = MILD_RECIPE.evaluation_size
         save_classifier(path, model, PLANS["fashion"], catalog.classes, size)
     return load_classifier(path)[0]
@@ -119,9 +123,7 @@ def learn_photos(catalog: Catalog, kept: Path) -> tuple[nn.Module, dict[str, str
 
 def learn_drawn(catalog: Catalog, kept: Path) -> tuple[nn.Module, dict[str, str]]:
     """The drawn garments are easy enough from scratch, without teachers."""
-    torch.manual_seed(SEED)
-    model = build_classifier("fashion", len(catalog.classes))
-    return train_classifier(model, catalog, CLASSIFIER_RECIPES["drawn"], SEED, kept)[0], {}
+    return from_scratch(catalog, CLASSIFIER_RECIPES["drawn"], kept), {}
 
 
 def accuracy_of(model: nn.Module, split: Split, size: int) -> str:
