@@ -58,18 +58,19 @@ def gains(results: Results) -> dict[str, list[float]]:
 def costs(results: Results) -> dict[str, float]:
     """Processor seconds of each trial's training, the first trial's being 1: the mean ratio.
 
-    Only runs of the same seed on the same processor are compared.
+    Only runs of the same seed on the same processor are compared; a trial without one is left out.
     """
     spent = by_trial(results["runs"], lambda run: (run.get("processor"), run["processor seconds"]))
     first = spent[first_trial(results)]
-    return {
-        trial: fmean(
+    ratios = {
+        trial: [
             seconds / first[seed][1]
             for seed, (processor, seconds) in by_seed.items()
             if processor == first[seed][0]
-        )
+        ]
         for trial, by_seed in spent.items()
     }
+    return {trial: fmean(values) for trial, values in ratios.items() if values}
 
 
 def pays(values: list[float]) -> bool:
@@ -92,7 +93,7 @@ def gain_table(results: Results) -> tuple[list[str], list[list[str]]]:
             str(len(right[trial])),
             spread(right[trial], ".1%"),
             gain.get(trial, ""),
-            time[trial],
+            time.get(trial, "on another processor"),
             f"{parameters[trial]:,}",
         ]
         for trial in (first, *found)

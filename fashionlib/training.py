@@ -226,17 +226,19 @@ def run_epochs(
     checkpoint: Path | None,
     learn: Callable[[nn.Module, nn.Module, torch.optim.Optimizer, int], dict[str, float]],
     look: Callable[[nn.Module], dict[str, float]],
+    optimize: Callable[[nn.Module, Any], torch.optim.Optimizer] = make_optimizer,
 ) -> tuple[nn.Module, list[dict[str, float]]]:
     """What all trainings share: the average, the seed, the bar, and going on after a stop.
 
     `learn(network, average, optimizer, epoch)` shows all pictures once, to `model` as `wrap` makes
     it, and `look(average)` evaluates, in the first process alone; both return figures for the
-    epoch's row. Returns the averaged network and the rows.
+    epoch's row. `optimize(model, recipe)` makes the optimizer. Returns the averaged network and the
+    rows.
     """
     device = pick_device()
     model.to(device, memory_format=torch.channels_last)
     average = copy.deepcopy(model)
-    optimizer = make_optimizer(model, recipe)
+    optimizer = optimize(model, recipe)
     run = describe_run(model, catalog, recipe, seed)
     history: list[dict[str, float]] = []
     with distributed.first_alone():

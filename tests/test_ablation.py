@@ -5,7 +5,7 @@ from dataclasses import replace
 import measure_ablation
 import pytest
 import torch
-from test_siamese import striped_catalog
+from test_siamese import striped_catalog, striped_split
 
 from fashionlib import ablation
 from fashionlib.heads import build_classifier
@@ -52,6 +52,14 @@ def test_times_of_two_processors_are_not_compared():
     assert ablation.costs(RESULTS | {"runs": runs})["larger"] == 3.0
 
 
+def test_a_trial_that_ran_elsewhere_alone_has_no_time_beside_the_others():
+    results = RESULTS | {"runs": [*RESULTS["runs"], run("turned", 0, 150, 150, processor="b")]}
+    assert "turned" not in ablation.costs(results)
+    times = {row[0]: row[4] for row in ablation.gain_table(results)[1]}
+    assert times["turned"] == "on another processor"
+    assert times["larger"] == "2.0"
+
+
 def test_a_change_pays_if_no_seed_loses():
     assert ablation.pays([0.1, 3.0])
     assert not ablation.pays([0.0, 3.0])
@@ -85,6 +93,17 @@ def test_each_small_run_is_a_row():
     assert rows[0][3].startswith("50.0% (50 of 100,")
     assert rows[0][4] == "51.0%"
     assert rows[0][5].startswith("50.0% (40 of 80,")
+
+
+def test_each_picture_is_turned_on_one_of_its_four_sides():
+    split = striped_split(200, 1)
+    torch.manual_seed(0)
+    turned = measure_ablation.turned(split)
+    assert torch.equal(turned.labels, split.labels)
+    sides = torch.stack([torch.rot90(split.images, turn, (2, 3)) for turn in range(4)])
+    found = (sides == turned.images).flatten(2).all(dim=2)
+    assert found.any(dim=0).all()
+    assert (found.sum(dim=1) > 30).all()  # a quarter each, and what chance does to it
 
 
 def test_cutmix_asks_for_as_much_of_a_class_as_is_seen_of_it():

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
+from muon import make_muon
 from pytorch_metric_learning.losses import NTXentLoss, SelfSupervisedLoss
 from recording import about_this_run, measured, processor, write_results
 from torch import Tensor, nn
@@ -35,6 +36,7 @@ from fashionlib.training import (
     Recipe,
     Teach,
     evaluate,
+    make_optimizer,
     run_epochs,
     set_learning_rate,
     train_epoch,
@@ -94,6 +96,15 @@ def without_doubted(split: Split) -> Split:
     return split.at(torch.tensor([name not in names for name in split.names]).nonzero()[:, 0])
 
 
+def turned(split: Split) -> Split:
+    """Each picture on one of its four sides, drawn again each time: photos are taken either way."""
+    turns = torch.randint(4, (len(split),)).tolist()
+    images = [
+        torch.rot90(image, turn, (1, 2)) for image, turn in zip(split.images, turns, strict=True)
+    ]
+    return replace(split, images=torch.stack(images))
+
+
 def cutmix(inputs: Tensor, labels: Tensor) -> Tensor:
     """A box of each picture is another's, and as large a share of the answer (Yun et al. 2019).
 
@@ -146,6 +157,7 @@ class Trial:
     teach: Teach | None = None  # changes a batch and what is to be answered
     teacher: bool = False
     first: Callable[[nn.Module, Catalog, int], None] | None = None  # training before the training
+    optimize: Callable[[nn.Module, Recipe], torch.optim.Optimizer] = make_optimizer
 
 
 TRIALS = {
@@ -162,6 +174,7 @@ TRIALS = {
     "cutmix": Trial(teach=cutmix),
     "classes equally often": Trial(pictures=balanced),
     "labels in doubt left out": Trial(pictures=without_doubted),
+    "pictures on any of their sides": Trial(pictures=turned),
     "96 px": Trial(replace(BASE, size=96, evaluation_size=112)),
     "128 px": Trial(replace(BASE, size=128, evaluation_size=144)),
     "144 px": Trial(replace(BASE, size=144, evaluation_size=160)),
@@ -176,6 +189,8 @@ TRIALS = {
     "a teacher (the shipped classifier)": Trial(teacher=True),
     "ten epochs of triplets first": Trial(first=triplets_first),
     "ten epochs of two views first, without labels": Trial(first=views_first),
+    "Muon": Trial(optimize=make_muon),
+    "Muon and mixup": Trial(replace(BASE, mixup=0.2), optimize=make_muon),
     "batches of 8, two blocks fewer, 128 px": Trial(
         replace(BASE, batch_size=8, learning_rate=2e-3, size=128, evaluation_size=144), TWO_FEWER
     ),
@@ -200,7 +215,7 @@ def train(trial: Trial, network: nn.Module, catalog: Catalog, seed: int) -> tupl
     def look(average: nn.Module) -> dict:
         return evaluate(average, catalog.validation, trial.recipe.evaluation_size)
 
-    return run_epochs(network, catalog, trial.recipe, seed, None, learn, look)
+    return run_epochs(network, catalog, trial.recipe, seed, None, learn, look, trial.optimize)
 
 
 def right(network: nn.Module, split: Split, size: int) -> dict[str, int]:
