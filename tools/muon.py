@@ -55,6 +55,7 @@ class Muon(torch.optim.AdamW):
         state = self.state[kernel]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(kernel)
+            state["step"] = torch.zeros(())  # AdamW looks for it when a state is loaded
         state["momentum"].lerp_(kernel.grad, 1 - MOMENTUM)
         gradient = kernel.grad.lerp(state["momentum"], MOMENTUM)  # as Nesterov does
         length = STEP * max(kernel.shape[:2]) ** 0.5
