@@ -13,7 +13,7 @@ cannot compute in bfloat16 it takes longer than the network itself.
 import torch
 from torch import Tensor, nn
 
-from fashionlib.training import Recipe
+from fashionlib.training import Recipe, make_optimizer
 
 MOMENTUM = 0.95
 STEP = 0.4  # times √(longer side): in units of AdamW's step, twice what Liu et al. take
@@ -37,17 +37,14 @@ def orthogonalised(matrix: Tensor, rounds: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.AdamW):
-    """Muon for the parameter groups that say `muon=True`, AdamW for the others.
-
-    The parameters of such a group are convolutions of 1×1, float [M, N, 1, 1].
-    """
+    """Muon for convolutions of 1×1, float [M, N, 1, 1], and AdamW for all other parameters."""
 
     @torch.no_grad()
     def step(self) -> None:
-        """One step along the gradients; those of Muon's groups are gone after it."""
+        """One step along the gradients; those of the 1×1 convolutions are gone after it."""
         for group in self.param_groups:
-            if group.get("muon"):
-                for parameter in group["params"]:
+            for parameter in group["params"]:
+                if parameter.ndim == 4 and parameter.shape[2:] == (1, 1):
                     self._turn(parameter, group["lr"], group["weight_decay"])
         super().step()  # passes over what has no gradient
 
@@ -66,17 +63,5 @@ class Muon(torch.optim.AdamW):
 
 
 def make_muon(model: nn.Module, recipe: Recipe) -> Muon:
-    """Muon for the convolutions of 1×1, which hold most of a network's weights; AdamW elsewhere."""
-    groups: dict[str, list[nn.Parameter]] = {"mix": [], "kernels": [], "others": []}
-    for parameter in model.parameters():
-        mixes = parameter.ndim == 4 and parameter.shape[2:] == (1, 1)
-        groups["mix" if mixes else "kernels" if parameter.ndim > 1 else "others"].append(parameter)
-    decay = recipe.weight_decay
-    return Muon(
-        [
-            {"params": groups["mix"], "weight_decay": decay, "muon": True},
-            {"params": groups["kernels"], "weight_decay": decay},
-            {"params": groups["others"], "weight_decay": 0.0},
-        ],
-        lr=recipe.learning_rate,
-    )
+    """Instead of `make_optimizer`, with the same groups: what decays there decays here."""
+    return Muon(make_optimizer(model, recipe).param_groups)
