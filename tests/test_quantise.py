@@ -86,7 +86,9 @@ def test_weights_of_convolutions_are_bytes_and_the_preparation_is_untouched(file
     for node in convolutions:
         weights = made[node.input[1]]
         assert weights.op_type == "DequantizeLinear"
-        assert stored[weights.input[0]].data_type == TensorProto.INT8
+        # Signed ones overflow on processors without VNNI, whatever this machine has
+        assert stored[weights.input[0]].data_type == TensorProto.UINT8
+        assert (numpy_helper.to_array(stored[weights.input[2]]) == 128).all()
         scales = numpy_helper.to_array(stored[weights.input[1]])
         assert scales.shape == numpy_helper.to_array(stored[weights.input[0]]).shape[:1]
     kept = {node.name: node for node in small.graph.node}
