@@ -22,9 +22,6 @@ from fashionlib.optional import optional
 # pictures: it computes in doubles, which are never quantised
 QUANTISED = ("Conv", "Clip", "Add", "Gemm")
 BATCH = 32  # pictures looked at in one run
-# Both unsigned. A processor with AVX2 but without VNNI multiplies unsigned by signed bytes and adds
-# two products in 16 bits, where they are cut off: the answers would be others than elsewhere
-UNSIGNED = "QUInt8"
 
 
 def quantise_onnx(path: Path | str, out: Path | str, pictures: Tensor) -> None:
@@ -61,9 +58,12 @@ def quantise_onnx(path: Path | str, out: Path | str, pictures: Tensor) -> None:
             temporary,
             SimpleNamespace(get_next=lambda: next(batches, None)),
             per_channel=True,
-            activation_type=quantisation.QuantType[UNSIGNED],
-            weight_type=quantisation.QuantType[UNSIGNED],
-            extra_options={"WeightSymmetric": True},  # the zero is the same for every channel
+            # The fast instructions multiply unsigned by signed bytes. Without VNNI they add two
+            # products in 16 bits and cut off what does not fit; weights of 7 bits always fit, so
+            # the answers are the same on every processor
+            activation_type=quantisation.QuantType.QUInt8,
+            weight_type=quantisation.QuantType.QInt8,
+            reduce_range=True,
             op_types_to_quantize=list(QUANTISED),
         )
         model = onnx.load(temporary)

@@ -62,6 +62,13 @@ say(
 # Weights and maps in eight bits instead of 32 make the file smaller, and cost something. How much
 # was measured on all test photos: scales were calibrated on training photos and chosen on
 # validation; the preparation stays as it is.
+#
+# Maps are unsigned bytes and weights are signed ones, which processors have fast instructions for.
+# But some add two of their products in sixteen bits and cut off what does not fit
+# ([ONNX Runtime on overflow][overflow]): there the same file would give other answers. So the
+# weights use seven of their eight bits; then everything fits.
+#
+# [overflow]: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
 
 # %%
 exported = recorded("export")
