@@ -17,7 +17,7 @@ import torch
 from faults import complaint
 from PIL import Image
 from test_siamese import striped_catalog
-from tiny import drawn_split, same_weights, tiny_catalog, without_time
+from tiny import Interrupted, drawn_split, same_weights, tiny_catalog, without_time
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -56,10 +56,6 @@ def encoder() -> tuple:
     model = build_look_encoder("article", 16, 6)
     average, history = train_siamese(model, stripes(), SIAMESE)
     return model, average, history
-
-
-class Interrupted(Exception):
-    pass
 
 
 def resumed(out: Path) -> tuple:

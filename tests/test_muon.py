@@ -6,7 +6,7 @@ import pytest
 import torch
 from muon import STEP, Muon, make_muon, orthogonalised
 from test_siamese import striped_catalog
-from tiny import same_weights
+from tiny import Interrupted, same_weights
 from torch import nn
 from torch.nn import functional as F
 
@@ -82,10 +82,6 @@ def test_weights_decay():
     kernel.grad = torch.zeros_like(kernel)
     Muon([kernel], lr=0.1, weight_decay=0.5).step()
     assert torch.allclose(kernel, torch.tensor(0.95))
-
-
-class Interrupted(Exception):
-    pass
 
 
 def trained(checkpoint=None, stop_at=None) -> nn.Module:

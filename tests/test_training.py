@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny import drawn_split, same_weights, tiny_catalog, without_time
+from tiny import Interrupted, drawn_split, same_weights, tiny_catalog, without_time
 
 from fashionlib import training
 from fashionlib.catalog import Catalog
@@ -49,10 +49,6 @@ def test_training_gives_the_callers_random_numbers_back(catalog):
     expected = copy.deepcopy(torch.get_rng_state())
     training.train_classifier(model, catalog, replace(RECIPE, epochs=1), 0)
     assert torch.equal(torch.get_rng_state(), expected)
-
-
-class Interrupted(Exception):
-    pass
 
 
 @pytest.mark.parametrize("after", [1, 2])

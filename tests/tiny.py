@@ -6,6 +6,10 @@ from fashionlib.catalog import Catalog, Split
 from fashionlib.drawn import CLASSES, drawn_pictures
 
 
+class Interrupted(Exception):
+    """What a test stops a training with."""
+
+
 def drawn_split(count: int, seed: int) -> Split:
     """`count` garments of 48 px; each run of seven has one of every class."""
     images, garments = drawn_pictures(count, seed, 48)
