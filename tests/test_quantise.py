@@ -88,13 +88,13 @@ def test_weights_of_convolutions_are_bytes_and_the_preparation_is_untouched(file
         weights = made[node.input[1]]
         assert weights.op_type == "DequantizeLinear"
         assert stored[weights.input[0]].data_type == TensorProto.INT8
-        assert not numpy_helper.to_array(stored[weights.input[2]]).any()
+        values, scales, zeros = (numpy_helper.to_array(stored[name]) for name in weights.input)
+        assert not zeros.any()
         # Two products with bytes fit in 16 bits, as processors without VNNI need it
-        largest = abs(numpy_helper.to_array(stored[weights.input[0]]).astype(int)).max()
+        largest = abs(values.astype(int)).max()
         assert largest > 32
         assert 2 * 255 * largest < 2**15
-        scales = numpy_helper.to_array(stored[weights.input[1]])
-        assert scales.shape == numpy_helper.to_array(stored[weights.input[0]]).shape[:1]
+        assert scales.shape == values.shape[:1]
     kept = {node.name: node for node in small.graph.node}
     for node in exact.graph.node:
         if node.op_type == "Conv":
