@@ -32,10 +32,10 @@ book: $(READY)
 	@echo "open book/_build/html/index.html"
 
 test: $(READY) lint browser
-	$(BIN)/python tools/run_tests.py
+	$(BIN)/python tools/book/run_tests.py
 
 browser: $(READY)
-	$(BIN)/python tools/browser.py
+	$(BIN)/python tools/book/browser.py
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks
@@ -43,12 +43,12 @@ lab: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python tools/exercises.py --check
-	$(BIN)/python tools/pair.py --check
+	$(BIN)/python tools/book/exercises.py --check
+	$(BIN)/python tools/book/pair.py --check
 
 pairs: $(READY)
-	$(BIN)/python tools/exercises.py
-	$(BIN)/python tools/pair.py --execute
+	$(BIN)/python tools/book/exercises.py
+	$(BIN)/python tools/book/pair.py --execute
 
 clean:
 	rm -rf book/_build book/chapters .book_cache

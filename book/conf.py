@@ -1,6 +1,6 @@
 """The book's Sphinx settings. Nothing is fetched when it is read; one file once when it is built.
 
-That is ONNX Runtime for the page *Try it* (tools/fetch_runtime.py); without it the rest is built.
+That is ONNX Runtime for the page *Try it* (fetch_runtime.py); without it the rest is built.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from pathlib import Path
 
 BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(ROOT / "tools" / "book"))
 
 import launch  # noqa: E402 - they live beside the package, not in it
 from exercises import for_the_book  # noqa: E402

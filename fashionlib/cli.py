@@ -10,19 +10,19 @@ from typing import Annotated
 import torch
 import typer
 
-from fashionlib import distributed
-from fashionlib.backbone import PLANS, Plan
+from fashionlib.blocks import PLANS, Plan
 from fashionlib.catalog import Catalog, load_catalog
+from fashionlib.catalog.photos import ensure_photos
 from fashionlib.counting import count_parameters
-from fashionlib.distance_limit import calibrated_limit
-from fashionlib.embedding_shards import embed_folder
 from fashionlib.errors import FashionError
 from fashionlib.export import export_onnx
 from fashionlib.heads import DIMENSIONS, build_classifier
 from fashionlib.inference import predict
 from fashionlib.metrics import count_correct, format_accuracy
-from fashionlib.photos import ensure_photos
-from fashionlib.search_command import find_weights, printable, run_search
+from fashionlib.running import processes
+from fashionlib.running.distance_limit import calibrated_limit
+from fashionlib.running.search_command import find_weights, printable, run_search
+from fashionlib.running.shards import embed_folder
 from fashionlib.siamese import OBJECTIVES, SiameseRecipe, encoder_for, train_siamese
 from fashionlib.training import ARTICLE_RECIPE, Recipe, train_classifier
 from fashionlib.weights import load_classifier, plan_of, save_classifier, save_encoder
@@ -75,7 +75,7 @@ def train_classifier_command(
     An interrupted run goes on where it stopped when the same command is given again.
     """
     check_suffix(out)
-    with distributed.first_alone():
+    with processes.first_alone():
         catalog = load_catalog(data)
     recipe = with_size(
         replace(Recipe() if plan == "fashion" else ARTICLE_RECIPE, epochs=epochs), size
@@ -83,7 +83,7 @@ def train_classifier_command(
     torch.manual_seed(seed)
     model = build_classifier(PLANS[plan], len(catalog.classes))
     average, history = train_resumably(train_classifier, model, catalog, recipe, seed, out)
-    if distributed.rank() > 0:
+    if processes.rank() > 0:
         return
     figures = {}
     for name, split in catalog.splits.items():
@@ -118,12 +118,12 @@ def train_siamese_command(
     """
     check_suffix(out)
     torch.manual_seed(seed)
-    with distributed.first_alone():
+    with processes.first_alone():
         encoder, plan = starting_encoder(start, objective.value)
         catalog = load_catalog(data)
     recipe = with_size(SiameseRecipe(objective=objective.value, epochs=epochs), size)
     average, history = train_resumably(train_siamese, encoder, catalog, recipe, seed, out)
-    if distributed.rank() > 0:
+    if processes.rank() > 0:
         return
     figures = {name: history[-1][name] for name in ("precision@5", "mAP")}
     for name, value in figures.items():
@@ -167,7 +167,7 @@ def train_resumably(train: Callable, model: torch.nn.Module, catalog: Catalog,
     try:
         return train(model, catalog, recipe, seed, checkpoint_of(out))
     except KeyboardInterrupt:
-        if distributed.rank() == 0:
+        if processes.rank() == 0:
             print(f"\nstopped; the same command goes on from {checkpoint_of(out)}", file=sys.stderr)
         raise typer.Exit(130) from None
 
@@ -246,7 +246,7 @@ def export(
 def main() -> None:
     """Run the command line; a person's mistake is one line and exit code 2."""
     try:
-        with distributed.processes():
+        with processes.processes():
             code = app(standalone_mode=False)
     except FashionError as error:
         print(f"fashionlib: {error}", file=sys.stderr)

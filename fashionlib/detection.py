@@ -21,8 +21,8 @@ from torchvision.ops import box_convert, generalized_box_iou_loss
 from fashionlib.errors import FashionError
 from fashionlib.heads import DetectionHead
 from fashionlib.inference import pick_device, predict
-from fashionlib.plots import PALETTE, picture_grid
-from fashionlib.progress import progress_bar
+from fashionlib.pages.plots import PALETTE, picture_grid
+from fashionlib.settings import progress_bar
 from fashionlib.training import make_optimizer, seeded, set_learning_rate, update_average
 
 TRUE, FOUND = PALETTE[7], PALETTE[0]  # colours of a true box and of a predicted one

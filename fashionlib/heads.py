@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import box_convert
 
-from fashionlib.backbone import MobileNetBackbone, Plan
-from fashionlib.blocks import conv_bn
+from fashionlib.blocks import MobileNetBackbone, Plan, conv_bn
 
 DIMENSIONS = 64  # of an embedding, as in the article
 

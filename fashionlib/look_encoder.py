@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fashionlib.backbone import MobileNetBackbone, Plan
+from fashionlib.blocks import MobileNetBackbone, Plan
 from fashionlib.heads import DIMENSIONS
 
 LOOK_SHARE = 0.2  # of the squared length of an embedding

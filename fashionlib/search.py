@@ -12,31 +12,17 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from fashionlib.catalog.pictures import to_square
 from fashionlib.errors import FashionError
 from fashionlib.inference import predict
-from fashionlib.pictures import to_square
-from fashionlib.progress import progress_bar
+from fashionlib.settings import progress_bar
 from fashionlib.weights import fingerprint, load_tensors, save_tensors
-
-SHIPPED = Path(__file__).with_name("shipped")
 
 # The side that `load_catalog` decodes at. A query goes through it too, so that a picture gets the
 # same embedding whether it comes from a file or from a catalog.
 SIDE = 160
 
 MOST_DISTANCES = 1 << 22  # at a time: 16 MB, and about twice that while the nearest are chosen
-
-
-def shipped(name: str) -> Path:
-    """Weights that come with the library: `shipped("encoder_photos")`.
-
-    Raises:
-        FashionError: none of that name.
-    """
-    path = SHIPPED / f"{name}.safetensors"
-    if not path.is_file():
-        raise FashionError(f"no {name} weights come with this copy: train some, or install again.")
-    return path
 
 
 def visual_search(

@@ -16,13 +16,13 @@ import torch
 from pytorch_metric_learning.miners import BatchHardMiner, TripletMarginMiner
 from torch import Tensor, nn
 
-from fashionlib import distributed
 from fashionlib.catalog import Catalog
 from fashionlib.errors import FashionError
 from fashionlib.heads import DIMENSIONS, EmbeddingHead, build_encoder
 from fashionlib.inference import predict
 from fashionlib.look_encoder import LookEncoder, build_look_encoder, look_encoder_from
 from fashionlib.retrieval import evaluate_retrieval
+from fashionlib.running import processes
 from fashionlib.training import run_epochs, set_learning_rate, update_average
 from fashionlib.transforms import AUGMENTATIONS, augment, swap_frames, to_input
 from fashionlib.triplets import TripletDataset, triplet_loss
@@ -93,9 +93,9 @@ def random_triplets(
     encoder: nn.Module, data: TripletDataset, chosen: Tensor, recipe: SiameseRecipe
 ) -> Terms:
     """The article's: for each anchor a positive and a negative at random."""
-    positions = torch.tensor([data.indices(index) for index in distributed.share(chosen).tolist()])
+    positions = torch.tensor([data.indices(index) for index in processes.share(chosen).tolist()])
     views = [view(data.images[column], encoder, recipe) for column in positions.T]
-    anchor, positive, negative = map(distributed.gather, SiameseNetwork(encoder)(*views))
+    anchor, positive, negative = map(processes.gather, SiameseNetwork(encoder)(*views))
     return [((anchor, positive, negative), recipe.margin, 1.0)]
 
 
@@ -107,8 +107,8 @@ def mined_triplets(
     miner: nn.Module,
 ) -> Terms:
     """Embed each picture once, and let a miner choose triplets among the embeddings."""
-    pictures = data.images[distributed.share(chosen)]
-    embeddings = distributed.gather(encoder(view(pictures, encoder, recipe)))
+    pictures = data.images[processes.share(chosen)]
+    embeddings = processes.gather(encoder(view(pictures, encoder, recipe)))
     labels = data.labels[chosen].to(embeddings.device)
     return [(_pick(embeddings, miner(embeddings, labels)), recipe.margin, 1.0)]
 
@@ -159,11 +159,11 @@ def category_triplets(
     break the margin among the first views (the second ones have another's edges): the hardest
     alone can pull a new head into one point.
     """
-    pictures = data.images[distributed.share(chosen)]
+    pictures = data.images[processes.share(chosen)]
     first, second = view(pictures, encoder, recipe), view(pictures, encoder, recipe)
     second = swap_frames(second) if recipe.swap else second
-    embeddings = distributed.gather(encoder(torch.cat([first, second])))
-    category, look = distributed.unwrap(encoder).parts(embeddings)
+    embeddings = processes.gather(encoder(torch.cat([first, second])))
+    category, look = processes.unwrap(encoder).parts(embeddings)
     category, labels = category[: len(chosen)], data.labels[chosen].to(category.device)
     return _pick(category, breaking(recipe.margin)(category, labels)), look
 
@@ -289,7 +289,7 @@ def siamese_epoch(
         batches = list(torch.randperm(len(data)).split(recipe.batch_size))
     else:
         batches = list(balanced_batches(data.labels, recipe.batch_size))
-    batches = distributed.agree(batches)
+    batches = processes.agree(batches)
     losses, active = [], []
     encoder.train()
     for step, chosen in enumerate(batches, start=data.epoch * len(batches)):

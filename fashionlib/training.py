@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from fashionlib import distributed
 from fashionlib.catalog import Catalog, Split
 from fashionlib.counting import count_parameters
 from fashionlib.errors import FashionError
 from fashionlib.inference import pick_device, predict
 from fashionlib.metrics import accuracy
-from fashionlib.progress import progress_bar
+from fashionlib.running import processes
+from fashionlib.settings import progress_bar
 from fashionlib.transforms import AUGMENTATIONS, augment, to_input
 from fashionlib.weights import load_tensors, save_tensors
 
@@ -154,10 +154,10 @@ def train_epoch(
     transform = AUGMENTATIONS[recipe.augmentation](recipe.size)
     mix = v2.MixUp(alpha=recipe.mixup or 1.0, num_classes=int(split.labels.max()) + 1)
     count = max(1, len(split.labels) // recipe.batch_size)
-    batches = distributed.agree(torch.randperm(len(split.labels)).split(recipe.batch_size)[:count])
+    batches = processes.agree(torch.randperm(len(split.labels)).split(recipe.batch_size)[:count])
     losses = []
     model.train()
-    for step, chosen in enumerate(map(distributed.share, batches), start=epoch * count):
+    for step, chosen in enumerate(map(processes.share, batches), start=epoch * count):
         set_learning_rate(optimizer, recipe, progress=step / (count * recipe.epochs))
         inputs = to_input(augment(split.images[chosen], transform), device=device)
         labels = split.labels[chosen].to(device)
@@ -182,7 +182,7 @@ def seeded(seed: int, epoch: int) -> Iterator[None]:
         torch.random.fork_rng(devices),
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
     ):
-        torch.manual_seed(seed * 10_007 + epoch + 1_000_000_007 * distributed.rank())
+        torch.manual_seed(seed * 10_007 + epoch + 1_000_000_007 * processes.rank())
         yield
 
 
@@ -210,7 +210,7 @@ def train_classifier(
               epoch: int) -> dict:  # fmt: skip
         train = catalog.train
         loss = train_epoch(network, average, optimizer, train, recipe, epoch, teach)
-        return {"loss": distributed.mean(loss)}
+        return {"loss": processes.mean(loss)}
 
     def look(average: nn.Module) -> dict:
         return evaluate(average, catalog.validation, recipe.evaluation_size)
@@ -241,31 +241,31 @@ def run_epochs(
     optimizer = optimize(model, recipe)
     run = describe_run(model, catalog, recipe, seed)
     history: list[dict[str, float]] = []
-    with distributed.first_alone():
+    with processes.first_alone():
         if checkpoint is not None and checkpoint.exists():
             history = load_checkpoint(checkpoint, model, average, optimizer, run)
-    network = distributed.wrap(model, device)
+    network = processes.wrap(model, device)
     left = range(len(history), recipe.epochs)
     bar = progress_bar(left, "training", "epoch", initial=len(history), total=recipe.epochs)
     for epoch in bar:
         started = time.perf_counter()
         with seeded(seed, epoch):
             row = {"epoch": epoch + 1, **learn(network, average, optimizer, epoch)}
-            distributed.average_buffers(model)
-            distributed.average_buffers(average)
-            row |= distributed.from_first(look, average)
+            processes.average_buffers(model)
+            processes.average_buffers(average)
+            row |= processes.from_first(look, average)
         row["seconds"] = time.perf_counter() - started
         history.append(row)
         shown = {name: f"{row[name]:.3f}" for name in row if name not in ("epoch", "seconds")}
         bar.set_postfix(shown)
-        if checkpoint is not None and distributed.rank() == 0:
+        if checkpoint is not None and processes.rank() == 0:
             save_checkpoint(checkpoint, model, average, optimizer, run, history)
     return average.eval(), history
 
 
 def describe_run(model: nn.Module, catalog: Catalog, recipe: Any, seed: int) -> dict[str, Any]:
     """What makes a run this run: a checkpoint of another one must not be gone on with."""
-    processes = distributed.world_size()
+    count = processes.world_size()
     return {
         "recipe": asdict(recipe),
         "seed": seed,
@@ -273,7 +273,7 @@ def describe_run(model: nn.Module, catalog: Catalog, recipe: Any, seed: int) -> 
         "classes": list(catalog.classes),
         "pictures": len(catalog.train),
         "parameters": count_parameters(model),
-        **({"processes": processes} if processes > 1 else {}),
+        **({"processes": count} if count > 1 else {}),
     }
 
 

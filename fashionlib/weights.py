@@ -12,11 +12,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from fashionlib.backbone import Plan
+from fashionlib.blocks import Plan
 from fashionlib.errors import FashionError
 from fashionlib.files import replacing
 from fashionlib.heads import build_classifier, build_encoder
 from fashionlib.look_encoder import LookEncoder, build_look_encoder
+
+SHIPPED = Path(__file__).with_name("shipped")
 
 
 def save_tensors(path: Path | str, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
@@ -150,3 +152,15 @@ def fingerprint(model: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def shipped(name: str) -> Path:
+    """Weights that come with the library: `shipped("encoder_photos")`.
+
+    Raises:
+        FashionError: none of that name.
+    """
+    path = SHIPPED / f"{name}.safetensors"
+    if not path.is_file():
+        raise FashionError(f"no {name} weights come with this copy: train some, or install again.")
+    return path

@@ -29,10 +29,10 @@
 # %%
 import torch
 
-from fashionlib import plots
 from fashionlib.catalog import load_catalog
 from fashionlib.errors import FashionError
-from fashionlib.plots import say, show
+from fashionlib.pages import plots
+from fashionlib.pages.plots import say, show
 
 drawn = load_catalog("drawn")
 try:

@@ -37,12 +37,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fashionlib import counting, diagrams
-from fashionlib.backbone import PLANS
+from fashionlib import counting
+from fashionlib.blocks import PLANS
 from fashionlib.counting import count_macs, count_parameters, layer_table
 from fashionlib.drawn import draw_garment, sample_garment
 from fashionlib.heads import build_classifier
-from fashionlib.plots import say, show, table
+from fashionlib.pages import diagrams
+from fashionlib.pages.plots import say, show, table
 
 _ = torch.manual_seed(1)  # the same random numbers each time
 
@@ -707,7 +708,7 @@ say(
 # makes the same sliders, which count real PyTorch modules. A test holds the two equal.
 
 # %% tags=["remove-output"]
-from fashionlib.explorer import block_explorer
+from fashionlib.pages.block_explorer import block_explorer
 
 block_explorer()
 

@@ -34,13 +34,15 @@ import torch
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from fashionlib import distributed, metrics, plots, training, wrong_labels
-from fashionlib.budget import budget
+from fashionlib import metrics, training
 from fashionlib.catalog import load_catalog
 from fashionlib.counting import count_parameters
 from fashionlib.heads import build_classifier
 from fashionlib.inference import pick_device, predict
-from fashionlib.plots import say, show
+from fashionlib.pages import doubted_labels, plots
+from fashionlib.pages.plots import say, show
+from fashionlib.running import processes
+from fashionlib.settings import budget
 from fashionlib.transforms import AUGMENTATIONS, augment, to_input
 
 catalog = load_catalog()
@@ -249,10 +251,10 @@ def train_epoch(model, average, optimizer, split, recipe, epoch, teach=None):
     transform = AUGMENTATIONS[recipe.augmentation](recipe.size)
     mix = v2.MixUp(alpha=recipe.mixup or 1.0, num_classes=int(split.labels.max()) + 1)
     count = max(1, len(split.labels) // recipe.batch_size)
-    batches = distributed.agree(torch.randperm(len(split.labels)).split(recipe.batch_size)[:count])
+    batches = processes.agree(torch.randperm(len(split.labels)).split(recipe.batch_size)[:count])
     losses = []
     model.train()
-    for step, chosen in enumerate(map(distributed.share, batches), start=epoch * count):
+    for step, chosen in enumerate(map(processes.share, batches), start=epoch * count):
         set_learning_rate(optimizer, recipe, progress=step / (count * recipe.epochs))
         inputs = to_input(augment(split.images[chosen], transform), device=device)
         labels = split.labels[chosen].to(device)
@@ -373,13 +375,13 @@ say(
 # %% [markdown]
 # ## What each change is worth
 #
-# Is it the recipe, the network, or luck? One run cannot tell. `tools/measure_ablation.py` takes our
+# Is it the recipe, the network, or luck? One run cannot tell. `tools/measure/ablation.py` takes our
 # network and recipe, changes one thing at a time, and trains each variant on the photos with
 # several seeds. It compares on validation only; the test pictures are not looked at.
 
 # %%
-from fashionlib import ablation
-from fashionlib.recorded import about, recorded
+from fashionlib.pages import ablation_figures as ablation
+from fashionlib.pages.recorded_results import about, recorded
 
 measured = recorded("ablation")
 plots.table(*ablation.gain_table(measured))
@@ -471,8 +473,8 @@ say(f"Better, in the mean, than twenty plain epochs: {', '.join(more) or 'neithe
 # ### As small as the article's
 #
 # Without the mistake in its convolutions the article's network has 33,039 parameters. Can so few
-# reach its 85%? `tools/measure_small.py` gives two networks of that size sixty epochs of our
-# recipe: the article's, and one that spends the same on more and narrower blocks.
+# reach its 85%? `tools/measure/small_networks.py` gives two networks of that size sixty epochs of
+# our recipe: the article's, and one that spends the same on more and narrower blocks.
 
 # %%
 small = recorded("small")
@@ -486,8 +488,7 @@ say(
 )
 
 # %%
-from fashionlib.search import shipped
-from fashionlib.weights import load_classifier
+from fashionlib.weights import load_classifier, shipped
 
 _, card = load_classifier(shipped("classifier_photos"))
 say(
@@ -506,7 +507,7 @@ say(
 # The photos come in ten classes, of which the article leaves out *outwear*, *shirt* and *skirt*
 # (the first exercise brings them in). For all ten there is a published figure to hold ours against:
 # a far larger network, trained on the million photos of ImageNet before it saw clothes, at
-# 299 × 299 pixels {cite:p}`grigorev2021bookcamp`. `tools/measure_ten_classes.py` gives our network
+# 299 × 299 pixels {cite:p}`grigorev2021bookcamp`. `tools/measure/ten_classes.py` gives our network
 # ten answers and sixty epochs, from scratch.
 
 # %%
@@ -536,10 +537,10 @@ say(
 # %% [markdown]
 # ### The one that comes with the library
 #
-# Sixty epochs alone got us less far. `tools/train_shipped.py` takes three steps: those sixty epochs
-# from scratch; sixty on all ten classes; and thirty more from the first network, in which half of
-# each answer that it is to give is what the two say {cite:p}`hinton2015distilling`. Their opinion
-# tells more of a photo than its label does: also that a tunic is *nearly* a dress.
+# Sixty epochs alone got us less far. `tools/measure/shipped_weights.py` takes three steps: those
+# sixty epochs from scratch; sixty on all ten classes; and thirty more from the first network, in
+# which half of each answer that it is to give is what the two say {cite:p}`hinton2015distilling`.
+# Their opinion tells more of a photo than its label does: also that a tunic is *nearly* a dress.
 
 # %%
 steps = {
@@ -554,7 +555,7 @@ say(f"Test: {card['figures']['test accuracy']}.")
 # ### Where the time goes
 #
 # Our catalog decodes every picture once and keeps it in memory, small. The usual loop reads and
-# decodes the files in each epoch. `tools/measure_throughput.py` lets them take turns, with the same
+# decodes the files in each epoch. `tools/measure/throughput.py` lets them take turns, with the same
 # network and the same augmentation, and then times the parts of one of our steps.
 
 # %%
@@ -618,13 +619,13 @@ show(
 # ### Labels one could argue about
 #
 # Are there such labels among the training pictures too? Asking the network about pictures it was
-# trained on is no use: it has been told the answer. So `tools/find_wrong_labels.py` deals the
+# trained on is no use: it has been told the answer. So `tools/measure/doubted_labels.py` deals the
 # training photos into five parts and trains five networks, each on four of them; each judges the
 # part that it has never seen. A label is then in doubt where a network is as sure of another class
 # as it usually is of pictures that really are of that class {cite:p}`northcutt2021confident`.
 
 # %%
-plots.source(wrong_labels.doubted)
+plots.source(doubted_labels.doubted)
 
 # %%
 judged = recorded("labels")
@@ -711,7 +712,7 @@ plots.table(["class", "validation: right of this class", "test: right of this cl
 import tempfile
 from pathlib import Path
 
-from fashionlib.backbone import PLANS
+from fashionlib.blocks import PLANS
 from fashionlib.weights import load_classifier, save_classifier
 
 with tempfile.TemporaryDirectory() as folder:

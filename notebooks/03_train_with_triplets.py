@@ -32,13 +32,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from fashionlib import plots, siamese, training
-from fashionlib.budget import budget
+from fashionlib import siamese, training
 from fashionlib.catalog import load_catalog
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.look_encoder import LookEncoder
-from fashionlib.plots import say, show
+from fashionlib.pages import plots
+from fashionlib.pages.plots import say, show
+from fashionlib.settings import budget
 from fashionlib.siamese import SiameseRecipe, train_siamese
 from fashionlib.transforms import to_input
 from fashionlib.triplets import TripletDataset
@@ -284,7 +285,7 @@ say(f"With the hardest triplets, {'; '.join(told)}. {end}")
 # its results are kept with the book.
 
 # %%
-from fashionlib.recorded import about, recorded
+from fashionlib.pages.recorded_results import about, recorded
 
 transfer = recorded("transfer")
 seeds = [run["histories"] for run in transfer["runs"]]
@@ -366,7 +367,7 @@ def looks(encoder):
 
 
 # %%
-from fashionlib.probes import Features, UpTo
+from fashionlib.pages.depths import Features, UpTo
 
 total = len(classifier.backbone.blocks)
 header = ["class @5", *[f"{look} @5" for look in known], "colour distance to random"]

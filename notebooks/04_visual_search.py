@@ -24,15 +24,15 @@ from pathlib import Path
 
 import torch
 
-from fashionlib import plots
-from fashionlib.budget import budget
 from fashionlib.catalog import load_catalog
 from fashionlib.heads import build_encoder
 from fashionlib.inference import predict
-from fashionlib.plots import say, show
-from fashionlib.search import SearchIndex, build_index, shipped
-from fashionlib.strips import result_strip, result_strip_alt
-from fashionlib.weights import load_classifier, load_encoder
+from fashionlib.pages import plots
+from fashionlib.pages.plots import say, show
+from fashionlib.pages.result_strips import result_strip, result_strip_alt
+from fashionlib.search import SearchIndex, build_index
+from fashionlib.settings import budget
+from fashionlib.weights import load_classifier, load_encoder, shipped
 
 catalog = load_catalog()
 encoder, about = load_encoder(shipped(f"encoder_{catalog.name}"))
@@ -261,7 +261,7 @@ say(
 # weights, the pooled features of the trained classifier, and our encoder.
 
 # %%
-from fashionlib.probes import Features, UpTo
+from fashionlib.pages.depths import Features, UpTo
 
 torch.manual_seed(0)
 classifier, _ = load_classifier(shipped(f"classifier_{catalog.name}"))
@@ -317,7 +317,7 @@ plots.table(["encoder", "class @5", *known, "colour distance to random"], rows)
 # distances *between* groups and the size of a group mean nothing.
 
 # %%
-from fashionlib.embedding_map import map_figure, places_on_map
+from fashionlib.pages.embedding_map import map_figure, places_on_map
 
 places = places_on_map(queries)
 crowd = torch.cdist(places, places).topk(6, largest=False).indices[:, 1:]
@@ -338,7 +338,7 @@ show(
 # be moved: the same shirt, same pose, same light, in front of another wall.
 
 # %%
-from fashionlib.backdrop_swap import kept_at_k, on_new_backdrops
+from fashionlib.catalog.new_backdrops import kept_at_k, on_new_backdrops
 
 drawn = catalog if catalog.name == "drawn" else load_catalog("drawn")
 shown = drawn.test
@@ -435,8 +435,8 @@ say(
 # is not clothing.
 
 # %%
-from fashionlib.distance_limit import distance_limit
-from fashionlib.strangers import stranger_pictures
+from fashionlib.drawn.not_garments import stranger_pictures
+from fashionlib.running.distance_limit import distance_limit
 
 
 def to_nearest(images):
@@ -491,7 +491,7 @@ say(
 # after it shows the same explorer with the answers to six queries in it.
 
 # %% tags=["remove-output"]
-from fashionlib.search_explorer import search_explorer, search_explorer_page
+from fashionlib.pages.search_explorer import search_explorer, search_explorer_page
 
 search_explorer(index, encoder, SIZE, catalog)
 

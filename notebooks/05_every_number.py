@@ -30,16 +30,15 @@ import torch
 from IPython.display import HTML, display
 from torch import nn
 
-from fashionlib import ledger_figures as figures
-from fashionlib.backbone import MobileNetBackbone
-from fashionlib.blocks import InvertedResidual, conv_bn
+from fashionlib.blocks import InvertedResidual, MobileNetBackbone, conv_bn
 from fashionlib.catalog import load_catalog
 from fashionlib.counting import count_parameters, layer_table
 from fashionlib.heads import build_classifier
-from fashionlib.latency import eager, latency_table, middle, ratios, rounds_of, take_turns
-from fashionlib.ledger import covers, judge, rounds_to, spread, uncheckable, verdict_line
-from fashionlib.plots import picture_grid, say, show, source, table
-from fashionlib.recorded import about, recorded
+from fashionlib.pages import ledger_figures as figures
+from fashionlib.pages.latency import eager, latency_table, middle, ratios, rounds_of, take_turns
+from fashionlib.pages.ledger import covers, judge, rounds_to, spread, uncheckable, verdict_line
+from fashionlib.pages.plots import picture_grid, say, show, source, table
+from fashionlib.pages.recorded_results import about, recorded
 
 catalog = load_catalog()
 source(judge)
@@ -56,8 +55,9 @@ def enter(*entries):
 
 # %% [markdown]
 # Runs that take long are not repeated here. Scripts in `tools/` made them, with several seeds, and
-# the raw figures are kept in `fashionlib/results/`, with the script, the machine, the versions and
-# the date. {ref}`Further down <agree>` a small part of them runs again, to see whether it agrees.
+# the raw figures are kept in `fashionlib/pages/results/`, with the script, the machine, the
+# versions and the date. {ref}`Further down <agree>` a small part of them runs again, to see whether
+# it agrees.
 #
 # ## The block
 #
@@ -222,7 +222,7 @@ enter(
 # the class is in its path.
 
 # %%
-from fashionlib.photos import read_manifest
+from fashionlib.catalog.photos import read_manifest
 
 classes = sorted({name.split("/")[-2] for name in read_manifest()})
 print(len(classes), "classes:", ", ".join(classes))
@@ -460,8 +460,7 @@ enter(
 # %%
 from fashionlib.inference import predict
 from fashionlib.retrieval import average_precision, matches, rank, score
-from fashionlib.search import shipped
-from fashionlib.weights import load_encoder
+from fashionlib.weights import load_encoder, shipped
 
 encoder, card = load_encoder(shipped(f"encoder_{catalog.name}"))
 SIZE = card["preprocessing"]["size"]
@@ -679,7 +678,7 @@ say(
 
 # %%
 from fashionlib.files import cache_dir
-from fashionlib.ledger import glue, ledger_html, load_ledger, save_ledger
+from fashionlib.pages.ledger import glue, ledger_html, load_ledger, save_ledger
 
 path = cache_dir() / "ledger.json"
 save_ledger(ledger, path)

@@ -22,16 +22,15 @@ from pathlib import Path
 
 import torch
 
-from fashionlib import production_figures as figures
-from fashionlib.budget import budget
 from fashionlib.catalog import load_catalog
 from fashionlib.export import export_onnx, load_onnx
 from fashionlib.inference import predict
 from fashionlib.metrics import format_accuracy
-from fashionlib.plots import say, show, source, table
-from fashionlib.recorded import about, recorded
-from fashionlib.search import shipped
-from fashionlib.weights import fingerprint, load_encoder
+from fashionlib.pages import production_figures as figures
+from fashionlib.pages.plots import say, show, source, table
+from fashionlib.pages.recorded_results import about, recorded
+from fashionlib.settings import budget
+from fashionlib.weights import fingerprint, load_encoder, shipped
 
 catalog = load_catalog()
 WEIGHTS = shipped(f"encoder_{catalog.name}")
@@ -253,7 +252,7 @@ table(header, figures.paper_plan(sizes[-1], WANTED, counts=(1e7, 1e9, 1e10)))
 # %%
 from PIL import Image
 
-from fashionlib.embedding_shards import embed_folder, index_from_shards
+from fashionlib.running.shards import embed_folder, index_from_shards
 
 shop = folder / "shop"
 shop.mkdir()
@@ -316,11 +315,11 @@ say(f"{one['pictures']:,} photos. Recorded: {about(pipeline)}.")
 # are easy to get wrong, and worth reading:
 
 # %%
-from fashionlib import distributed
+from fashionlib.running import processes
 
-source(distributed.share)
-source(distributed.gather)
-source(distributed.average_buffers)
+source(processes.share)
+source(processes.gather)
+source(processes.average_buffers)
 
 # %% [markdown]
 # `share`: all processes agree on the order of the pictures, and each takes every so-many-th.
@@ -361,9 +360,9 @@ say(
 # queries is compared with them by the test of Kolmogorov and Smirnov:
 
 # %%
-from fashionlib import drift
+from fashionlib.drawn.not_garments import stranger_pictures
+from fashionlib.running import drift
 from fashionlib.search import build_index
-from fashionlib.strangers import stranger_pictures
 
 index = build_index(encoder, train.images, train.names, SIZE)
 
@@ -402,7 +401,7 @@ table(header, rows)
 # say so. So encoder and index are one pair, and the pair is swapped:
 
 # %%
-from fashionlib.live_index import Engine, LiveIndex
+from fashionlib.running.live_index import Engine, LiveIndex
 
 source(LiveIndex)
 

@@ -26,18 +26,18 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.ops import box_convert, generalized_box_iou_loss
 
-from fashionlib import detection, plots
+from fashionlib import detection
 from fashionlib.blocks import conv_bn
-from fashionlib.budget import budget
 from fashionlib.counting import count_parameters
 from fashionlib.detection import Answers, DetectionRecipe, detect, frozen_maps, iou, is_right
 from fashionlib.drawn import CLASSES
+from fashionlib.drawn.scenes import SCENE_SEEDS, draw_scenes
 from fashionlib.heads import cell_centres
-from fashionlib.plots import say, show
+from fashionlib.pages import plots
+from fashionlib.pages.plots import say, show
 from fashionlib.retrieval import score
-from fashionlib.scenes import SCENE_SEEDS, draw_scenes
-from fashionlib.search import shipped
-from fashionlib.weights import fingerprint, load_classifier
+from fashionlib.settings import budget
+from fashionlib.weights import fingerprint, load_classifier, shipped
 
 # %% [markdown]
 # ## Pictures with a known box

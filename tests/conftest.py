@@ -13,11 +13,11 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path[:0] = [str(ROOT / "tools" / room) for room in ("book", "measure")]
 
 import browser  # noqa: E402 - it lives beside the package, not in it
 import fetch_runtime  # noqa: E402
-from pages import served  # noqa: E402
+from browsing import served  # noqa: E402
 
 ARCHIVE = "clothing-dataset-small.zip"
 NEED_THE_BOOK = {"test_accessibility", "test_book", "test_lighten", "test_links"}

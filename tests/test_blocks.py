@@ -6,8 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models import mobilenetv2
 
-from fashionlib.backbone import PLANS, MobileNetBackbone
-from fashionlib.blocks import InvertedResidual, conv_bn
+from fashionlib.blocks import PLANS, InvertedResidual, MobileNetBackbone, conv_bn
 from fashionlib.counting import count_parameters
 from fashionlib.heads import build_classifier
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from fashionlib.backbone import PLANS
+from fashionlib.blocks import PLANS
 from fashionlib.drawn import drawn_pictures
 from fashionlib.export import load_onnx
 from fashionlib.heads import build_encoder

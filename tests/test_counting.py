@@ -7,8 +7,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from fashionlib.backbone import PLANS, MobileNetBackbone
-from fashionlib.blocks import InvertedResidual, conv_bn
+from fashionlib.blocks import PLANS, InvertedResidual, MobileNetBackbone, conv_bn
 from fashionlib.counting import (
     count_macs,
     count_parameters,

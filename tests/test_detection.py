@@ -19,11 +19,10 @@ from fashionlib.detection import (
     is_right,
     train_head,
 )
+from fashionlib.drawn.scenes import draw_scenes
 from fashionlib.errors import FashionError
 from fashionlib.heads import DetectionHead, build_classifier, cell_centres
-from fashionlib.scenes import draw_scenes
-from fashionlib.search import shipped
-from fashionlib.weights import fingerprint, load_classifier
+from fashionlib.weights import fingerprint, load_classifier, shipped
 
 
 def random_boxes(count: int, seed: int) -> torch.Tensor:

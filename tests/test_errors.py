@@ -7,7 +7,7 @@ from fashionlib.errors import FashionError
 
 
 def test_a_notebook_shows_the_line_without_a_traceback(tmp_path):
-    source = "from fashionlib.pictures import read_picture\nread_picture('nowhere.jpg')"
+    source = "from fashionlib.catalog.pictures import read_picture\nread_picture('nowhere.jpg')"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
     resources = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, allow_errors=True, resources=resources).execute()

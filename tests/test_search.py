@@ -16,12 +16,18 @@ from safetensors.torch import save_file
 from torch import nn
 
 from fashionlib import search as module
+from fashionlib import weights
 from fashionlib.catalog import Catalog, Split
+from fashionlib.catalog.pictures import to_square
 from fashionlib.drawn import drawn_pictures
 from fashionlib.errors import FashionError
-from fashionlib.folders import category_of, folder_source, refreshed_index, training_source
 from fashionlib.heads import build_encoder
-from fashionlib.pictures import to_square
+from fashionlib.running.folder_index import (
+    category_of,
+    folder_source,
+    refreshed_index,
+    training_source,
+)
 from fashionlib.search import (
     SIDE,
     SearchIndex,
@@ -29,10 +35,9 @@ from fashionlib.search import (
     embed_picture,
     euclidean,
     nearest,
-    shipped,
     visual_search,
 )
-from fashionlib.weights import fingerprint, save_tensors
+from fashionlib.weights import fingerprint, save_tensors, shipped
 
 
 def complaint(call: Callable[[], object], *mentions: object) -> None:
@@ -223,7 +228,7 @@ import time
 from pathlib import Path
 import torch
 from fashionlib import weights
-from fashionlib.folders import folder_source, refreshed_index
+from fashionlib.running.folder_index import folder_source, refreshed_index
 from fashionlib.heads import build_encoder
 from fashionlib.search import SearchIndex
 
@@ -311,7 +316,7 @@ def test_the_article_and_the_index_agree_but_not_in_time(encoder):
 
 
 def test_shipped_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "SHIPPED", tmp_path)
+    monkeypatch.setattr(weights, "SHIPPED", tmp_path)
     (tmp_path / "encoder_photos.safetensors").write_bytes(b"")
     assert shipped("encoder_photos") == tmp_path / "encoder_photos.safetensors"
     complaint(lambda: shipped("encoder_moon"), "encoder_moon")

@@ -3,20 +3,19 @@
 import re
 from dataclasses import replace
 
-import measure_ten_classes
 import pytest
+import shipped_weights
+import ten_classes
 import torch
-import train_shipped
-from test_siamese import striped_catalog
+from tiny import striped_catalog
 
-from fashionlib.backbone import PLANS
+from fashionlib.blocks import PLANS
 from fashionlib.catalog import load_catalog
 from fashionlib.counting import count_parameters
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.metrics import count_correct
-from fashionlib.search import shipped
-from fashionlib.weights import load_classifier, load_encoder, save_classifier
+from fashionlib.weights import load_classifier, load_encoder, save_classifier, shipped
 
 CATALOGS = ["photos", "drawn"]
 NAMES = [f"{kind}_{name}" for kind in ("classifier", "encoder") for name in CATALOGS]
@@ -35,9 +34,9 @@ def test_they_are_small_and_within_the_budget(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_card_says_what_the_file_says(name, tmp_path, monkeypatch):
-    card = (train_shipped.SHIPPED / f"{name}.md").read_text(encoding="utf-8")
-    monkeypatch.setattr(train_shipped, "SHIPPED", tmp_path)
-    train_shipped.write_card(name, load(name)[1])
+    card = (shipped_weights.SHIPPED / f"{name}.md").read_text(encoding="utf-8")
+    monkeypatch.setattr(shipped_weights, "SHIPPED", tmp_path)
+    shipped_weights.write_card(name, load(name)[1])
     assert (tmp_path / f"{name}.md").read_text(encoding="utf-8") == card
 
 
@@ -62,7 +61,7 @@ def test_the_encoder_is_as_good_as_its_card(name, whole_catalogs):
     model, data = load(f"encoder_{name}")
     catalog = load_catalog(name)
     size = data["preprocessing"]["size"]
-    measured = train_shipped.retrieval_figures(model, catalog, catalog.test, size)
+    measured = shipped_weights.retrieval_figures(model, catalog, catalog.test, size)
     for key, value in measured.items():
         stored = data["figures"][f"test {key}"]
         # another processor may round a distance so that two neighbours change places
@@ -108,14 +107,14 @@ def ten_classes_kept(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     model = build_classifier("fashion", 10).eval()
-    names = measure_ten_classes.TEN
-    save_classifier(measure_ten_classes.kept(0), model, PLANS["fashion"], names, 32)
+    names = ten_classes.TEN
+    save_classifier(ten_classes.kept(0), model, PLANS["fashion"], names, 32)
     return model
 
 
 def test_the_ten_class_network_is_asked_about_the_seven_alone(ten_classes_kept):
     pictures = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
-    seven = train_shipped.ten_classes_network(7)
+    seven = shipped_weights.ten_classes_network(7)
     assert torch.equal(predict(seven, pictures, 32), predict(ten_classes_kept, pictures, 32)[:, :7])
 
 
@@ -123,17 +122,17 @@ def test_the_script_trains_what_is_missing_and_nothing_else(
     ten_classes_kept, tmp_path, monkeypatch, capsys
 ):
     """One epoch each on small pictures of stripes; the second time nothing is trained."""
-    monkeypatch.setattr(train_shipped, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(shipped_weights, "SHIPPED", tmp_path / "shipped")
     (tmp_path / "shipped").mkdir()
     for name in ("CLASSIFIER_RECIPES", "ENCODER_RECIPES"):
-        recipe = getattr(train_shipped, name)["photos"]
+        recipe = getattr(shipped_weights, name)["photos"]
         small = replace(recipe, epochs=1, size=32, evaluation_size=32, batch_size=16)
-        monkeypatch.setattr(train_shipped, name, {"photos": small})
-    short = replace(train_shipped.MILD_RECIPE, epochs=1, size=32, evaluation_size=32)
-    monkeypatch.setattr(train_shipped, "MILD_RECIPE", short)
+        monkeypatch.setattr(shipped_weights, name, {"photos": small})
+    short = replace(shipped_weights.MILD_RECIPE, epochs=1, size=32, evaluation_size=32)
+    monkeypatch.setattr(shipped_weights, "MILD_RECIPE", short)
     catalog = striped_catalog(64, 16, "photos")
-    monkeypatch.setattr(train_shipped, "load_catalog", lambda name: catalog)
-    train_shipped.main("photos")
+    monkeypatch.setattr(shipped_weights, "load_catalog", lambda name: catalog)
+    shipped_weights.main("photos")
     made = {path.name: path.read_bytes() for path in (tmp_path / "shipped").iterdir()}
     assert set(made) == {
         f"{kind}_photos.{end}"
@@ -141,7 +140,7 @@ def test_the_script_trains_what_is_missing_and_nothing_else(
         for end in ("md", "safetensors")
     }
     assert "test accuracy" in capsys.readouterr().out
-    monkeypatch.delattr(train_shipped, "distil_classifier")
-    monkeypatch.delattr(train_shipped, "train_siamese")
-    train_shipped.main("photos")
+    monkeypatch.delattr(shipped_weights, "distil_classifier")
+    monkeypatch.delattr(shipped_weights, "train_siamese")
+    shipped_weights.main("photos")
     assert made == {path.name: path.read_bytes() for path in (tmp_path / "shipped").iterdir()}

@@ -5,10 +5,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny import same_weights, tiny_catalog, without_time
+from tiny import same_weights, striped_catalog, tiny_catalog, without_time
 
 from fashionlib import siamese
-from fashionlib.catalog import Catalog, Split
 from fashionlib.errors import FashionError
 from fashionlib.heads import build_classifier, build_encoder
 from fashionlib.inference import predict
@@ -78,25 +77,6 @@ def test_every_objective_trains(catalog, objective):
         assert 0 <= row["precision@5"] <= 1
         assert 0 < row["spread"] <= 1
     assert all(tensor.isfinite().all() for tensor in average.state_dict().values())
-
-
-def striped_split(count: int, seed: int) -> Split:
-    """Two classes, stripes across and stripes down, of any colours: colour tells nothing."""
-    generator = torch.manual_seed(seed)
-    colours = torch.randint(0, 256, (count, 2, 3, 1, 1), generator=generator, dtype=torch.uint8)
-    labels = torch.arange(count) % 2
-    phase = torch.randint(0, 8, (count, 1, 1, 1), generator=generator)
-    down, across = torch.meshgrid(torch.arange(32), torch.arange(32), indexing="ij")
-    place = torch.where(labels.view(-1, 1, 1, 1) == 0, down, across)
-    images = torch.where((place + phase) % 8 < 4, colours[:, 0], colours[:, 1])
-    red = tuple("red" if more else "not red" for more in (colours[:, 0, 0] > 127).flatten())
-    return Split(images, labels, tuple(map(str, range(count))), {"colour": red})
-
-
-def striped_catalog(train: int, validation: int, name: str = "stripes") -> Catalog:
-    """So many pictures of stripes to train with and to validate with, and ten to test with."""
-    splits = {"train": striped_split(train, 1), "validation": striped_split(validation, 2)}
-    return Catalog(name, ("across", "down"), **splits, test=striped_split(10, 3))
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from fashionlib.backbone import PLANS
+from fashionlib.blocks import PLANS
 from fashionlib.errors import FashionError
 from fashionlib.heads import build_classifier
 from fashionlib.weights import load_classifier, load_tensors, save_classifier, save_tensors

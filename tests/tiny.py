@@ -1,9 +1,14 @@
-"""A catalog of a few small drawn garments: enough to see that something is learned."""
+"""Small catalogs and networks: enough to see that something is learned, exported, found."""
+
+from functools import cache
 
 import torch
+from torch import nn
 
+from fashionlib.blocks import Plan
 from fashionlib.catalog import Catalog, Split
 from fashionlib.drawn import CLASSES, drawn_pictures
+from fashionlib.transforms import to_input
 
 
 class Interrupted(Exception):
@@ -34,3 +39,45 @@ def same_weights(first: torch.nn.Module, second: torch.nn.Module) -> bool:
 def without_time(history: list[dict[str, float]]) -> list[dict[str, float]]:
     """Rows of a history but for the one figure that differs from run to run."""
     return [{key: value for key, value in row.items() if key != "seconds"} for row in history]
+
+
+def striped_split(count: int, seed: int) -> Split:
+    """Two classes, stripes across and stripes down, of any colours: colour tells nothing."""
+    generator = torch.manual_seed(seed)
+    colours = torch.randint(0, 256, (count, 2, 3, 1, 1), generator=generator, dtype=torch.uint8)
+    labels = torch.arange(count) % 2
+    phase = torch.randint(0, 8, (count, 1, 1, 1), generator=generator)
+    down, across = torch.meshgrid(torch.arange(32), torch.arange(32), indexing="ij")
+    place = torch.where(labels.view(-1, 1, 1, 1) == 0, down, across)
+    images = torch.where((place + phase) % 8 < 4, colours[:, 0], colours[:, 1])
+    red = tuple("red" if more else "not red" for more in (colours[:, 0, 0] > 127).flatten())
+    return Split(images, labels, tuple(map(str, range(count))), {"colour": red})
+
+
+def striped_catalog(train: int, validation: int, name: str = "stripes") -> Catalog:
+    """So many pictures of stripes to train with and to validate with, and ten to test with."""
+    splits = {"train": striped_split(train, 1), "validation": striped_split(validation, 2)}
+    return Catalog(name, ("across", "down"), **splits, test=striped_split(10, 3))
+
+
+# what is exported
+PLAN = Plan(8, ((2, 16, 2, 2),))  # small: exports in about a second
+SIZE = 57  # the stem has 29 places, the last block 15: windows of unequal width
+THREE_CLASSES = ("hat", "skirt", "é")
+
+
+@cache
+def drawn(count: int, side: int = 160) -> torch.Tensor:
+    return torch.from_numpy(drawn_pictures(count, 7, side)[0])
+
+
+def settled(model: nn.Module) -> nn.Module:
+    """With norms that have seen pictures, and weights where new ones are 0."""
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d) and not layer.weight.any():
+            nn.init.normal_(layer.weight)
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            layer.momentum = 1.0  # once is enough
+    with torch.no_grad():
+        model.train()(to_input(drawn(64), SIZE))
+    return model.eval()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fashionlib.checks import Task
-from fashionlib.optional import optional
+from fashionlib.settings import optional
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIDE = 64  # of the pictures that networks are tried with

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fashionlib.backbone import Plan
+from fashionlib.blocks import Plan
 from fashionlib.checks import Task
 from fashionlib.errors import FashionError
 from fashionlib.heads import build_encoder
 from fashionlib.inference import predict
-from fashionlib.optional import optional
 from fashionlib.search import euclidean
+from fashionlib.settings import optional
 from fashionlib.transforms import to_input
 from fashionlib.weights import fingerprint
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fashionlib.backbone import Plan
+from fashionlib.blocks import Plan
 from fashionlib.checks import Task
 from fashionlib.drawn import draw_garment, sample_garment
 from fashionlib.heads import build_classifier

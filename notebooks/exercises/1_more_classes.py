@@ -27,16 +27,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from fashionlib import checks, metrics, plots, training
-from fashionlib.budget import budget
+from fashionlib import checks, metrics, training
 from fashionlib.catalog import SEVEN, load_catalog
+from fashionlib.catalog.photos import PHOTO_CLASSES
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
-from fashionlib.photos import PHOTO_CLASSES
-from fashionlib.plots import say, show
-from fashionlib.search import shipped
+from fashionlib.pages import plots
+from fashionlib.pages.plots import say, show
+from fashionlib.settings import budget
 from fashionlib.training import Recipe
-from fashionlib.weights import load_classifier
+from fashionlib.weights import load_classifier, shipped
 
 seven = load_catalog()
 classifier, metadata = load_classifier(shipped(f"classifier_{seven.name}"))

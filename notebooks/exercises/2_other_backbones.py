@@ -30,14 +30,14 @@ import requests
 import torch
 from torch import nn
 
-from fashionlib import checks, metrics, plots, training
-from fashionlib.backbone import MobileNetBackbone
-from fashionlib.budget import budget
+from fashionlib import checks, metrics, training
+from fashionlib.blocks import MobileNetBackbone
 from fashionlib.catalog import load_catalog
 from fashionlib.counting import count_macs, count_parameters
 from fashionlib.heads import ClassificationHead
-from fashionlib.optional import optional
-from fashionlib.plots import say, show
+from fashionlib.pages import plots
+from fashionlib.pages.plots import say, show
+from fashionlib.settings import budget, optional
 
 catalog = load_catalog()
 EPOCHS, SIZE = budget(3, quick=1), budget(64, quick=32)

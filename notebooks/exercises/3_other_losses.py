@@ -32,16 +32,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from fashionlib import checks, plots, retrieval, siamese, training
-from fashionlib.budget import budget
+from fashionlib import checks, retrieval, siamese, training
 from fashionlib.catalog import load_catalog
 from fashionlib.heads import build_classifier
 from fashionlib.inference import pick_device, predict
-from fashionlib.plots import say, show
-from fashionlib.search import shipped
+from fashionlib.pages import plots
+from fashionlib.pages.plots import say, show
+from fashionlib.settings import budget
 from fashionlib.siamese import SiameseRecipe
 from fashionlib.triplets import triplet_loss
-from fashionlib.weights import load_classifier
+from fashionlib.weights import load_classifier, shipped
 
 catalog = load_catalog()
 CLASSES = len(catalog.classes)

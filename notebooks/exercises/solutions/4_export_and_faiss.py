@@ -32,16 +32,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from fashionlib import checks
-from fashionlib.budget import budget
 from fashionlib.catalog import load_catalog
 from fashionlib.errors import FashionError
 from fashionlib.export import Preparation
 from fashionlib.heads import build_encoder
 from fashionlib.inference import predict
-from fashionlib.optional import optional
-from fashionlib.plots import say, show
-from fashionlib.search import SearchIndex, build_index, shipped
-from fashionlib.weights import fingerprint, load_encoder
+from fashionlib.pages.plots import say, show
+from fashionlib.search import SearchIndex, build_index
+from fashionlib.settings import budget, optional
+from fashionlib.weights import fingerprint, load_encoder, shipped
 
 faiss, onnxruntime = optional("faiss", "exercises"), optional("onnxruntime", "exercises")
 

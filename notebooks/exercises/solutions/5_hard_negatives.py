@@ -27,14 +27,14 @@ from functools import partial
 import matplotlib.pyplot as plt
 import torch
 
-from fashionlib import checks, plots, siamese
-from fashionlib.budget import budget
+from fashionlib import checks, siamese
 from fashionlib.catalog import load_catalog
 from fashionlib.inference import predict
-from fashionlib.plots import say, show
-from fashionlib.search import shipped
+from fashionlib.pages import plots
+from fashionlib.pages.plots import say, show
+from fashionlib.settings import budget
 from fashionlib.siamese import SiameseRecipe, train_siamese
-from fashionlib.weights import load_classifier, load_encoder
+from fashionlib.weights import load_classifier, load_encoder, shipped
 
 catalog = load_catalog()
 EPOCHS, SIZE, MARGIN = budget(4, quick=1), budget(64, quick=32), 0.3

@@ -1,0 +1,234 @@
+"""The real photos: clothing-dataset-small, fetched once and checked file by file.
+
+Source: Alexey Grigorev and contributors, "Clothing dataset (small)", public domain (CC0),
+https://github.com/alexeygrigorev/clothing-dataset-small
+
+GitHub makes the archive on request, so its bytes (and their hash) may change from year to year.
+The pictures in it may not: `photos.sha256` holds one `sha256sum` line for each.
+"""
+
+import hashlib
+import io
+import shutil
+import stat
+import zipfile
+import zlib
+from pathlib import Path, PureWindowsPath
+
+import pooch
+import requests
+from tqdm.auto import tqdm
+
+from fashionlib.errors import FashionError
+from fashionlib.files import cache_dir, data_dir, new_folder, replacing
+from fashionlib.settings import progress_bar
+
+COMMIT = "11961516512414bf9f6c150a832cfd21b54a6b54"
+URL = f"https://github.com/alexeygrigorev/clothing-dataset-small/archive/{COMMIT}.zip"
+ARCHIVE = "clothing-dataset-small.zip"
+MANIFEST = Path(__file__).with_name("photos.sha256")
+MARKER = ".checked"  # in the finished folder: which manifest its pictures were checked against
+MOST_BYTES = 500_000_000  # the archive has 106 MB; whoever sends more is sending something else
+ARCHIVE_BYTES = 106_000_000  # for the progress bar: GitHub does not tell the size
+WAYS_OUT = (
+    f"Check the network, set FASHIONLIB_DATA to a folder that holds {ARCHIVE}, "
+    'or use load_catalog("drawn").'
+)
+
+# Seconds for a connection, and between two pieces: without network nobody wants to wait
+TIMEOUT = (3, 30)
+
+# What `zipfile` raises on damaged bytes; the last two are an unknown compression and a password.
+UNREADABLE = (
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+)
+
+SPLITS = ("train", "validation", "test")
+PHOTO_CLASSES = (
+    "dress",
+    "hat",
+    "longsleeve",
+    "outwear",
+    "pants",
+    "shirt",
+    "shoes",
+    "shorts",
+    "skirt",
+    "t-shirt",
+)
+
+
+class BrokenArchive(Exception):
+    """Not the photo archive, or not whole. `ensure_photos` turns it into a `FashionError`."""
+
+
+def ensure_photos(url: str = URL) -> Path:
+    """The folder of photos, with `train`, `validation` and `test` in it.
+
+    Fetched, extracted and checked the first time; later calls only look at a marker file. The
+    archive is taken from `data_dir()` if it lies there, and saved there otherwise.
+
+    Raises:
+        FashionError: no network, a full disk, or an archive that isn't the one expected. What
+            was saved before stays as it was.
+    """
+    folder = cache_dir() / "photos"
+    if _is_checked(folder):
+        return folder
+    archive = data_dir() / ARCHIVE
+    if not archive.exists():
+        _fetch(url, archive, folder)
+        return folder
+    try:
+        _extract(archive, folder)
+    except BrokenArchive as error:
+        raise FashionError(
+            f"{archive} is not the photo archive: {error}. Delete it, and it will be downloaded."
+        ) from error
+    return folder
+
+
+def read_manifest() -> dict[str, str]:
+    """What each photo must be: `{"train/dress/abc.jpg": sha256 in hexadecimal}`."""
+    lines = MANIFEST.read_text(encoding="utf-8").splitlines()
+    return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+
+
+def manifest_hash() -> str:
+    """One hash for the whole collection."""
+    return hashlib.sha256(MANIFEST.read_bytes()).hexdigest()
+
+
+def make_manifest(archive: Path) -> str:
+    """The text of `photos.sha256` for an archive that is known to be good.
+
+    ```python
+    MANIFEST.write_text(make_manifest(Path("clothing-dataset-small.zip")))
+    ```
+    """
+    with zipfile.ZipFile(archive) as opened:
+        pictures = _pictures(opened)
+        lines = [f"{_sha256(opened.read(pictures[name]))}  {name}\n" for name in sorted(pictures)]
+    return "".join(lines)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _is_checked(folder: Path) -> bool:
+    try:
+        return (folder / MARKER).read_text(encoding="utf-8") == manifest_hash()
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _fetch(url: str, archive: Path, folder: Path) -> None:
+    """Download and extract. `archive` gets its name only after its pictures were checked."""
+    for attempt in (1, 2):
+        try:
+            with replacing(archive) as temporary:
+                _download(url, temporary)
+                _extract(temporary, folder)
+            return
+        except BrokenArchive as error:  # cut off or damaged on the way: once more
+            if attempt == 2:
+                raise FashionError(
+                    f"{url} did not send the photo archive: {error}. {WAYS_OUT}"
+                ) from error
+
+
+class _Arriving(io.BufferedWriter):
+    """The file being downloaded: moves the progress bar, and refuses to grow without end."""
+
+    def __init__(self, path: Path, bar: tqdm) -> None:
+        super().__init__(io.FileIO(path, "wb"))
+        self.bar = bar
+        self.size = 0
+
+    def write(self, chunk: bytes) -> int:
+        self.size += len(chunk)
+        if self.size > MOST_BYTES:
+            raise BrokenArchive(f"it is larger than {MOST_BYTES // 1_000_000} MB")
+        self.bar.update(len(chunk))
+        return super().write(chunk)
+
+
+def _download(url: str, path: Path) -> None:
+    get = pooch.HTTPDownloader(chunk_size=1 << 16, timeout=TIMEOUT)
+    bar = progress_bar(None, "downloading the photos", "B", total=ARCHIVE_BYTES, unit_scale=True)
+    with bar, _Arriving(path, bar) as file:
+        try:
+            get(url, file, None)
+        except requests.RequestException as error:
+            if file.size > 0 or isinstance(error, requests.exceptions.ChunkedEncodingError):
+                raise BrokenArchive("the connection broke on the way") from error
+            raise FashionError(
+                f"could not download the photos from {url}: {_reason(error)}. {WAYS_OUT}"
+            ) from error
+
+
+def _reason(error: requests.RequestException) -> str:
+    if isinstance(error, requests.HTTPError):
+        return f"the server answered {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.Timeout):
+        return "the server did not answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    return type(error).__name__
+
+
+def _extract(archive: Path, folder: Path) -> None:
+    """Extract the photos, check each against the manifest, then give the folder its name."""
+    manifest = read_manifest()
+    try:
+        with zipfile.ZipFile(archive) as opened, new_folder(folder) as temporary:
+            members = _pictures(opened)
+            _compare_names(members, manifest)
+            for name, digest in progress_bar(manifest.items(), "checking the photos", "photo"):
+                content = opened.read(members[name])
+                if _sha256(content) != digest:
+                    raise BrokenArchive(f"{name} differs from the picture we know")
+                path = temporary / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            (temporary / MARKER).write_text(manifest_hash(), encoding="utf-8")
+            if folder.exists() and not _is_checked(folder):
+                shutil.rmtree(folder)  # photos that an older manifest asked for
+    except UNREADABLE as error:
+        reason = (str(error).splitlines() or ["it ends too early"])[0]
+        raise BrokenArchive(f"it cannot be read ({reason})") from error
+
+
+def _pictures(opened: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The members below train, validation and test, by name without the archive's top folder.
+
+    All members are looked at before anything is extracted: one that would climb out of the
+    folder condemns the archive.
+    """
+    pictures = {}
+    for member in opened.infolist():
+        path = PureWindowsPath(member.filename)  # takes / and \\, and knows drive letters
+        is_link = stat.S_ISLNK(member.external_attr >> 16)
+        if path.anchor or ".." in path.parts or is_link:
+            raise BrokenArchive(f"{member.filename!r} in it would be written outside its folder")
+        if len(path.parts) > 1 and path.parts[1] in SPLITS and not member.is_dir():
+            pictures["/".join(path.parts[1:])] = member
+    if sum(member.file_size for member in pictures.values()) > MOST_BYTES:
+        raise BrokenArchive(f"its pictures take more than {MOST_BYTES // 1_000_000} MB")
+    return pictures
+
+
+def _compare_names(members: dict[str, zipfile.ZipInfo], manifest: dict[str, str]) -> None:
+    missing = sorted(manifest.keys() - members.keys())
+    if missing:
+        raise BrokenArchive(f"{missing[0]} is missing ({len(missing)} in all)")
+    extra = sorted(members.keys() - manifest.keys())
+    if extra:
+        raise BrokenArchive(f"{extra[0]} does not belong in it ({len(extra)} in all)")

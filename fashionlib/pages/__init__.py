@@ -1,0 +1,1 @@
+"""What only the book's pages need: figures, tables, explorers, the ledger, recorded results."""

@@ -1,0 +1,139 @@
+"""The figures of chapter 5: what the runs of several seeds reached, and how long they take."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from fashionlib.metrics import wilson_interval
+from fashionlib.pages.latency import middle, rounds_of
+from fashionlib.pages.plots import PALETTE
+
+Runs = Mapping[str, Sequence[Mapping[str, Any]]]  # recorded runs, one a seed, by a name
+
+
+def accuracy_dots(runs: Runs, said: float) -> Figure:
+    """A dot for the validation accuracy of each run, with its interval, and a line at `said`."""
+    figure, axis = plt.subplots(figsize=(8, 0.9 + 0.6 * len(runs)))
+    for row, (colour, group) in enumerate(zip(PALETTE, runs.values(), strict=False)):
+        for number, run in enumerate(group):
+            right, total = run["right"]["validation"]
+            place = row + 0.18 * (number - (len(group) - 1) / 2)
+            low, high = wilson_interval(right, total)
+            axis.plot([100 * low, 100 * high], [place, place], color=colour, lw=1.5)
+            axis.plot(100 * right / total, place, "o", color=colour, ms=6)
+    axis.axvline(100 * said, ls="--", color="black", lw=1)
+    axis.set_yticks(range(len(runs)), list(runs))
+    axis.invert_yaxis()
+    axis.set_xlabel("validation accuracy, %")
+    return figure
+
+
+def accuracy_dots_alt(runs: Runs) -> str:
+    """The dots of `accuracy_dots` in words."""
+    parts = []
+    for name, group in runs.items():
+        shares = [right / total for right, total in (r["right"]["validation"] for r in group)]
+        parts.append(f"{name}: " + ", ".join(f"{share:.1%}" for share in shares))
+    return "Validation accuracy of each seed. " + "; ".join(parts) + "."
+
+
+def ratio_figure(ratios: Mapping[str, Sequence[float]], said: float) -> Figure:
+    """A line for the middle half of the ratios in each setting, a dot for their median."""
+    figure, axis = plt.subplots(figsize=(8, 0.8 + 0.27 * len(ratios)))
+    for row, (name, values) in enumerate(ratios.items()):
+        eager = name.endswith("eager")
+        colour, marker = (PALETTE[0], "o") if eager else (PALETTE[1], "D")
+        axis.plot(middle(values), [row, row], color=colour, lw=2)
+        axis.plot(statistics.median(values), row, marker, color=colour, ms=6)
+    axis.axvline(said, ls="--", color="black", lw=1)
+    axis.set_yticks(range(len(ratios)), list(ratios))
+    axis.invert_yaxis()
+    axis.set(xlabel="times as long", xlim=(0, None))
+    return figure
+
+
+def ratio_alt(ratios: Mapping[str, Sequence[float]]) -> str:
+    """The medians of `ratio_figure` in words."""
+    parts = [f"{name}: {statistics.median(values):.1f}" for name, values in ratios.items()]
+    return "Median ratio of the times in each setting. " + "; ".join(parts) + "."
+
+
+class Point(NamedTuple):
+    """A network in the plane of accuracy and time."""
+
+    name: str
+    milliseconds: float  # median, one picture
+    shares: list[float]  # right test pictures, 0 to 1, one a seed
+    interval: tuple[float, float]  # of the first seed
+
+
+def accuracy_against_time(runs: Runs, sizes: Mapping[str, int], latency: Mapping) -> list[Point]:
+    """Points for the networks of `runs`: recorded test accuracy, and eager time at their size."""
+    points = []
+    for name, group in runs.items():
+        counts = [run["right"]["test"] for run in group]
+        times = rounds_of(latency, name)[f"{sizes[name]} px, batch 1, eager"]
+        shares = [right / total for right, total in counts]
+        points.append(Point(name, statistics.median(times), shares, wilson_interval(*counts[0])))
+    return points
+
+
+def accuracy_time_figure(points: Sequence[Point]) -> Figure:
+    """Test accuracy of each seed against milliseconds for one picture, on a logarithmic axis."""
+    figure, axis = plt.subplots(figsize=(8, 4))
+    for colour, marker, point in zip(PALETTE, "osD^vP", points, strict=False):
+        low, high = point.interval
+        axis.plot([point.milliseconds] * 2, [100 * low, 100 * high], color=colour, lw=1.2)
+        shares = 100 * np.array(point.shares)
+        axis.plot([point.milliseconds] * len(shares), shares, marker, color=colour, ms=8,
+                  label=point.name)  # fmt: skip
+    axis.set(xscale="log", xlabel="milliseconds for one picture", ylabel="test accuracy, %")
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter("{x:g}")
+    axis.legend(frameon=False)
+    return figure
+
+
+def accuracy_time_alt(points: Sequence[Point]) -> str:
+    """The points of `accuracy_time_figure` in words."""
+    parts = [
+        f"{point.name}: {', '.join(f'{share:.1%}' for share in point.shares)} in "
+        f"{point.milliseconds:.1f} ms"
+        for point in points
+    ]
+    return "Test accuracy against time for one picture. " + "; ".join(parts) + "."
+
+
+def triplet_curves(triplets: Mapping[str, Sequence[Sequence[Mapping[str, float]]]]) -> Figure:
+    """Loss and precision@5 over the epochs: mean of the seeds, and the range around it."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
+    for style, (name, seeds) in zip(("-", "--", ":", "-."), triplets.items(), strict=False):
+        for axis, what in ((left, "loss"), (right, "precision@5")):
+            values = np.array([[row[what] for row in history] for history in seeds])
+            epochs = np.arange(1, values.shape[1] + 1)
+            (line,) = axis.plot(epochs, values.mean(axis=0), style, label=name)
+            low, high = values.min(axis=0), values.max(axis=0)
+            axis.fill_between(epochs, low, high, alpha=0.2, color=line.get_color())
+    left.set(xlabel="epoch", ylabel="triplet loss", ylim=(0, None))
+    right.set(xlabel="epoch", ylabel="precision@5, validation")
+    left.legend(frameon=False)
+    return figure
+
+
+def triplet_curves_alt(triplets: Mapping[str, Sequence[Sequence[Mapping[str, float]]]]) -> str:
+    """Where the curves of `triplet_curves` start and end, in words."""
+    parts = []
+    for name, seeds in triplets.items():
+        means = [
+            [statistics.fmean(history[at][what] for history in seeds) for at in (0, -1)]
+            for what in ("loss", "precision@5")
+        ]
+        parts.append(
+            f"{name}: loss {means[0][0]:.2f} to {means[0][1]:.2f}, "
+            f"precision@5 {means[1][0]:.3f} to {means[1][1]:.3f}"
+        )
+    return "Mean over the seeds from the first epoch to the last. " + "; ".join(parts) + "."

@@ -1,0 +1,447 @@
+"""The search explorer: choose a picture, see what the index finds for it (chapter 4).
+
+It has two faces. One runs in Jupyter and searches. The other is for the built page, where no
+Python runs: it holds the answers to a handful of queries, and `book/_static/search_explorer.js`
+shows the chosen one. Both are drawn by `as_html`.
+"""
+
+import base64
+import html
+import io
+import json
+import os
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from fashionlib.catalog import SUFFIXES, Catalog
+from fashionlib.catalog.pictures import read_picture, to_square
+from fashionlib.errors import FashionError
+from fashionlib.pages.result_strips import FRAMES, SIGNS
+from fashionlib.search import SIDE, SearchIndex, embed_picture
+
+SHOWN_SIDE = 64  # pixels; six queries in seven classes take about 200 pictures: 250 KB
+QUALITY = 70
+WORDS = {True: "right", False: "wrong", None: ""}
+
+# Colours are the book theme's in a page, JupyterLab's in a notebook, and light elsewhere. The dark
+# book theme puts a light card under an output and dims its pictures; colours are our subject.
+STYLE = f"""<style>
+.search-explorer {{
+  --sx-text: var(--pst-color-text-base, var(--jp-content-font-color1, #222));
+  --sx-line: var(--pst-color-border, var(--jp-border-color1, #ccc));
+  --sx-accent: var(--pst-color-primary, var(--jp-brand-color1, #0072b2));
+  --sx-field: var(--pst-color-background, var(--jp-layout-color0, #fff));
+  background: var(--pst-color-surface, var(--jp-layout-color1, #f5f5f5));
+  border: 1px solid var(--sx-line); border-radius: 8px; color: var(--sx-text);
+  line-height: 1.4; margin: 1rem 0; overflow-wrap: anywhere; padding: 1rem;
+}}
+.sx-controls {{ display: flex; flex-wrap: wrap; gap: 0.8rem 2rem; margin-bottom: 1rem; }}
+.sx-controls fieldset {{ border: 0; margin: 0; padding: 0; }}
+.sx-queries {{ display: flex; flex-wrap: wrap; gap: 0.5rem; }}
+.sx-controls :is(legend, .sx-title) {{
+  color: var(--sx-text); display: block; float: none; font-size: 1rem; font-weight: 600;
+  margin: 0 0 0.4rem; padding: 0;
+}}
+.sx-queries span {{ position: relative; width: 3.4rem; }}
+.sx-queries input {{
+  cursor: pointer; height: 100%; inset: 0; margin: 0; opacity: 0; position: absolute; width: 100%;
+}}
+.sx-queries label {{ border-radius: 6px; display: block; margin: 0; }}
+.sx-queries input:checked + label {{ outline: 3px solid var(--sx-accent); outline-offset: 1px; }}
+.sx-queries input:focus-visible + label {{ box-shadow: 0 0 0 6px var(--sx-text); }}
+.sx-controls select {{
+  background: var(--sx-field); border: 1px solid var(--sx-text); border-radius: 6px;
+  color: var(--sx-text); font: inherit; max-width: 100%; padding: 0.4rem 0.6rem;
+}}
+.sx-controls select:focus-visible {{ outline: 3px solid var(--sx-accent); outline-offset: 1px; }}
+.search-explorer .sx-said {{ margin: 0 0 1rem; }}
+.sx-row {{ display: flex; flex-wrap: wrap; gap: 1rem 1.2rem; }}
+.sx-query {{ width: 5.4rem; }}
+.search-explorer ol {{
+  display: grid; flex: 1 1 14rem; gap: 0.8rem; list-style: none;
+  grid-template-columns: repeat(auto-fill, minmax(4.9rem, 1fr)); margin: 0; padding: 0;
+}}
+.search-explorer li {{ margin: 0; max-width: 6rem; }}
+.sx-row i {{
+  display: block; font-size: 0.85rem; font-style: normal; font-variant-numeric: tabular-nums;
+  margin-top: 0.3rem;
+}}
+.search-explorer img {{
+  aspect-ratio: 1; border-radius: 6px; box-sizing: border-box; display: block; margin: 0;
+  max-width: none; width: 100%;
+}}
+.sx-right img {{ border: 3px solid {FRAMES[True]["color"]}; }}
+.sx-wrong img {{ border: 3px dashed {FRAMES[False]["color"]}; }}
+html[data-theme="dark"] .bd-content div.cell_output .search-explorer img {{
+  background: none; border-radius: 6px; filter: none; padding: 0;
+}}
+html[data-theme="dark"] .bd-content div.cell_output .output.text_html:has(.search-explorer) {{
+  background: none; padding: 0;
+}}
+</style>"""
+
+
+# What is asked, and what was found
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A picture to search with."""
+
+    name: str  # its name in the catalog, or that of an uploaded file
+    category: str | None  # None where nobody knows it
+    picture: Tensor  # uint8 [3, H, W]
+    embedding: Tensor  # float32 [D]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One picture that was found."""
+
+    place: int  # position in the catalog's training pictures
+    name: str
+    category: str
+    distance: float
+    right: bool | None  # whether it is of the query's category; None where nobody knows that
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a search found, nearest first, in plain data."""
+
+    category: str | None  # the query's
+    searched: str  # which pictures were searched, in words: "all categories"
+    count: int  # how many they were
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Shelf:
+    """Part of an index: all of it, or the pictures of one category."""
+
+    name: str  # as a person chooses it: "all", or the category
+    searched: str  # as a sentence says it
+    index: SearchIndex
+
+
+def make_shelves(index: SearchIndex, encoder: nn.Module, catalog: Catalog) -> list[Shelf]:
+    """The whole index, then its pictures of each category; an empty category is left out.
+
+    Nearest *of a category* is a search of its own: among the nearest of all there may be none.
+
+    Raises:
+        FashionError: other weights made the index, or it holds more than training pictures.
+    """
+    index.check(encoder)
+    labels = dict(zip(catalog.train.names, catalog.train.labels.tolist(), strict=True))
+    rows: list[list[int]] = [[] for _ in catalog.classes]
+    for row, name in enumerate(index.ids):
+        if name not in labels:
+            raise FashionError(
+                f"the index holds {name!r}, which is no training picture of {catalog.name}: "
+                "build it from this catalog's."
+            )
+        rows[labels[name]].append(row)
+    shelves = [Shelf("all", "all categories", index)]
+    for category, own in zip(catalog.classes, rows, strict=True):
+        if own:
+            ids = tuple(index.ids[row] for row in own)
+            part = SearchIndex(index.embeddings[own], ids, index.made_by)
+            shelves.append(Shelf(category, f"the category {category}", part))
+    return shelves
+
+
+def catalog_query(catalog: Catalog, position: int, encoder: nn.Module, size: int) -> Query:
+    """One of the catalog's test pictures, embedded at `size` × `size`."""
+    picture = catalog.test.images[position]
+    category = catalog.classes[catalog.test.labels[position]]
+    embedding = embed_picture(encoder, picture, size)
+    return Query(catalog.test.names[position], category, picture, embedding)
+
+
+def uploaded_query(name: str, content: bytes, encoder: nn.Module, size: int) -> Query:
+    """The bytes of a person's own picture file, embedded at `size` × `size`.
+
+    Raises:
+        FashionError: they are not a picture, or a broken one.
+    """
+    file = io.BytesIO(content)
+    file.name = " ".join(name.split())  # by this name `read_picture` complains, in one line
+    picture = torch.from_numpy(to_square(read_picture(file, SIDE), SIDE))
+    return Query(file.name, None, picture, embed_picture(encoder, picture, size))
+
+
+def find(query: Query, shelf: Shelf, k: int, catalog: Catalog) -> Answer:
+    """The k nearest of a shelf in plain data; all of it where it holds fewer.
+
+    Raises:
+        FashionError: k below 1.
+    """
+    results = shelf.index.search(query.embedding, k)
+    places = {name: place for place, name in enumerate(catalog.train.names)}
+    hits = []
+    for name, distance in zip(results.ids[0], results.distances[0].tolist(), strict=True):
+        place = places[name]
+        category = catalog.classes[catalog.train.labels[place]]
+        right = None if query.category is None else category == query.category
+        hits.append(Hit(place, name, category, distance, right))
+    return Answer(query.category, shelf.searched, len(shelf.index), tuple(hits))
+
+
+# How it is shown
+
+
+def sentence(answer: Answer) -> str:
+    """The answer in words, as a screen reader says them after a change."""
+    hits, count = answer.hits, answer.count
+    one, first, last = len(hits) == 1, hits[0].distance, hits[-1].distance
+    if len(hits) == count:
+        text = f"There {'is' if one else 'are'} only {count:,} in {answer.searched},"
+    elif one:
+        text = f"The nearest of {count:,} in {answer.searched} is"
+    else:
+        text = f"The {len(hits)} nearest of {count:,} in {answer.searched} are"
+    text += f" at distance {first:.3f}." if one else f" at distances {first:.3f} to {last:.3f}."
+    if answer.category is None:
+        return f"{text} The query's category is not known, so none is marked right or wrong."
+    right = sum(hit.right for hit in hits)
+    return f"{text} {right} of {len(hits)} right: the query's category is {answer.category}."
+
+
+def as_html(answer: Answer, sources: Sequence[str]) -> str:
+    """The sentence, the query and the results.
+
+    Args:
+        answer: what was found.
+        sources: attributes that say where each picture is, first the query's, then k more.
+    """
+    own, *others = sources
+    name = "your picture" if answer.category is None else answer.category
+    cards = [_card(hit, source) for hit, source in zip(answer.hits, others, strict=True)]
+    return (
+        f'<p class="sx-said" aria-live="polite">{escaped(sentence(answer))}</p>'
+        f'<div class="sx-row"><div class="sx-query"><img alt="query: {escaped(name)}" {own}>'
+        f'<i aria-hidden="true"><b>query</b><br>{escaped(name)}</i></div>'
+        f"<ol>{''.join(cards)}</ol></div>"
+    )
+
+
+def _card(hit: Hit, source: str) -> str:
+    # the text under a picture is what its alt text says; nobody needs to hear it twice
+    word = WORDS[hit.right]
+    kind = f' class="sx-{word}"' if word else ""
+    mark = f"<b>{SIGNS[hit.right]}{word}</b><br>" if word else ""
+    alt = f"{hit.category}, distance {hit.distance:.3f}" + (f", {word}" if word else "")
+    return (
+        f'<li{kind}><img alt="{escaped(alt)}" {source}><i aria-hidden="true">{mark}'
+        f"{escaped(hit.category)}<br>{hit.distance:.3f}</i></li>"
+    )
+
+
+def escaped(text: str) -> str:
+    """Text for HTML, in an attribute too; what UTF-8 has no bytes for becomes a question mark."""
+    return html.escape(text.encode("utf-8", "replace").decode())
+
+
+def thumbnail(picture: Tensor) -> str:
+    """A picture uint8 [3, H, W] as the `data:` address of a JPEG, at most 64 pixels wide."""
+    image = Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy())
+    image.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+# The face in a running notebook
+
+
+def search_explorer(index: SearchIndex, encoder: nn.Module, size: int, catalog: Catalog):
+    """Search with a test picture or one of the reader's own, as an ipywidgets VBox.
+
+    Args:
+        index: training pictures of the catalog, under their names there.
+        encoder: what made the index.
+        size: side in pixels that pictures are embedded at.
+        catalog: where queries come from, and the pictures that are found.
+
+    Raises:
+        FashionError: other weights made the index, or it holds more than training pictures.
+    """
+    import ipywidgets  # noqa: PLC0415 - part of the notebooks extra; the library works without it
+
+    shelves = make_shelves(index, encoder, catalog)
+    wide = {"style": {"description_width": "7em"}, "layout": {"width": "min(32em, 98%)"}}
+    picture = ipywidgets.Dropdown(options=_test_pictures(catalog), description="picture", **wide)
+    upload = ipywidgets.FileUpload(
+        accept=",".join(sorted(SUFFIXES)),
+        description="or upload your own",
+        layout={"width": "18em", "margin": "2px 2px 2px 7.5em"},
+    )
+    names = [(shelf.name, number) for number, shelf in enumerate(shelves)]
+    category = ipywidgets.Dropdown(options=names, description="category", **wide)
+    k = ipywidgets.IntSlider(5, 1, 20, description="results", **wide)
+    problem, out = ipywidgets.HTML(), ipywidgets.HTML()
+    query: Query | None = None
+
+    def update(_: object = None) -> None:
+        if query is not None:
+            answer = find(query, shelves[category.value], k.value, catalog)
+            shown = as_html(answer, _sources(query, answer, catalog))
+            out.value = f'{STYLE}<div class="search-explorer">{shown}</div>'
+
+    def choose(_: object = None) -> None:
+        nonlocal query
+        if picture.value is not None:
+            query = catalog_query(catalog, picture.value, encoder, size)
+            problem.value = ""
+            update()
+
+    def receive(change) -> None:
+        nonlocal query
+        if not change.new:
+            return
+        (file,) = change.new
+        upload.value = ()  # else the same file, chosen again, would be no change
+        try:
+            query = uploaded_query(file["name"], bytes(file["content"]), encoder, size)
+        except FashionError as error:
+            problem.value = f'<p role="alert">{escaped(str(error))}</p>'
+            return
+        problem.value = ""
+        picture.value = None  # what is shown is none of the test pictures
+        update()
+
+    picture.observe(choose, names="value")
+    upload.observe(receive, names="value")
+    category.observe(update, names="value")
+    k.observe(update, names="value")
+    choose()
+    return ipywidgets.VBox([picture, upload, category, k, problem, out])
+
+
+def _test_pictures(catalog: Catalog) -> list[tuple[str, int]]:
+    """Each test picture's title, "dress 1", and its position; class by class."""
+    options = []
+    for label, category in enumerate(catalog.classes):
+        own = (catalog.test.labels == label).nonzero()[:, 0].tolist()
+        options += [(f"{category} {n}", position) for n, position in enumerate(own, start=1)]
+    return options
+
+
+def _sources(query: Query, answer: Answer, catalog: Catalog) -> list[str]:
+    """Pictures inside the HTML, each with its name for whoever points at it."""
+    return [
+        f'src="{thumbnail(picture)}" title="{escaped(name)}"'
+        for name, picture in _pictures(query, answer, catalog)
+    ]
+
+
+def _pictures(query: Query, answer: Answer, catalog: Catalog) -> list[tuple[str, Tensor]]:
+    found = [(hit.name, catalog.train.images[hit.place]) for hit in answer.hits]
+    return [(query.name, query.picture), *found]
+
+
+# The face in the built page
+
+
+def search_explorer_page(
+    index: SearchIndex,
+    encoder: nn.Module,
+    size: int,
+    catalog: Catalog,
+    queries: Sequence[int],
+    k: int,
+) -> str:
+    """The explorer with every answer in it, as HTML: each query, among all and in each category.
+
+    Each picture is in it once, as a small JPEG. Without JavaScript the first answer is there.
+
+    Args:
+        index: training pictures of the catalog, under their names there.
+        encoder: what made the index.
+        size: side in pixels that pictures are embedded at.
+        catalog: where queries come from, and the pictures that are found.
+        queries: positions in the catalog's test pictures.
+        k: how many results.
+
+    Raises:
+        FashionError: other weights made the index, it holds more than training pictures, a query
+            is not there, there are none, or k is below 1.
+    """
+    _check_positions(queries, catalog)
+    shelves = make_shelves(index, encoder, catalog)
+    asked = [catalog_query(catalog, position, encoder, size) for position in queries]
+    answers = [[find(query, shelf, k, catalog) for shelf in shelves] for query in asked]
+    numbers: dict[str, int] = {}
+    addresses: list[str] = []
+
+    def numbered(name: str, picture: Tensor) -> str:
+        if name not in numbers:
+            numbers[name] = len(addresses)
+            addresses.append(thumbnail(picture))
+        return f'data-picture="{numbers[name]}"'
+
+    panels = {
+        (n, m): as_html(answer, [numbered(*each) for each in _pictures(query, answer, catalog)])
+        for n, (query, row) in enumerate(zip(asked, answers, strict=True))
+        for m, answer in enumerate(row)
+    }
+    # the first answer has the first pictures in it, the script takes them from there
+    inside = 1 + len(answers[0][0].hits)
+    first = as_html(answers[0][0], [f'src="{address}"' for address in addresses[:inside]])
+    templates = [
+        f'<template data-answer="{n} {m}">{panel}</template>' for (n, m), panel in panels.items()
+    ]
+    choices = [(query.category, numbered(query.name, query.picture)) for query in asked]
+    prefix = f"sx{zlib.crc32(''.join(addresses).encode()):08x}"  # ids, unlike another explorer's
+    return (
+        f'{STYLE}<div class="search-explorer" role="group" aria-label="Search explorer">'
+        f"{_controls(choices, shelves, prefix)}"
+        f'<div class="sx-shown">{first}</div>{"".join(templates)}'
+        f'<script type="application/json">{_packed(addresses[inside:])}</script></div>'
+    )
+
+
+def _check_positions(queries: Sequence[int], catalog: Catalog) -> None:
+    if len(queries) == 0:
+        raise FashionError("no queries: give positions of test pictures.")
+    for position in queries:
+        if not 0 <= position < len(catalog.test):
+            raise FashionError(
+                f"no test picture {position} in {catalog.name}: positions go from 0 to "
+                f"{len(catalog.test) - 1}."
+            )
+
+
+def _controls(queries: Sequence[tuple[str, str]], shelves: Sequence[Shelf], prefix: str) -> str:
+    """What to search with and what to search in: a template, since only the script can use it.
+
+    `queries` are categories, each with the attributes that say where its picture is.
+    """
+    choices = "".join(
+        f'<span><input type="radio" name="{prefix}" id="{prefix}-{n}" value="{n}"'
+        f'{" checked" if n == 0 else ""}><label for="{prefix}-{n}">'
+        f'<img alt="query {n + 1}: {escaped(category)}" {source}></label></span>'
+        for n, (category, source) in enumerate(queries)
+    )
+    options = "".join(
+        f'<option value="{n}">{escaped(shelf.name)}</option>' for n, shelf in enumerate(shelves)
+    )
+    return (
+        '<template class="sx-choice"><div class="sx-controls">'
+        "<fieldset><legend>Search with</legend>"
+        f'<div class="sx-queries">{choices}</div></fieldset><div>'
+        f'<label class="sx-title" for="{prefix}-in">Search in</label>'
+        f'<select id="{prefix}-in">{options}</select></div></div></template>'
+    )
+
+
+def _packed(addresses: Sequence[str]) -> str:
+    """JSON. JPEGs of one size begin alike, with their tables: a third of each, written once."""
+    start = os.path.commonprefix(addresses)  # noqa: RUF071 - texts, not paths
+    return json.dumps({"start": start, "ends": [address[len(start) :] for address in addresses]})

@@ -1,0 +1,1 @@
+"""What surrounds a training or a search: none of it is needed to understand either."""

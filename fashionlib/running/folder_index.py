@@ -1,0 +1,194 @@
+"""Pictures to search in, embedded once and kept: a person's own folder, or a catalog."""
+
+import hashlib
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import torch
+from torch import Tensor, nn
+
+from fashionlib.catalog import SUFFIXES, Catalog
+from fashionlib.catalog.pictures import PREPROCESSING, read_picture, to_square
+from fashionlib.errors import FashionError
+from fashionlib.files import cache_dir
+from fashionlib.inference import predict
+from fashionlib.search import SIDE, SearchIndex
+from fashionlib.settings import progress_bar
+from fashionlib.weights import fingerprint, load_tensors, save_tensors
+
+BATCH = 16  # pictures decoded and embedded at a time, so that memory does not grow with a folder
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Pictures by name, wherever they are."""
+
+    name: str  # the folder, or the name of a catalog
+    key: str  # tells its index in the cache from all others
+    stamps: dict[str, list[int]]  # for each picture, numbers that change when it does
+    read: Callable[[str], Tensor]  # a name to uint8 [3, SIDE, SIDE], or a FashionError
+    root: Path | None = None  # the names are files below it; None where pictures are drawn
+
+
+def folder_source(root: Path) -> Source:
+    """Every picture below a folder, at any depth. Hidden files and links to folders are left out.
+
+    Raises:
+        FashionError: no such folder, it cannot be listed, or there are no pictures in it.
+    """
+    stamps = dict(picture_files(root))
+    return Source(str(root), str(root.resolve()), stamps, partial(read_file, root), root)
+
+
+def picture_files(root: Path) -> Iterator[tuple[str, list[int]]]:
+    """Name and stamp of each picture below a folder, in order of the names.
+
+    Raises:
+        FashionError: no such folder, it cannot be listed, or there are no pictures in it.
+    """
+    empty = True
+    try:
+        if not root.is_dir():
+            problem = "is a file" if root.exists() else "does not exist"
+            raise FashionError(f"{root} {problem}: a catalog is a folder of pictures.")
+        for file in _walk(root, ""):
+            empty = False
+            yield file
+    except OSError as error:
+        raise FashionError(f"{error.filename} cannot be listed: {error.strerror}.") from error
+    if empty:
+        raise FashionError(f"{root} has no pictures in it: put some there, or name another.")
+
+
+def _walk(root: Path, below: str) -> Iterator[tuple[str, list[int]]]:
+    """A folder at a time. With a slash behind them, folders sort as the paths in them do."""
+    with os.scandir(root / below) as entries:
+        folders = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+    for name in sorted(folders, key=lambda name: name + "/" * folders[name]):
+        if name.startswith("."):
+            continue
+        if folders[name]:
+            yield from _walk(root, f"{below}{name}/")
+        elif Path(name).suffix.lower() in SUFFIXES and not (root / below / name).is_dir():
+            yield below + name, _stamp(root / below / name)
+
+
+def _stamp(path: Path) -> list[int]:
+    try:
+        status = path.stat()
+    except OSError:  # a link to nowhere: reading it will say so
+        return [0, 0]
+    return [status.st_size, status.st_mtime_ns]
+
+
+def read_file(root: Path, name: str) -> Tensor:
+    """A picture below a folder as uint8 [3, SIDE, SIDE]; the FashionError begins with its name."""
+    path = root / name
+    try:
+        return torch.from_numpy(to_square(read_picture(path, SIDE), SIDE))
+    except FashionError as error:
+        raise FashionError(name + str(error).removeprefix(str(path))) from error
+
+
+def training_source(catalog: Catalog) -> Source:
+    """The training pictures of a catalog that was loaded at its default size."""
+    split = catalog.train
+    places = {name: n for n, name in enumerate(split.names)}
+    stamps = {name: [zlib.crc32(split.images[n].numpy())] for name, n in places.items()}
+    key = f"training pictures of {catalog.name}"
+    return Source(catalog.name, key, stamps, lambda name: split.images[places[name]], catalog.root)
+
+
+def category_of(name: str) -> str:
+    """The folder that a picture lies in, "" at the top: "train/dress/1.jpg" is a "dress"."""
+    return PurePosixPath(name).parent.name
+
+
+@dataclass(frozen=True, eq=False)
+class Refreshed:
+    """An index that is up to date, and what that took."""
+
+    index: SearchIndex  # ids are the names of the source, in its order
+    embedded: int  # pictures that were new or had changed
+    removed: int  # pictures that are gone
+    skipped: tuple[str, ...]  # one line for each that cannot be read, beginning with its name
+
+
+def refreshed_index(source: Source, encoder: nn.Module, size: int) -> Refreshed:
+    """The index of a source from the cache, brought up to date first and saved again.
+
+    Only new and changed pictures are embedded (files by their size and time); those that are gone
+    are dropped; broken ones are skipped, and tried again the next time. There is one index for
+    each source, in `cache_dir() / "indexes"`: with other weights, or at another size, all of it
+    is made anew.
+
+    Raises:
+        FashionError: no picture can be read, or the cache cannot be written.
+    """
+    path = _cache_path(source)
+    made_with = {"made_by": fingerprint(encoder), "size": size, "preprocessing": PREPROCESSING}
+    old, stamps = _read(path, made_with)
+    kept = {name: row for name, row in old.items() if source.stamps.get(name) == stamps[name]}
+    fresh, skipped = _embed_new(source, kept, encoder, size)
+    rows = kept | fresh
+    if not rows:
+        raise FashionError(f"{source.name} has no picture that can be read: {skipped[0]}")
+    names = tuple(name for name in source.stamps if name in rows)
+    index = SearchIndex(torch.stack([rows[name] for name in names]), names, made_with["made_by"])
+    if fresh or len(kept) < len(old):
+        files = {name: source.stamps[name] for name in names}
+        metadata = {"kind": "folder", "made_with": made_with, "ids": names, "files": files}
+        save_tensors(path, {"embeddings": index.embeddings}, metadata)
+    gone = sum(name not in source.stamps for name in old)
+    return Refreshed(index, len(fresh), gone, skipped)
+
+
+def _cache_path(source: Source) -> Path:
+    key = hashlib.sha256(os.fsencode(source.key)).hexdigest()[:16]
+    return cache_dir() / "indexes" / f"{key}.safetensors"
+
+
+def _read(path: Path, made_with: dict) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
+    """Embeddings and stamps by name; empty where nothing usable was saved."""
+    try:
+        tensors, metadata = load_tensors(path)
+    except FashionError:  # not there yet, or damaged
+        return {}, {}
+    if metadata.get("made_with") != made_with:
+        return {}, {}
+    rows = dict(zip(metadata["ids"], tensors["embeddings"], strict=True))
+    return rows, metadata["files"]
+
+
+def _embed_new(
+    source: Source, kept: dict[str, Tensor], encoder: nn.Module, size: int
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Embeddings float32 [D] of all pictures that are not in `kept`, and a line for each broken."""
+    names = [name for name in source.stamps if name not in kept]
+    rows: dict[str, Tensor] = {}
+    skipped: list[str] = []
+    if not names:
+        return rows, ()  # and no empty progress bar
+    batches = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
+    # Threads suffice: Pillow lets go of the interpreter's lock while it decodes
+    with ThreadPoolExecutor() as pool:
+        for batch in progress_bar(batches, "embedding", "batch"):
+            outcomes = list(pool.map(partial(_try, source.read), batch))
+            good = [n for n, outcome in enumerate(outcomes) if isinstance(outcome, Tensor)]
+            skipped += [outcome for outcome in outcomes if isinstance(outcome, str)]
+            if good:
+                embeddings = predict(encoder, torch.stack([outcomes[n] for n in good]), size)
+                rows |= {batch[n]: row for n, row in zip(good, embeddings, strict=True)}
+    return rows, tuple(skipped)
+
+
+def _try(read: Callable[[str], Tensor], name: str) -> Tensor | str:
+    try:
+        return read(name)
+    except FashionError as error:
+        return str(error)

@@ -1,0 +1,273 @@
+"""Embedding a folder of any size: several processes, many small files, going on after a stop.
+
+The folder is gone through in the order of its names and cut into shards. A worker process takes a
+whole shard, decodes its pictures, embeds them in batches and writes one file. A file is whole or
+not there, and remembers which pictures it was made from and by which weights. So a run that was
+killed loses only the shards it was at, and the next one makes just those that are missing or no
+longer right. Memory holds a few shards and the names in one folder, never the catalog.
+"""
+
+import hashlib
+import json
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from multiprocessing import connection, get_context, parent_process
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fashionlib.catalog.pictures import PREPROCESSING
+from fashionlib.errors import FashionError
+from fashionlib.files import replacing
+from fashionlib.inference import pick_device, predict
+from fashionlib.running.folder_index import BATCH, picture_files, read_file
+from fashionlib.search import SearchIndex
+from fashionlib.settings import progress_bar
+from fashionlib.weights import fingerprint, load_encoder, load_tensors, save_tensors
+
+SHARD = 256  # pictures a file: what a killed run loses, for each of its processes
+CONTENTS = "contents.json"  # written last, so where it is the shards are complete
+
+Files = list[tuple[str, list[int]]]  # names, and numbers that change when the picture does
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What is in the shards of a folder."""
+
+    pictures: int  # with an embedding
+    fresh: int  # of these, embedded in this run
+    shards: int
+    skipped: tuple[str, ...]  # one line for each that cannot be read, beginning with its name
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A part of a folder that becomes one file."""
+
+    number: int
+    files: Files
+    root: Path
+    out: Path
+    weights: Path
+    made_with: dict[str, Any]  # fingerprint of the weights, side in pixels, preprocessing
+
+    @property
+    def path(self) -> Path:
+        """Where its file goes."""
+        return shard_path(self.out, self.number)
+
+    def describe(self) -> dict[str, Any]:
+        """What the file has to say about itself to be the right one."""
+        return {
+            "kind": "shard",
+            "folder": str(self.root.resolve()),
+            "made_with": self.made_with,
+            "files": hashlib.sha256(json.dumps(self.files).encode()).hexdigest(),
+        }
+
+
+def shard_path(out: Path, number: int) -> Path:
+    """Where a shard goes: `shard-000012.safetensors`."""
+    return out / f"shard-{number:06d}.safetensors"
+
+
+def embed_folder(
+    root: Path, out: Path, weights: Path, processes: int = 1, shard_size: int = SHARD
+) -> Embedded:
+    """Embed every picture below `root` with a saved encoder, into shards in the folder `out`.
+
+    A shard holds `embeddings` float32 [N, D] and, in its metadata, as many `ids`, the names
+    relative to `root`. Broken pictures are skipped. What earlier runs of the same folder and
+    weights left in `out` is kept as far as it is right: where pictures were added, removed or
+    changed (their size or time), the shards from there on, up to the end of the folder, are made
+    anew.
+
+    Raises:
+        FashionError: no such folder, no pictures that can be read, no such weights, `out` holds
+            shards of other weights or of another folder or cannot be written, or a worker was
+            killed.
+    """
+    encoder, metadata = load_encoder(weights)
+    size = metadata["preprocessing"]["size"]
+    made_with = {"made_by": fingerprint(encoder), "size": size, "preprocessing": PREPROCESSING}
+    parts = enumerate(_cut(picture_files(root), shard_size))
+    shards = (Shard(number, files, root, out, weights, made_with) for number, files in parts)
+    pictures = fresh = count = 0
+    skipped: dict[int, list[str]] = {}
+    with progress_bar(None, "embedding", "picture") as bar:
+        for shard, found, is_fresh in _made(shards, processes):
+            pictures += len(found["ids"])
+            fresh += len(found["ids"]) if is_fresh else 0
+            count += 1
+            if found["skipped"]:
+                skipped[shard.number] = found["skipped"]
+            bar.update(len(shard.files))
+    lines = tuple(line for number in sorted(skipped) for line in skipped[number])
+    if not pictures:
+        raise FashionError(f"{root} has no picture that can be read: {lines[0]}")
+    _finish(out, count, pictures)
+    return Embedded(pictures, fresh, count, lines)
+
+
+def index_from_shards(out: Path, encoder: nn.Module) -> SearchIndex:
+    """All shards as one index, in the order of the names, to be searched with this encoder.
+
+    Raises:
+        FashionError: no complete run filled the folder, a shard is missing or damaged, or other
+            weights made it.
+    """
+    try:
+        shards = json.loads((out / CONTENTS).read_text(encoding="utf-8"))["shards"]
+    except FileNotFoundError:
+        raise FashionError(
+            f"{out} holds no complete embeddings: run `fashionlib embed` to its end."
+        ) from None
+    made_by = fingerprint(encoder)
+    embeddings, ids = [], []
+    for number in range(shards):
+        path = shard_path(out, number)
+        tensors, metadata = load_tensors(path)
+        if metadata["made_with"]["made_by"] != made_by:
+            raise FashionError(f"{path} was made with other weights: embed the folder again.")
+        if metadata["ids"]:
+            embeddings.append(tensors["embeddings"])
+            ids += metadata["ids"]
+    return SearchIndex(torch.cat(embeddings), tuple(ids), made_by)
+
+
+# Making shards
+
+
+def _cut(files: Iterable[tuple[str, list[int]]], size: int) -> Iterator[Files]:
+    files = iter(files)
+    while part := list(islice(files, size)):
+        yield part
+
+
+def _made(shards: Iterable[Shard], processes: int) -> Iterator[tuple[Shard, dict[str, Any], bool]]:
+    """Each shard once its file is there, with the file's metadata and whether it was made now."""
+    context = get_context("spawn")  # a process that has used torch or CUDA must not be forked
+    threads = max(1, torch.get_num_threads() // processes)
+    pool = ProcessPoolExecutor(processes, context, _start_worker, (threads,))
+    pending = {}
+    try:
+        for shard in shards:
+            old = _right_contents(shard)
+            if old is not None:
+                yield shard, old, False
+                continue
+            _mark_incomplete(shard.out)
+            while len(pending) > processes:  # one more than are at work, and no longer queue
+                yield from _finished(pending)
+            pending[pool.submit(_make, shard)] = shard
+        while pending:
+            yield from _finished(pending)
+    except BrokenProcessPool:
+        raise FashionError(
+            "a worker process was killed, perhaps for want of memory: the same command goes on, "
+            "with fewer --processes it takes less."
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _finished(pending: dict) -> Iterator[tuple[Shard, dict[str, Any], bool]]:
+    """Wait until some are done, and take them out."""
+    for future in wait(pending, return_when=FIRST_COMPLETED).done:
+        yield pending.pop(future), future.result(), True
+
+
+def _right_contents(shard: Shard) -> dict[str, Any] | None:
+    """Metadata of the shard's file, if that is there, whole and of these very pictures."""
+    if not shard.path.exists():
+        return None
+    try:
+        _, found = load_tensors(shard.path)
+    except FashionError:  # damaged
+        return None
+    wanted = shard.describe()
+    for part, what in (("made_with", "weights"), ("folder", "pictures")):
+        if found.get(part) != wanted[part]:
+            raise FashionError(
+                f"{shard.out} holds embeddings of other {what}: name another folder, or delete it."
+            )
+    return found if found["files"] == wanted["files"] else None
+
+
+def _mark_incomplete(out: Path) -> None:
+    try:
+        (out / CONTENTS).unlink(missing_ok=True)
+    except OSError as error:
+        raise FashionError(f"could not write {out}: {error.strerror}.") from error
+
+
+def _finish(out: Path, count: int, pictures: int) -> None:
+    """Remove what is left of larger or killed runs, and mark the folder as complete."""
+    last = shard_path(out, count - 1).name
+    larger = [path for path in out.glob("shard-*.safetensors") if path.name > last]
+    for path in (*larger, *out.glob(".shard-*.safetensors.*")):
+        path.unlink()
+    with replacing(out / CONTENTS) as temporary:
+        contents = {"shards": count, "pictures": pictures}
+        temporary.write_text(json.dumps(contents) + "\n", encoding="utf-8")
+
+
+# In a worker process
+
+
+def _start_worker(threads: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to answer
+    Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(threads)
+
+
+def _end_with_parent() -> None:
+    """Who is killed cannot end its workers, and they would wait for work forever."""
+    connection.wait([parent_process().sentinel])
+    os._exit(1)
+
+
+@cache
+def _encoder(weights: Path, made_by: str) -> nn.Module:
+    """Loaded once in each worker."""
+    encoder, _ = load_encoder(weights)
+    if fingerprint(encoder) != made_by:
+        raise FashionError(f"{weights} changed while it was in use: start again.")
+    return encoder.to(pick_device())
+
+
+def _make(shard: Shard) -> dict[str, Any]:
+    """Embed a shard's pictures and write its file; returns the metadata."""
+    encoder = _encoder(shard.weights, shard.made_with["made_by"])
+    ids: list[str] = []
+    skipped: list[str] = []
+    pictures = _readable(shard, ids, skipped)
+    embeddings = []
+    while batch := list(islice(pictures, BATCH)):
+        embeddings.append(predict(encoder, torch.stack(batch), shard.made_with["size"]))
+    metadata = shard.describe() | {"ids": ids, "skipped": skipped}
+    # torch.cat lets an empty one pass, whatever the dimensions of the others
+    save_tensors(shard.path, {"embeddings": torch.cat([torch.empty(0), *embeddings])}, metadata)
+    return metadata
+
+
+def _readable(shard: Shard, ids: list[str], skipped: list[str]) -> Iterator[Tensor]:
+    """Decode pictures uint8 [3, SIDE, SIDE], and note which those are, and why not the others."""
+    for name, _ in shard.files:
+        try:
+            picture = read_file(shard.root, name)
+        except FashionError as error:
+            skipped.append(str(error))
+            continue
+        ids.append(name)
+        yield picture

@@ -1,0 +1,232 @@
+"""A store over Milvus (Wang et al. 2021, SIGMOD): the same client from a laptop to a cluster.
+
+A folder that ends in .db is served by Milvus Lite, inside this process. For each search it walks
+over all rows in Python, whatever the index: about 0.1 s at 100,000 rows on a laptop. That is where
+it ends, and where a server begins: `deploy/`.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fashionlib.errors import FashionError
+from fashionlib.settings import optional
+from fashionlib.stores.common import (
+    LONGEST,
+    Candidates,
+    Hits,
+    check_queries,
+    check_rows,
+    check_texts,
+    search_settled,
+)
+
+PREFIX = "fashionlib_"  # of our collections; the fingerprint follows, for every server keeps names
+FIELD = "embedding"
+ROWS = 10_000  # of one upsert
+NAMES = 1_000  # of one delete
+NUMBERS = 1 << 22  # of the embeddings in one answer: Milvus sends them as 4 bytes each
+MANY = 1_000  # rows that Milvus Lite is to write to its own files at once
+MOST = 16_384  # results of one search, the most that Milvus gives
+LOCAL = ("localhost", "127.0.0.1")
+BEYOND = ("no_grpc_proxy", "no_proxy")  # the settings of gRPC, the first one wins
+SECONDS = 30  # to wait for a server
+GRAPH = {"M": 32, "efConstruction": 80}  # as in faiss_store
+EF_SEARCH = 128
+
+# In a filter: all that the grammar of Milvus Lite and of the server both unescape
+ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+
+
+class MilvusStore:
+    """A Milvus collection, named after the encoder. See `fashionlib.stores.Store`.
+
+    Raises what `Store` says, and a FashionError where the server does not answer, or where more
+    than 16,384 results are asked for and there. Rows are sent 10,000 at a time, and each lot is
+    kept when it is there: a large upsert that is broken off has put in some of them, and can be
+    repeated. Among more than 16,384 rows at the same distance Milvus chooses.
+    """
+
+    def __init__(self, uri: str, made_by: str, dimensions: int, index: str) -> None:
+        self.uri, self.made_by, self.dimensions = uri, made_by, dimensions
+        self._lite = uri.endswith(".db")
+        self._name = re.sub("//[^/]*@", "//", uri)  # a message shows no password
+        self._collection = PREFIX + made_by
+        self._milvus = optional("pymilvus", "stores")
+        self._failures = self._milvus.MilvusException, optional("grpc", "stores").RpcError
+        if self._lite:
+            self._start_lite()
+        self._client = self._connect()
+        try:
+            self._prepare(index.upper())
+        except BaseException:
+            self.close()
+            raise
+
+    def __len__(self) -> int:
+        return self._count("")
+
+    def upsert(self, ids: Iterable[str], embeddings: Tensor, categories: Iterable[str]) -> None:
+        """See `Store.upsert`."""
+        ids, embeddings, categories = check_rows(ids, embeddings, categories, self.dimensions)
+        for start in range(0, len(ids), ROWS):
+            lot = slice(start, start + ROWS)
+            columns = zip(ids[lot], embeddings[lot].numpy(), categories[lot], strict=True)
+            rows = [{"id": i, FIELD: e, "category": c} for i, e, c in columns]
+            self._call("upsert", self._collection, rows)
+        # rows in its log are kept too, but searched ten times as slowly; a server does this itself
+        if self._lite and len(ids) >= MANY:
+            self._call("flush", self._collection)
+
+    def delete(self, ids: Iterable[str]) -> None:
+        """See `Store.delete`."""
+        ids = list(ids)
+        check_texts(ids, "id", 0)
+        # not by ids=…: the client puts them into a filter as they are, and an id with a quote in
+        # it deletes other rows
+        names = [quoted(name) for name in dict.fromkeys(ids)]
+        for start in range(0, len(names), NAMES):
+            listed = ", ".join(names[start : start + NAMES])
+            self._call("delete", self._collection, filter=f"id in [{listed}]")
+
+    def search(self, queries: Tensor, k: int, category: str | None = None) -> Hits:
+        """See `Store.search`."""
+        queries = check_queries(queries, k, category, self.dimensions)
+        condition = "" if category is None else f"category == {quoted(category)}"
+
+        def fetch(part: Tensor, width: int) -> list[Candidates]:
+            width = min(width, MOST)
+            # Milvus Lite makes an array of queries × rows × dimensions
+            queries_at_once = 1 if self._lite else max(1, NUMBERS // (width * self.dimensions))
+            lots = part.split(queries_at_once)
+            return [row for lot in lots for row in self._search(lot, width, condition)]
+
+        hits = search_settled(fetch, queries, k)
+        if hits.distances.shape[1] < k:
+            there = min(k, self._count(condition))
+            if hits.distances.shape[1] < there:
+                raise FashionError(f"{self._name} found fewer than {there} rows: ask for fewer.")
+        return hits
+
+    def close(self) -> None:
+        """Let go of the connection, and of the folder of Milvus Lite."""
+        self._client.close()
+        if self._lite:
+            manager = optional("milvus_lite.server_manager", "stores")
+            manager.server_manager_instance.release_server(self.uri)
+
+    # Opening
+
+    def _start_lite(self) -> None:
+        optional("milvus_lite", "stores")
+        go_past_proxies()
+        if Path(self.uri).is_file():
+            raise FashionError(f"{self.uri} is a file: Milvus Lite keeps a folder, give its name.")
+        try:
+            Path(self.uri).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FashionError(f"could not make {self.uri}: {error.strerror}.") from error
+        # it logs a traceback where we say the same in one line
+        logging.getLogger("milvus_lite.server_manager").setLevel(logging.CRITICAL)
+
+    def _connect(self) -> Any:
+        try:
+            return self._milvus.MilvusClient(self.uri, timeout=SECONDS, dedicated=True)
+        except (*self._failures, ValueError) as error:  # a port that is no number
+            if self._lite:
+                problem = "another process uses it, or it is no folder of Milvus Lite"
+            else:
+                problem = "no Milvus server answers there. Check the address and the server"
+            raise FashionError(f"{self._name}: {problem}.") from error
+
+    def _prepare(self, index: str) -> None:
+        """Make what is missing of the collection, so that an interrupted start can be repeated."""
+        name = self._collection
+        if not self._call("has_collection", name):
+            if any(other.startswith(PREFIX) for other in self._call("list_collections")):
+                raise FashionError(
+                    f"{self._name} was made with other weights: fill a new store with these."
+                )
+            schema = self._schema()
+            self._call("create_collection", name, schema=schema, consistency_level="Strong")
+        fields = self._call("describe_collection", name)["fields"]
+        there = next(field["params"]["dim"] for field in fields if field["name"] == FIELD)
+        if int(there) != self.dimensions:
+            raise FashionError(f"{self._name} has {there} dimensions, not {self.dimensions}.")
+        if not self._call("list_indexes", name):
+            parameters = self._client.prepare_index_params()
+            params = GRAPH if index == "HNSW" else {}
+            parameters.add_index(FIELD, index_type=index, metric_type="L2", params=params)
+            self._call("create_index", name, parameters)
+        there = self._call("describe_index", name, self._call("list_indexes", name)[0])
+        kind = there["index_type"].lower()
+        if kind != index.lower():
+            raise FashionError(f"{self._name} holds index={kind!r}: open it with that.")
+        self._call("load_collection", name)
+
+    def _schema(self) -> Any:
+        types = self._milvus.DataType
+        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("id", types.VARCHAR, is_primary=True, max_length=LONGEST)
+        schema.add_field("category", types.VARCHAR, max_length=LONGEST)
+        schema.add_field(FIELD, types.FLOAT_VECTOR, dim=self.dimensions)
+        return schema
+
+    # Asking
+
+    def _search(self, queries: Tensor, width: int, condition: str) -> list[Candidates]:
+        found = self._call(
+            "search",
+            self._collection,
+            data=list(queries.numpy()),
+            anns_field=FIELD,
+            limit=width,
+            filter=condition,
+            output_fields=[FIELD],
+            search_params={"metric_type": "L2", "params": {"ef": max(EF_SEARCH, 2 * width)}},
+            consistency_level="Strong",  # sees every change that has returned
+        )
+        return [
+            (
+                [hit["id"] for hit in row],
+                torch.tensor([hit["entity"][FIELD] for hit in row]).reshape(-1, self.dimensions),
+            )
+            for row in found
+        ]
+
+    def _count(self, condition: str) -> int:
+        rows = self._call(
+            "query",
+            self._collection,
+            filter=condition,
+            output_fields=["count(*)"],
+            consistency_level="Strong",
+        )
+        return rows[0]["count(*)"]
+
+    def _call(self, method: str, *arguments: Any, **more: Any) -> Any:
+        """What the client's method answers; what it raises becomes one line."""
+        try:
+            return getattr(self._client, method)(*arguments, timeout=SECONDS, **more)
+        except self._failures as error:
+            details = error.message if hasattr(error, "message") else error.details()
+            reason = " ".join(str(details).split())
+            raise FashionError(f"{self._name} did not {method}: {reason}.") from error
+
+
+def quoted(text: str) -> str:
+    """A text as a literal in a Milvus filter, whatever is in it."""
+    return f'"{text.translate(ESCAPES)}"'
+
+
+def go_past_proxies() -> None:
+    """Have gRPC reach Milvus Lite, which listens on this machine, where a proxy is set up."""
+    beyond = next(filter(None, map(os.environ.get, BEYOND)), "")
+    names = [name for name in beyond.split(",") if name and name not in LOCAL]
+    os.environ[BEYOND[0]] = ",".join([*names, *LOCAL])

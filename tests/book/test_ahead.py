@@ -1,0 +1,123 @@
+"""Chapters run two at a time before Sphinx reads them, and are not run again by it."""
+
+import asyncio
+import os
+import runpy
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import ahead
+import pytest
+from ahead import FIRST, LONG, TIMED, run_ahead
+from sphinx.application import Sphinx
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAD = """# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # A page
+
+# %%
+"""
+RUNS = "open('runs.txt', 'a').write({!r})\n"
+MEET = """import pathlib, time
+pathlib.Path({0!r}).touch()
+until = time.time() + 30
+while not pathlib.Path({1!r}).exists() and time.time() < until:
+    time.sleep(0.05)
+assert pathlib.Path({1!r}).exists()
+"""
+
+
+def write(folder: Path, **cells: str) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    pages = [folder / f"{name}.py" for name in cells]
+    for page, cell in zip(pages, cells.values(), strict=True):
+        page.write_text(HEAD + cell)
+    return pages
+
+
+def ran(pages: list[Path], folder: Path) -> dict[str, bool]:
+    """Whether each page that was run failed."""
+    done = run_ahead(pages, str(folder / "cache"), timeout=60)
+    return {one.page.stem: one.failed for one in done}
+
+
+def test_a_page_that_ran_is_not_run_again_and_one_that_failed_is(tmp_path):
+    pages = write(tmp_path / "pages", good="print(1)", bad="1 / 0")
+    assert ran(pages, tmp_path) == {"good": False, "bad": True}
+    assert ran(pages, tmp_path) == {"bad": True}
+    write(tmp_path / "pages", good="print(2)", bad="print(3)")
+    assert ran(pages, tmp_path) == {"good": False, "bad": False}
+    assert ran(pages, tmp_path) == {}
+
+
+def test_two_run_at_once_on_a_thread_each(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    one_thread = "import torch\nassert torch.get_num_threads() == 1\n"
+    cells = {"a": MEET.format("a", "b") + one_thread, "b": MEET.format("b", "a") + one_thread}
+    assert ran(write(tmp_path / "pages", **cells), tmp_path) == {"a": False, "b": False}
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+def test_an_event_loop_that_runs_already_is_no_obstacle(tmp_path):
+    """Jupyter has one, and so has the browser of other tests."""
+
+    async def inside() -> dict[str, bool]:
+        return ran(write(tmp_path / "pages", a="1"), tmp_path)
+
+    with ThreadPoolExecutor(1) as pool:  # this thread may have a loop already
+        assert pool.submit(asyncio.run, inside()).result() == {"a": False}
+
+
+def test_the_first_is_done_before_the_others_begin(tmp_path):
+    waits = "import time\ntime.sleep(1)\nopen('first', 'w').close()"
+    pages = write(tmp_path / "pages", a="open('first').close()", **{FIRST: waits})
+    assert ran(pages, tmp_path) == {FIRST: False, "a": False}
+
+
+def test_pages_with_a_stopwatch_are_left_to_sphinx(tmp_path):
+    pages = write(tmp_path / "pages", a="1", **{TIMED[0]: "1"})
+    assert ran(pages, tmp_path) == {"a": False}
+
+
+def test_sphinx_runs_only_what_was_left(tmp_path):
+    """By the same settings as the book's."""
+    pages = write(tmp_path / "pages", a=RUNS.format("a"), **{TIMED[0]: RUNS.format("t")})
+    (tmp_path / "pages" / "index.md").write_text(f"# i\n\n```{{toctree}}\na\n{TIMED[0]}\n```\n")
+    settings = {
+        "extensions": ["myst_nb"],
+        "nb_custom_formats": {".py": ["jupytext.reads", {"fmt": "py:percent"}]},
+        "nb_execution_mode": "cache",
+        "nb_execution_cache_path": str(tmp_path / "cache"),
+        "nb_execution_raise_on_error": True,
+    }
+    ran(pages, tmp_path)
+    assert (tmp_path / "pages" / "runs.txt").read_text() == "a"
+    folders = [tmp_path / "pages", None, tmp_path / "html", tmp_path / "trees"]
+    Sphinx(*(f and str(f) for f in folders), "html", settings, status=None).build()
+    assert (tmp_path / "pages" / "runs.txt").read_text() == "at"
+
+
+@pytest.mark.parametrize("name", [FIRST, *LONG, *TIMED])
+def test_the_pages_named_are_there(name):
+    assert list((ROOT / "notebooks").rglob(f"{name}.py"))
+
+
+def test_the_book_runs_its_pages_ahead(monkeypatch):
+    """`conf.py` asks for it, for the pages that it writes."""
+    settings = runpy.run_path(str(ROOT / "book" / "conf.py"))
+    asked = []
+    monkeypatch.setattr(ahead, "run_ahead", lambda *arguments: asked.append(arguments))
+    config = SimpleNamespace(nb_execution_cache_path="a folder", nb_execution_timeout=7)
+    settings["run_chapters"](SimpleNamespace(config=config))
+    ((pages, *rest),) = asked
+    assert {page.stem for page in pages} >= {FIRST, *LONG, *TIMED}
+    assert rest == ["a folder", 7]

@@ -1,0 +1,159 @@
+"""The built book: executed to the last cell, whole without a network, described in words."""
+
+import re
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pair
+import pytest
+from browsing import opened
+from jupyter_cache import get_cache
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def pages(book: Path) -> list[Path]:
+    found = sorted(path for path in book.rglob("*.html") if "_static" not in path.parts)
+    assert {"index.html", "references.html"} <= {path.name for path in found}
+    return found
+
+
+def executed(book: Path) -> dict[str, nbformat.NotebookNode]:
+    """Pages with their outputs, as the book shows them: from the cache that it was built with."""
+    paths = (book.parent / "jupyter_execute" / "chapters").rglob("*.ipynb")
+    sources = {path.stem: nbformat.read(path, as_version=4) for path in paths}
+    cache = get_cache(book.parent / "cache")
+    return {name: cache.merge_match_into_notebook(page)[1] for name, page in sources.items()}
+
+
+def unrun(notebook: nbformat.NotebookNode) -> list[str]:
+    """Code cells that did not run in their turn, or failed."""
+    lines, turn = [], 0
+    for cell in notebook.cells:
+        if cell.cell_type != "code" or not cell.source.strip():
+            continue
+        turn += 1
+        failed = any(output.output_type == "error" for output in cell.outputs)
+        if cell.execution_count != turn or failed:
+            lines.append(cell.source)
+    return lines
+
+
+def test_every_chapter_really_ran(book):
+    notebooks = executed(book)
+    # of the exercises, their solutions
+    scripts = [script for script in pair.scripts() if script.parent.name != "exercises"]
+    assert set(notebooks) == {script.stem for script in scripts}
+    for script in scripts:
+        source = jupytext.read(script, fmt="py:percent")
+        wanted = sum(cell.cell_type == "code" for cell in source.cells)
+        wanted += script.parent.name == "solutions"  # the cell that sets the budget
+        ran = notebooks[script.stem]
+        assert sum(cell.cell_type == "code" for cell in ran.cells) == wanted
+        assert unrun(ran) == [], script.stem
+
+
+def test_a_cell_skipped_in_silence_is_noticed(book):
+    notebook = next(iter(executed(book).values()))
+    assert unrun(notebook) == []
+    second = [cell for cell in notebook.cells if cell.cell_type == "code"][1]
+    second.execution_count = None
+    assert second.source in unrun(notebook)
+
+
+def test_the_page_says_which_catalog_it_was_made_with(book):
+    text = (book / "chapters" / "02_train_a_classifier.html").read_text()
+    assert "<strong>drawn</strong> catalog" in text
+
+
+def test_pictures_come_only_through_show(book):
+    """A bare plot carries no alt text: it would be an output of type image/png."""
+    for name, notebook in executed(book).items():
+        for cell in notebook.cells:
+            for output in cell.get("outputs", []):
+                kinds = output.get("data", {})
+                assert not [kind for kind in kinds if kind.startswith("image/")], (
+                    name,
+                    cell.source,
+                )
+
+
+@pytest.mark.parametrize("kind", ["img", "svg role=img"])
+def test_every_picture_is_described(book, kind):
+    for path in pages(book):
+        # what a script holds is no picture of the page: the state of widgets, escaped once more
+        text = re.sub(r"<script\b.*?</script>", "", path.read_text(), flags=re.DOTALL)
+        for tag in re.findall(rf"<{kind}\b[^>]*>", text):
+            alt = re.search(r'(?:alt|aria-label)="([^"]*)"', tag)
+            assert alt, (path.name, tag[:200])
+            assert len(alt[1]) > 3, (path.name, tag[:200])
+
+
+LOADS = re.compile(
+    r"""<(?:script|img|iframe|audio|video|source|embed)\b[^>]*\bsrc=["'](?:https?:)?//[^"']+"""
+    r"""|<link\b[^>]*rel=["'](?:stylesheet|preload|icon|preconnect)[^>]*href=["'](?:https?:)?//"""
+    r"""|@import\s+(?:url\()?["']?(?:https?:)?//|url\(["']?(?:https?:)?//""",
+    re.IGNORECASE,
+)
+
+
+def test_no_page_names_anything_external_to_load(book):
+    for path in pages(book) + sorted(book.rglob("*.css")):
+        assert LOADS.findall(path.read_text()) == [], path
+
+
+def test_the_pattern_for_external_loads_finds_them():
+    for text in (
+        '<script src="https://cdn.example/x.js">',
+        "<link rel='stylesheet' href='//cdn.example/x.css'>",
+        "@import url(https://cdn.example/f.css)",
+        "background: url('http://example.org/a.png')",
+    ):
+        assert LOADS.search(text), text
+    assert not LOADS.search('<a href="https://example.org">a link may leave</a>')
+
+
+def test_every_page_is_whole_with_the_network_cut(book, site, chromium):
+    for path in pages(book):
+        address = f"{site}/{path.relative_to(book).as_posix()}"
+        with opened(chromium, address) as (page, asked, complaints):
+            assert asked == [], path.name
+            assert complaints == [], path.name
+            assert page.locator("h1").count() >= 1
+
+
+def test_a_page_that_asks_the_network_is_noticed(book, site, chromium):
+    planted = book / "planted.html"
+    planted.write_text('<h1>x</h1><img alt="x" src="http://example.org/x.png">')
+    try:
+        with opened(chromium, f"{site}/planted.html") as (_, asked, complaints):
+            assert asked == ["http://example.org/x.png"]
+            assert complaints
+    finally:
+        planted.unlink()
+
+
+def test_mathematics_is_set_from_the_books_own_files(book, site, chromium):
+    address = f"{site}/chapters/01_inverted_residual_block.html"
+    with opened(chromium, address) as (page, _, _):
+        page.wait_for_selector("mjx-container svg", timeout=20_000)
+
+
+def test_the_search_explorer_answers_in_the_page(book, site, chromium):
+    address = f"{site}/chapters/04_visual_search.html"
+    with opened(chromium, address) as (page, _, complaints):
+        said = page.locator(".search-explorer .sx-said")
+        first = said.inner_text()
+        page.locator(".search-explorer select").select_option(index=1)
+        page.wait_for_function(
+            "before => document.querySelector('.search-explorer .sx-said').innerText != before",
+            arg=first,
+        )
+        assert "in the category dress" in said.inner_text()
+        sizes = page.eval_on_selector_all(
+            ".search-explorer ol img", "pictures => pictures.map(picture => picture.naturalWidth)"
+        )
+        assert len(sizes) == 6
+        assert all(size > 0 for size in sizes)
+        assert complaints == []

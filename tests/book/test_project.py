@@ -1,0 +1,94 @@
+"""The files around the code agree with each other."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LARGEST = 1_000_000
+
+
+def committed() -> list[Path]:
+    """What git tracks, or would: nothing ignored."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return [ROOT / line for line in listed.splitlines() if (ROOT / line).is_file()]
+
+
+def test_environment_yml_equals_pyproject():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    extras = PROJECT["optional-dependencies"]
+    wanted = PROJECT["dependencies"] + [line for extra in extras.values() for line in extra]
+    pip = next(entry["pip"] for entry in environment if isinstance(entry, dict))
+    assert sorted(pip) == sorted([*wanted, "-e ."])
+    assert f"python{PROJECT['requires-python']}" in environment
+
+
+def test_the_users_packages_are_all_there():
+    card = [
+        "torch",
+        "torchvision",
+        "jupyterlab",
+        "jupytext",
+        "matplotlib",
+        "nbval",
+        "ipywidgets",
+        "numpy",
+    ]
+    text = (ROOT / "environment.yml").read_text()
+    assert [name for name in card if not re.search(rf"- {name}\b", text)] == []
+
+
+def test_no_exact_pins():
+    """An exact pin blocks the next Python; ranges and a scheduled run replace it."""
+    extras = PROJECT["optional-dependencies"].values()
+    lines = PROJECT["dependencies"] + [line for extra in extras for line in extra]
+    assert [line for line in lines if "==" in line or ">=" not in line] == []
+
+
+def test_ci_calls_make_test_and_the_workflow_calls_ci():
+    assert "\nmake test\n" in (ROOT / ".ci" / "run").read_text()
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())
+    steps = workflow["jobs"]["test"]["steps"]
+    assert any(step.get("run") == ".ci/run" for step in steps)
+
+
+def test_citation_and_changelog_know_the_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == PROJECT["version"]
+    assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "README.md", "CONTRIBUTING.md"])
+def test_the_files_a_visitor_looks_for(name):
+    assert len((ROOT / name).read_text()) > 500
+
+
+def test_nothing_large_or_generated_is_committed():
+    allowed = (ROOT / "book" / "_static" / "vendor", ROOT / "fashionlib" / "shipped")
+    paths = committed()
+    assert len(paths) > 20
+    for path in paths:
+        size = path.stat().st_size
+        limit = 3 * LARGEST if path.is_relative_to(allowed[0]) else LARGEST
+        limit = 2 * LARGEST if path.is_relative_to(allowed[1]) else limit
+        assert size <= limit, f"{path} has {size:,} bytes"
+        assert path.suffix not in (".zip", ".pyc", ".pt", ".pth", ".pkl", ".npy"), path
+
+
+def test_no_photo_is_committed():
+    """Names and contents of the photo manifest, against every committed file."""
+    lines = (ROOT / "fashionlib" / "photos.sha256").read_text().splitlines()
+    names = {line.split("/")[-1] for line in lines}
+    assert len(names) > 3000
+    assert [path for path in committed() if path.name in names] == []
+
+
+def test_vendored_files_come_with_their_licences():
+    for folder in (ROOT / "book" / "_static" / "vendor").iterdir():
+        assert (folder / "LICENSE").is_file(), folder

@@ -1,0 +1,587 @@
+"""Catalogs: the photos, the drawn garments, and folders of every shape, whole and broken."""
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from complaints import complaint
+from PIL import Image
+from tiny import drawn_split
+
+from fashionlib import catalog as module
+from fashionlib import drawn
+from fashionlib.catalog import SEVEN, SPLITS, Catalog, Split, load_catalog
+from fashionlib.catalog.photos import PHOTO_CLASSES, read_manifest
+from fashionlib.catalog.pictures import read_picture, to_square
+
+
+@pytest.fixture
+def own_cache(tmp_path_factory, monkeypatch) -> Path:
+    """An empty cache for one test."""
+    cache = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("FASHIONLIB_CACHE", str(cache))
+    return cache
+
+
+@pytest.fixture
+def quick(monkeypatch) -> None:
+    monkeypatch.setenv("FASHIONLIB_BUDGET", "quick")
+
+
+def save_picture(path: Path, seed: int | None = None) -> Path:
+    """A small picture; the same path or the same seed gives the same bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(list(str(path).encode()) if seed is None else seed)
+    Image.fromarray(rng.integers(0, 256, (12, 10, 3), np.uint8)).save(path)
+    return path
+
+
+def class_folders(root: Path, count: int = 10, classes: tuple[str, ...] = ("dress", "hat")) -> Path:
+    for label in classes:
+        for n in range(count):
+            save_picture(root / label / f"{n:02d}.png")
+    return root
+
+
+def split_folders(root: Path, names: tuple[str, ...] = SPLITS) -> Path:
+    for name in names:
+        class_folders(root / name, 3)
+    return root
+
+
+def load(root: Path, **options) -> Catalog:
+    return load_catalog(root, size=8, **options)
+
+
+def counts(catalog: Catalog) -> list[int]:
+    return [len(getattr(catalog, split)) for split in SPLITS]
+
+
+def splits(catalog: Catalog) -> dict[str, Split]:
+    return {split: getattr(catalog, split) for split in SPLITS}
+
+
+def where(catalog: Catalog) -> dict[str, str]:
+    return {name: split for split, part in splits(catalog).items() for name in part.names}
+
+
+def check_consistent(catalog: Catalog, size: int) -> None:
+    for split in splits(catalog).values():
+        assert split.images.dtype == torch.uint8
+        assert split.images.shape == (len(split), 3, size, size)
+        assert split.labels.dtype == torch.int64
+        assert split.labels.shape == (len(split),)
+        for name, label in zip(split.names, split.labels.tolist(), strict=True):
+            assert f"{catalog.classes[label]}/" in name
+    assert len(where(catalog)) == sum(counts(catalog))  # no name twice
+
+
+# The photos
+
+
+def test_photos(photos_here, capsys):
+    catalog = load_catalog("photos")
+    assert catalog.name == "photos"
+    assert catalog.classes == SEVEN
+    assert counts(catalog) == [2482, 276, 296]
+    assert catalog.train.labels.bincount().tolist() == [241, 123, 455, 468, 198, 202, 795]
+    assert catalog.skipped == ()
+    check_consistent(catalog, 160)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1
+    assert "photos: 2,482 train, 276 validation, 296 test" in lines[0]
+
+
+def test_photo_splits_share_no_file(photos_here):
+    assert load_catalog("photos").duplicates == ()
+    hashes = {split: set() for split in SPLITS}
+    for name, digest in read_manifest().items():
+        hashes[name.split("/")[0]].add(digest)
+    assert sum(map(len, hashes.values())) == len(set.union(*hashes.values())) == 3781
+
+
+def test_photos_are_decoded_as_a_query_would_be(photos_here):
+    catalog = load_catalog("photos")
+    for split in splits(catalog).values():
+        picture = catalog.open(split.names[-1])
+        assert picture.width == 400  # the original, not the square
+        assert (to_square(picture, 160) == split.images[-1].numpy()).all()
+
+
+@pytest.mark.clock
+def test_second_load_is_quick(photos_here):
+    load_catalog("photos")
+    started = time.perf_counter()
+    load_catalog()
+    assert time.perf_counter() - started < 1
+
+
+def test_all_ten_photo_classes(photos_here, own_cache):
+    catalog = load_catalog("photos", size=16, classes=PHOTO_CLASSES)
+    assert counts(catalog) == [3068, 341, 372]
+    assert catalog.classes == PHOTO_CLASSES
+    complaint(lambda: load_catalog("photos", classes=("dress", "sock")), "'sock'")
+
+
+def test_no_network_gives_the_drawn_garments_and_says_so(
+    private_cache, own_cache, quick, monkeypatch, capsys
+):
+    arrays = Path(private_cache, "arrays")
+    arrays.mkdir(parents=True, exist_ok=True)
+    (own_cache / "arrays").symlink_to(arrays)  # so that they are drawn once for all tests
+    monkeypatch.delenv("FASHIONLIB_DATA", raising=False)
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there
+    catalog = load_catalog()
+    assert catalog.name == "drawn"
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1
+    assert "drawn: 560 train, 140 validation, 140 test" in lines[0]
+    assert "no connection" in lines[0]
+    complaint(lambda: load_catalog("photos"), "could not download", "FASHIONLIB_DATA")
+
+
+def test_photos_from_an_archive_that_is_not_one(own_cache, tmp_path, monkeypatch):
+    (tmp_path / "clothing-dataset-small.zip").write_text("not a zip")
+    monkeypatch.setenv("FASHIONLIB_DATA", str(tmp_path))
+    complaint(lambda: load_catalog("photos"), tmp_path / "clothing-dataset-small.zip")
+
+
+# The drawn garments
+
+
+def test_drawn(quick, capsys):
+    catalog = load_catalog("drawn")
+    assert counts(catalog) == [560, 140, 140]
+    assert catalog.classes == SEVEN
+    check_consistent(catalog, 160)
+    assert "drawn: 560 train" in capsys.readouterr().out
+    for split in splits(catalog).values():
+        assert {"colour", "pattern"} <= split.attributes.keys()
+        assert "category" not in split.attributes
+        for look, values in split.attributes.items():
+            assert values == tuple(getattr(catalog.garments[name], look) for name in split.names)
+    assert set(catalog.train.attributes["colour"]) == set(drawn.COLOURS)
+
+
+def test_drawn_splits_share_no_garment(quick):
+    catalog = load_catalog("drawn")
+    assert len(set(catalog.garments.values())) == sum(counts(catalog))
+    pictures = {image.numpy().tobytes() for x in splits(catalog).values() for image in x.images}
+    assert len(pictures) == sum(counts(catalog))
+
+
+def test_a_drawn_picture_is_opened_larger(quick):
+    catalog = load_catalog("drawn")
+    garment = catalog.garments[catalog.test.names[3]]
+    assert (
+        to_square(drawn.draw_garment(garment, 160), 160) == catalog.test.images[3].numpy()
+    ).all()
+    picture = catalog.open(catalog.test.names[3])
+    assert min(picture.size) > 160
+    gaps = [
+        np.abs(to_square(picture, 160).astype(int) - other.numpy()).mean()
+        for other in catalog.test.images[:20]
+    ]
+    assert int(np.argmin(gaps)) == 3
+
+
+def test_drawn_classes_can_be_chosen(quick, own_cache):
+    catalog = load_catalog("drawn", size=32, classes=("shoes", "dress"))
+    assert catalog.classes == ("shoes", "dress")
+    check_consistent(catalog, 32)
+    assert catalog.train.labels.bincount().tolist() == [80, 80]
+    complaint(lambda: load_catalog("drawn", classes=("dress", "skirt")), "'skirt'")
+
+
+def test_the_seven_classes_are_those_drawn():
+    assert drawn.CLASSES == SEVEN
+
+
+def test_the_files_that_draw_are_all_in_the_cache_key():
+    code = "import sys, fashionlib.drawn; print(*(x for x in sys.modules if 'fashionlib.' in x))"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    imported = {name.split(".")[1] + ".py" for name in output.decode().split()}
+    assert imported - {"errors.py", "progress.py"} == set(module.DRAWING)
+
+
+# Folders, as they should be
+
+
+def test_folder_with_splits(tmp_path, own_cache, capsys):
+    root = split_folders(tmp_path / "Kleider für alle")
+    catalog = load(root)
+    assert catalog.name == str(root)
+    assert catalog.classes == ("dress", "hat")
+    assert counts(catalog) == [6, 6, 6]
+    check_consistent(catalog, 8)
+    assert catalog.validation.names[0] == "validation/dress/00.png"
+    assert catalog.train.attributes == {}
+    expected = to_square(read_picture(root / "test/hat/02.png"), 8)
+    assert (catalog.test.images[-1].numpy() == expected).all()
+    assert catalog.open("test/hat/02.png").size == (10, 12)
+    assert f"{root}: 6 train, 6 validation, 6 test" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["valid", "val"])
+def test_other_names_of_the_validation_folder(tmp_path, own_cache, name):
+    catalog = load(split_folders(tmp_path, ("train", name, "test")))
+    assert counts(catalog) == [6, 6, 6]
+    assert catalog.validation.names[0] == f"{name}/dress/00.png"
+
+
+def test_train_alone_gives_a_tenth_to_validation_and_leaves_test_empty(tmp_path, own_cache):
+    class_folders(tmp_path / "train", 40)
+    catalog = load(tmp_path)
+    assert sum(counts(catalog)) == 80
+    assert 2 <= len(catalog.validation) <= 20
+    assert counts(catalog)[2] == 0
+    check_consistent(catalog, 8)
+    check_consistent(load(tmp_path), 8)  # an empty array comes back from the cache, too
+
+
+def test_class_folders_are_split_by_name(tmp_path, own_cache):
+    catalog = load(class_folders(tmp_path, 200))
+    train, validation, test = counts(catalog)
+    assert train + validation + test == 400
+    assert 290 <= train <= 350
+    assert 20 <= validation <= 60
+    assert 20 <= test <= 60
+    check_consistent(catalog, 8)
+
+
+def test_a_file_stays_in_its_split_when_others_come_and_go(tmp_path, own_cache):
+    before = where(load(class_folders(tmp_path, 60)))
+    for n in range(0, 60, 7):
+        (tmp_path / "hat" / f"{n:02d}.png").unlink()
+    for n in range(60, 90):
+        save_picture(tmp_path / "dress" / f"{n:02d}.png")
+    after = where(load(tmp_path))
+    assert len(after) == 120 - 9 + 30
+    assert all(after[name] == before[name] for name in after.keys() & before.keys())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_two_pictures_of_a_class_suffice_to_train_and_validate(tmp_path, own_cache, seed):
+    for label in ("dress", "hat"):
+        for n in range(2):
+            save_picture(tmp_path / label / f"{seed}-{n}.png")
+    catalog = load(tmp_path)
+    assert catalog.train.labels.tolist() == catalog.validation.labels.tolist() == [0, 1]
+
+
+def test_names_that_are_not_unicode(tmp_path, own_cache):
+    class_folders(tmp_path, 3)
+    odd = os.fsdecode(b"d\xfcnn.png")  # Latin-1, as old archives have it
+    save_picture(tmp_path / "hat" / "00.png").rename(tmp_path / "hat" / odd)
+    for _ in ("decoded", "from the cache"):
+        assert f"hat/{odd}" in where(load(tmp_path))
+
+
+def test_one_picture_trains(tmp_path, own_cache):
+    class_folders(tmp_path, 5, ("dress",))
+    save_picture(tmp_path / "hat" / "only.png")
+    assert where(load(tmp_path))["hat/only.png"] == "train"
+
+
+def test_classes_are_chosen_in_their_order(tmp_path, own_cache):
+    class_folders(tmp_path, 5, ("dress", "hat", "shoes"))
+    (tmp_path / "documents").mkdir()
+    catalog = load(tmp_path, classes=("shoes", "dress"))
+    assert catalog.classes == ("shoes", "dress")
+    assert sum(counts(catalog)) == 10
+    check_consistent(catalog, 8)
+
+
+def test_hidden_files_and_other_files_are_ignored(tmp_path, own_cache):
+    class_folders(tmp_path, 4)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "README.md").write_text("mine")
+    (tmp_path / "hat" / ".DS_Store").write_bytes(b"\0")
+    (tmp_path / "hat" / "._00.png").write_bytes(b"\0")
+    (tmp_path / "hat" / "notes.txt").write_text("a hat")
+    catalog = load(tmp_path)
+    assert sum(counts(catalog)) == 8
+    assert catalog.skipped == ()
+
+
+def test_links_to_folders_are_not_followed(tmp_path, own_cache):
+    class_folders(tmp_path, 4)
+    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "hat" / "loop").symlink_to(tmp_path)
+    catalog = load(tmp_path)
+    assert catalog.classes == ("dress", "hat")
+    assert sum(counts(catalog)) == 8
+
+
+def test_folders_within_a_class_folder_belong_to_it(tmp_path, own_cache):
+    class_folders(tmp_path, 4)
+    save_picture(tmp_path / "hat" / "straw" / "summer.png")
+    assert "hat/straw/summer.png" in where(load(tmp_path))
+
+
+def test_equal_files_in_different_splits_are_reported(tmp_path, own_cache, capsys):
+    split_folders(tmp_path)
+    shutil.copy(tmp_path / "train/hat/00.png", tmp_path / "test/hat/copy.png")
+    shutil.copy(tmp_path / "train/hat/01.png", tmp_path / "train/hat/copy.png")  # no leak
+    for _ in ("decoded", "from the cache"):
+        assert load(tmp_path).duplicates == (("train/hat/00.png", "test/hat/copy.png"),)
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == 2
+        assert "train/hat/00.png = test/hat/copy.png" in lines[1]
+
+
+# Folders, as they come
+
+
+def test_missing_folder(tmp_path):
+    complaint(lambda: load(tmp_path / "nowhere"), tmp_path / "nowhere", "does not exist")
+
+
+def test_a_path_no_file_system_has():
+    complaint(lambda: load("x" * 300), "x" * 300)
+
+
+def test_a_folder_that_may_not_be_listed():
+    nobody, root = 65534, Path(tempfile.mkdtemp())
+    root.chmod(0)
+    as_root = os.geteuid() == 0  # root may list every folder: become somebody who may not
+    try:
+        if as_root:
+            os.seteuid(nobody)
+        complaint(lambda: load(root), root)
+    finally:
+        if as_root:
+            os.seteuid(0)
+        root.rmdir()
+
+
+def test_a_file_instead_of_a_folder(tmp_path):
+    path = save_picture(tmp_path / "dress.png")
+    complaint(lambda: load(path), path, "is a file")
+
+
+def test_empty_folder(tmp_path):
+    complaint(lambda: load(tmp_path), tmp_path, "no class folders")
+
+
+def test_pictures_without_class_folders(tmp_path):
+    save_picture(tmp_path / "dress.png")
+    complaint(lambda: load(tmp_path), tmp_path, "no class folders")
+
+
+def test_one_class(tmp_path):
+    complaint(lambda: load(class_folders(tmp_path, 3, ("dress",))), tmp_path, "'dress'", "two")
+
+
+def test_class_folder_without_pictures(tmp_path):
+    class_folders(tmp_path)
+    (tmp_path / "shoes").mkdir()
+    (tmp_path / "shoes" / "notes.txt").write_text("none yet")
+    complaint(lambda: load(tmp_path), tmp_path / "shoes", "no pictures")
+
+
+@pytest.mark.parametrize(("one", "other"), [("train", "validation"), ("test", "train")])
+def test_class_folder_in_one_split_only(tmp_path, one, other):
+    split_folders(tmp_path)
+    save_picture(tmp_path / one / "hats" / "0.png")
+    complaint(lambda: load(tmp_path), tmp_path, f"'hats' is in {one} but not in {other}")
+
+
+def test_test_folder_without_train_folder(tmp_path):
+    complaint(lambda: load(split_folders(tmp_path, ("test",))), tmp_path, "no train folder")
+
+
+def test_unknown_class(tmp_path):
+    class_folders(tmp_path)
+    complaint(lambda: load(tmp_path, classes=("hat", "sock")), tmp_path, "'sock'")
+
+
+@pytest.mark.parametrize("classes", [("hat",), ("hat", "hat"), ()])
+def test_too_few_classes_chosen(tmp_path, classes):
+    complaint(lambda: load(class_folders(tmp_path), classes=classes), "two or more")
+
+
+def test_size_below_one(tmp_path):
+    complaint(lambda: load_catalog(class_folders(tmp_path), size=0), "0 pixels")
+
+
+def test_unreadable_pictures_are_skipped_by_name(tmp_path, own_cache, capsys):
+    class_folders(tmp_path, 10)
+    jpeg = io.BytesIO()
+    Image.effect_noise((64, 64), 90).save(jpeg, "JPEG")
+    (tmp_path / "hat" / "half.jpg").write_bytes(jpeg.getvalue()[:700])
+    (tmp_path / "hat" / "text.jpg").write_text("not a picture")
+    (tmp_path / "dress" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    for _ in ("decoded", "from the cache"):
+        catalog = load(tmp_path)
+        assert sum(counts(catalog)) == 20
+        assert len(catalog.skipped) == 3
+        check_consistent(catalog, 8)
+        line = capsys.readouterr().out
+        assert len(line.splitlines()) == 1
+        for name in ("hat/half.jpg", "hat/text.jpg", "dress/gone.jpg"):
+            assert sum(reason.startswith(f"{name} ") for reason in catalog.skipped) == 1
+            assert name in line
+        expected = to_square(read_picture(tmp_path / catalog.train.names[-1]), 8)
+        assert (catalog.train.images[-1].numpy() == expected).all()
+
+
+def test_a_class_with_broken_pictures_only(tmp_path, own_cache):
+    class_folders(tmp_path)
+    class_folders(tmp_path, 2, ("snowshoes",))
+    (tmp_path / "snowshoes" / "0.jpg").write_text("not a picture")
+    (tmp_path / "shoes").mkdir()
+    for n in range(3):
+        (tmp_path / "shoes" / f"{n}.jpg").write_text("not a picture")
+    complaint(lambda: load(tmp_path), tmp_path, "'shoes'", "shoes/")
+    assert "snowshoes" not in complaint(lambda: load(tmp_path), tmp_path)
+    assert list((own_cache / "arrays").glob("*")) == []
+
+
+def test_a_picture_that_is_gone_when_opened(tmp_path, own_cache):
+    catalog = load(class_folders(tmp_path))
+    (tmp_path / "hat" / "03.png").unlink()
+    complaint(lambda: catalog.open("hat/03.png"), tmp_path / "hat" / "03.png")
+    complaint(lambda: catalog.open("../secret.png"), "'../secret.png'")
+
+
+# The cache
+
+
+def entries(cache: Path) -> list[Path]:
+    return sorted((cache / "arrays").iterdir())
+
+
+def test_a_folder_is_decoded_once(tmp_path, own_cache):
+    first = load(class_folders(tmp_path))
+    (entry,) = entries(own_cache)
+    made = entry.stat().st_mtime_ns, entry.stat().st_ino
+    second = load(tmp_path)
+    assert (entry.stat().st_mtime_ns, entry.stat().st_ino) == made
+    for split in SPLITS:
+        a, b = getattr(first, split), getattr(second, split)
+        assert torch.equal(a.images, b.images)
+        assert torch.equal(a.labels, b.labels)
+        assert a.names == b.names
+
+
+@pytest.mark.parametrize("change", ["content", "another file", "a file less"])
+def test_a_changed_folder_is_decoded_anew_and_the_old_arrays_go(tmp_path, own_cache, change):
+    load(class_folders(tmp_path))
+    (before,) = entries(own_cache)
+    path = tmp_path / "hat" / "00.png"
+    if change == "content":
+        save_picture(path, seed=7)
+    elif change == "another file":
+        save_picture(tmp_path / "hat" / "new.png")
+    else:
+        path.unlink()
+    catalog = load(tmp_path)
+    (after,) = entries(own_cache)
+    assert after != before
+    pictures = {name: n for n, name in enumerate(catalog.train.names)}
+    for name in ("hat/00.png", "hat/01.png"):
+        if name in pictures:
+            expected = to_square(read_picture(tmp_path / name), 8)
+            assert (catalog.train.images[pictures[name]].numpy() == expected).all()
+
+
+def test_sizes_and_classes_have_arrays_of_their_own(tmp_path, own_cache):
+    class_folders(tmp_path, 5, ("dress", "hat", "shoes"))
+    load_catalog(tmp_path, size=8)
+    assert load_catalog(tmp_path, size=9).train.images.shape[-1] == 9
+    assert load_catalog(tmp_path, size=8, classes=("hat", "dress")).classes == ("hat", "dress")
+    assert len(entries(own_cache)) == 3
+
+
+@pytest.mark.parametrize("file", ["train.npy", "test.npy", "index.json"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "missing", "changed"])
+def test_damaged_arrays_are_made_again(tmp_path, own_cache, file, damage):
+    first = load(class_folders(tmp_path, 30))
+    expected = {split: part.images.clone() for split, part in splits(first).items()}
+    (entry,) = entries(own_cache)
+    path = entry / file
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 0xFF
+    path.unlink()  # not written over: `first` still maps it
+    if damage != "missing":
+        cut = {"truncated": len(content) // 2, "empty": 0, "changed": len(content)}[damage]
+        path.write_bytes(content[:cut])
+    again = load(tmp_path)
+    for split, images in expected.items():
+        assert torch.equal(getattr(again, split).images, images)
+    assert entries(own_cache) == [entry]
+    load(tmp_path)
+
+
+def test_writing_into_the_images_does_not_reach_the_cache(tmp_path, own_cache):
+    before = load(class_folders(tmp_path)).train.images.clone()
+    (entry,) = entries(own_cache)
+    stored = (entry / "train.npy").read_bytes()
+    load(tmp_path).train.images.zero_()
+    assert (entry / "train.npy").read_bytes() == stored
+    assert torch.equal(load(tmp_path).train.images, before)
+
+
+def test_two_processes_decode_the_same_folder(tmp_path, own_cache):
+    class_folders(tmp_path, 20)
+    code = f"""
+from fashionlib.catalog import load_catalog
+print(load_catalog({str(tmp_path)!r}, size=8).train.images.sum().item())
+"""
+    command = [sys.executable, "-c", code]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    sums = [int(process.communicate(timeout=100)[0].split()[-1]) for process in processes]
+    assert sums == [load(tmp_path).train.images.sum().item()] * 2
+    assert len(entries(own_cache)) == 1
+    assert not [name for name in os.listdir(own_cache / "arrays") if name.startswith(".")]
+
+
+def test_full_disk(tmp_path, own_cache):
+    class_folders(tmp_path, 20)
+    code = f"""
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+from fashionlib.catalog import load_catalog
+from fashionlib.errors import FashionError
+try:
+    load_catalog({str(tmp_path)!r}, size=64)
+except FashionError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == 1
+    assert "could not write" in done.stdout
+    assert str(own_cache) in done.stdout
+    assert os.listdir(own_cache / "arrays") == []
+
+
+def test_drawing_needs_no_guard_in_a_script(tmp_path, own_cache):
+    script = tmp_path / "mine.py"
+    script.write_text("from fashionlib.catalog import load_catalog\nload_catalog('drawn', size=32)")
+    environment = os.environ | {"FASHIONLIB_BUDGET": "quick"}
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=True, env=environment
+    )
+    assert "drawn: 560 train" in done.stdout
+
+
+def test_pictures_at_positions_keep_all_that_is_known_of_them():
+    split = drawn_split(4, 1)
+    part = split.at(torch.tensor([3, 1]))
+    assert part.names == (split.names[3], split.names[1])
+    assert torch.equal(part.images, split.images[[3, 1]])
+    assert part.labels.tolist() == [split.labels[3], split.labels[1]]
+    colours = split.attributes["colour"]
+    assert part.attributes == {"colour": (colours[3], colours[1])}
+    assert len(split.at(torch.tensor([], dtype=torch.int64))) == 0

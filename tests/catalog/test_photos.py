@@ -1,0 +1,418 @@
+"""The photos: fetched, checked, and every way that can go wrong."""
+
+import hashlib
+import http.server
+import os
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from complaints import complaint
+
+from fashionlib.catalog import photos
+from fashionlib.catalog.photos import (
+    ARCHIVE,
+    PHOTO_CLASSES,
+    ensure_photos,
+    make_manifest,
+    read_manifest,
+)
+
+TOP = "clothing-dataset-small-1196"
+PICTURES = {
+    "train/dress/a.jpg": b"a red dress " * 999,
+    "train/hat/b.jpg": b"a hat " * 999,
+    "validation/hat/c.jpg": b"another hat",
+    "test/dress/d.jpg": b"another dress",
+}
+
+
+def save_archive(path: Path, pictures: dict[str, bytes], others: dict[str, bytes] | None = None):
+    """A zip like GitHub's: everything in one top folder, beside a licence."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{TOP}/LICENSE", "CC0")
+        for name, content in pictures.items():
+            archive.writestr(f"{TOP}/{name}", content)
+        for name, content in (others or {}).items():
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch) -> Path:
+    """A cache and a data folder of its own, and a manifest of four small "photos"."""
+    monkeypatch.setenv("FASHIONLIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("FASHIONLIB_DATA", str(tmp_path / "data"))
+    lines = [f"{hashlib.sha256(PICTURES[x]).hexdigest()}  {x}\n" for x in sorted(PICTURES)]
+    (tmp_path / "photos.sha256").write_text("".join(lines))
+    monkeypatch.setattr(photos, "MANIFEST", tmp_path / "photos.sha256")
+    return tmp_path
+
+
+def nothing_extracted(places: Path) -> bool:
+    cache = places / "cache"
+    return not cache.exists() or os.listdir(cache) == []
+
+
+def extracted(folder: Path) -> dict[str, bytes]:
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != photos.MARKER]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+@contextmanager
+def served(*answers: Callable) -> Iterator[tuple[str, list[str]]]:
+    """A server on this machine: its address, and what was asked of it.
+
+    The first request gets the first of `answers`, and so on; the last answers all that follow.
+    """
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            answers[min(len(asked), len(answers)) - 1](self)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/photos.zip", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def sends(content: bytes, promised: int | None = None) -> Callable:
+    """An answer of `content`, under a header that promises as many bytes (or `promised`)."""
+
+    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(promised or len(content)))
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    return answer
+
+
+def sends_without_end(handler: http.server.BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    try:
+        while True:
+            handler.wfile.write(b"x" * 65536)
+    except OSError:
+        pass  # the reader hung up, as it should
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+# The manifest
+
+
+def test_manifest_lists_every_photo_of_the_archive(photos_archive):
+    assert make_manifest(photos_archive) == photos.MANIFEST.read_text()
+
+
+def test_manifest_has_the_known_counts():
+    names = list(read_manifest())
+    assert names == sorted(names)
+    assert photos.MANIFEST.stat().st_size < 1_000_000
+    counts = [sum(name.startswith(f"{split}/") for name in names) for split in photos.SPLITS]
+    assert counts == [3068, 341, 372]
+    assert {name.split("/")[1] for name in names} == set(PHOTO_CLASSES)
+
+
+# From an archive that lies there
+
+
+def test_extracts_the_archive_that_lies_there(places):
+    archive = save_archive(places / "data" / ARCHIVE, PICTURES)
+    before = archive.read_bytes()
+    folder = ensure_photos(url="http://127.0.0.1:1/never-asked")
+    assert folder == places / "cache" / "photos"
+    assert extracted(folder) == PICTURES
+    assert archive.read_bytes() == before
+    assert os.listdir(places / "cache") == ["photos"]
+
+
+@pytest.mark.clock
+def test_second_call_reads_nothing_but_the_marker(places):
+    archive = save_archive(places / "data" / ARCHIVE, PICTURES)
+    folder = ensure_photos()
+    archive.unlink()
+    started = time.perf_counter()
+    assert ensure_photos(url="http://127.0.0.1:1/never-asked") == folder
+    assert time.perf_counter() - started < 0.05
+
+
+def test_photos_of_an_older_manifest_are_replaced_only_by_newer_ones(places):
+    archive = save_archive(places / "data" / ARCHIVE, PICTURES)
+    folder = ensure_photos()
+    newer = PICTURES | {"train/hat/new.jpg": b"new"}
+    line = f"{hashlib.sha256(b'new').hexdigest()}  train/hat/new.jpg\n"
+    photos.MANIFEST.write_text(photos.MANIFEST.read_text() + line)
+    complaint(ensure_photos, archive, "train/hat/new.jpg is missing")
+    assert extracted(folder) == PICTURES
+    save_archive(archive, newer)
+    assert extracted(ensure_photos()) == newer
+
+
+@pytest.mark.parametrize(
+    ("pictures", "offender"),
+    [
+        (PICTURES | {"train/hat/b.jpg": b"another picture"}, "train/hat/b.jpg differs"),
+        (dict(list(PICTURES.items())[1:]), "train/dress/a.jpg is missing"),
+        (PICTURES | {"test/hat/z.jpg": b"more"}, "test/hat/z.jpg does not belong"),
+    ],
+    ids=["tampered", "missing", "extra"],
+)
+def test_a_picture_that_is_not_as_known(places, pictures, offender):
+    archive = save_archive(places / "data" / ARCHIVE, pictures)
+    complaint(ensure_photos, archive, offender, "Delete it")
+    assert archive.exists()  # a person put it there: it's theirs
+    assert nothing_extracted(places)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../outside.jpg",
+        f"{TOP}/train/../../../outside.jpg",
+        "/outside.jpg",
+        "C:/outside.jpg",
+        "C:outside.jpg",
+        f"{TOP}\\..\\..\\outside.jpg",
+    ],
+)
+def test_a_member_that_climbs_out(places, name):
+    archive = save_archive(places / "data" / ARCHIVE, PICTURES, {name: b"climbing"})
+    complaint(ensure_photos, archive, repr(name), "outside its folder")
+    assert nothing_extracted(places)
+    assert not list(places.rglob("outside.jpg"))
+
+
+def test_a_symbolic_link_in_the_archive(places):
+    link = zipfile.ZipInfo(f"{TOP}/link")
+    link.create_system = 3
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    archive = save_archive(places / "data" / ARCHIVE, PICTURES, {link: b"/etc"})
+    complaint(ensure_photos, archive, f"{TOP}/link", "outside its folder")
+    assert nothing_extracted(places)
+
+
+def test_a_member_that_unpacks_to_too_much(places, monkeypatch):
+    archive = save_archive(places / "data" / ARCHIVE, PICTURES)
+    monkeypatch.setattr(photos, "MOST_BYTES", 10_000)
+    complaint(ensure_photos, archive, "its pictures take more than")
+    assert nothing_extracted(places)
+
+
+@pytest.mark.parametrize("keep", [0, 100, -30])
+def test_a_broken_zip_that_lies_there_is_kept(places, keep):
+    archive = save_archive(places / "data" / ARCHIVE, PICTURES)
+    archive.write_bytes(archive.read_bytes()[:keep])
+    complaint(ensure_photos, archive, "cannot be read", "Delete it")
+    assert archive.exists()
+    assert nothing_extracted(places)
+
+
+def test_damaged_bytes_inside_the_zip(places):
+    archive = save_archive(places / "data" / ARCHIVE, PICTURES)
+    content = bytearray(archive.read_bytes())
+    start = content.index(b"train/dress/a.jpg") + 17
+    content[start : start + 8] = b"\xff" * 8
+    archive.write_bytes(content)
+    complaint(ensure_photos, archive)
+    assert nothing_extracted(places)
+
+
+def test_a_folder_named_like_the_archive(places):
+    archive = places / "data" / ARCHIVE
+    archive.mkdir(parents=True)
+    complaint(ensure_photos, archive, "cannot be read")
+
+
+# From a server
+
+
+def test_downloads_once_and_keeps_the_archive(places):
+    content = save_archive(places / "served.zip", PICTURES).read_bytes()
+    with served(sends(content)) as (url, asked):
+        assert extracted(ensure_photos(url)) == PICTURES
+        ensure_photos(url)
+        assert len(asked) == 1
+    assert (places / "data" / ARCHIVE).read_bytes() == content
+    assert os.listdir(places / "data") == [ARCHIVE]
+
+
+def test_a_transfer_that_is_cut_is_tried_once_more(places):
+    content = save_archive(places / "served.zip", PICTURES).read_bytes()
+    cut = sends(content[: len(content) // 2], promised=len(content))
+    with served(cut, sends(content)) as (url, asked):
+        assert extracted(ensure_photos(url)) == PICTURES
+        assert len(asked) == 2
+
+
+def test_a_transfer_that_stalls_is_tried_once_more(places, monkeypatch):
+    monkeypatch.setattr(photos, "TIMEOUT", (0.5, 0.5))
+    content = save_archive(
+        places / "served.zip", PICTURES | {"a": os.urandom(200_000)}
+    ).read_bytes()
+    whole = save_archive(places / "served.zip", PICTURES).read_bytes()
+
+    def stall(handler: http.server.BaseHTTPRequestHandler) -> None:
+        sends(content[:150_000], promised=len(content))(handler)
+        time.sleep(1)
+
+    with served(stall, sends(whole)) as (url, asked):
+        assert extracted(ensure_photos(url)) == PICTURES
+        assert len(asked) == 2
+
+
+def test_a_transfer_that_is_always_cut(places):
+    content = save_archive(places / "served.zip", PICTURES).read_bytes()
+    with served(sends(content[:50], promised=len(content))) as (url, asked):
+        complaint(lambda: ensure_photos(url), url, "the connection broke")
+        assert len(asked) == 2
+    assert nothing_extracted(places)
+    assert os.listdir(places / "data") == []
+
+
+@pytest.mark.parametrize("pictures", [None, PICTURES | {"train/hat/b.jpg": b"tampered"}])
+def test_a_wrong_download_is_fetched_once_more_and_then_deleted(places, pictures):
+    content = b"<html>Please log in to the hotel's network</html>"
+    if pictures:
+        content = save_archive(places / "served.zip", pictures).read_bytes()
+    with served(sends(content)) as (url, asked):
+        offender = "train/hat/b.jpg" if pictures else "not a zip"
+        complaint(lambda: ensure_photos(url), url, offender)
+        assert len(asked) == 2
+    assert nothing_extracted(places)
+    assert os.listdir(places / "data") == []
+
+
+def test_a_wrong_download_that_is_right_the_second_time(places):
+    content = save_archive(places / "served.zip", PICTURES).read_bytes()
+    with served(sends(content[:-40]), sends(content)) as (url, _):
+        assert extracted(ensure_photos(url)) == PICTURES
+
+
+@pytest.mark.clock
+def test_no_network(places):
+    url = f"http://127.0.0.1:{closed_port()}/photos.zip"
+    started = time.perf_counter()
+    complaint(lambda: ensure_photos(url), url, "no connection", "FASHIONLIB_DATA", "drawn")
+    assert time.perf_counter() - started < 3
+    assert nothing_extracted(places)
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_an_error_of_the_server(places, status):
+    with served(lambda handler: handler.send_error(status)) as (url, _):
+        complaint(lambda: ensure_photos(url), url, f"answered {status}", "FASHIONLIB_DATA")
+    assert nothing_extracted(places)
+
+
+def test_a_server_that_does_not_answer(places, monkeypatch):
+    monkeypatch.setattr(photos, "TIMEOUT", (0.5, 0.5))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/photos.zip"
+        complaint(lambda: ensure_photos(url), url, "did not answer in time")
+
+
+def test_a_download_without_end(places, monkeypatch):
+    monkeypatch.setattr(photos, "MOST_BYTES", 1_000_000)
+    with served(sends_without_end) as (url, _):
+        complaint(lambda: ensure_photos(url), url, "larger than 1 MB")
+    assert os.listdir(places / "data") == []
+
+
+# Several processes, and a disk that is full
+
+
+def ask_in_a_process(places: Path, url: str, before: str = "") -> subprocess.Popen:
+    code = f"""{before}
+from pathlib import Path
+from fashionlib.catalog import photos
+from fashionlib.errors import FashionError
+photos.MANIFEST = Path({str(places / "photos.sha256")!r})
+try:
+    print(photos.ensure_photos({url!r}))
+except FashionError as error:
+    print(error)
+"""
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_two_processes_at_the_same_time(places):
+    content = save_archive(places / "served.zip", PICTURES).read_bytes()
+    both_asked = threading.Barrier(2)
+
+    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        both_asked.wait(60)  # neither gets a byte before both have found that nothing is there
+        sends(content)(handler)
+
+    with served(answer) as (url, asked):
+        processes = [ask_in_a_process(places, url) for _ in range(2)]
+        results = [process.communicate(timeout=60) for process in processes]
+        assert len(asked) == 2
+    folder = places / "cache" / "photos"
+    assert results == [(f"{folder}\n", "")] * 2
+    assert extracted(folder) == PICTURES
+    assert os.listdir(places / "cache") == ["photos"]
+
+
+@pytest.mark.parametrize("most", [50, 5000], ids=["while downloading", "while extracting"])
+def test_full_disk(places, most):
+    content = save_archive(places / "served.zip", PICTURES).read_bytes()
+    assert 50 < len(content) < 5000 < len(PICTURES["train/dress/a.jpg"])
+    limit = f"""
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))
+"""
+    with served(sends(content)) as (url, _):
+        output, errors = ask_in_a_process(places, url, before=limit).communicate(timeout=60)
+    assert errors == ""
+    assert len(output.splitlines()) == 1
+    assert "could not write" in output
+    assert "File too large" in output
+    assert nothing_extracted(places)
+    assert os.listdir(places / "data") == []
+
+
+# The real archive through the real code
+
+
+def test_the_real_archive_over_loopback(photos_archive, tmp_path, monkeypatch):
+    monkeypatch.setenv("FASHIONLIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("FASHIONLIB_DATA", raising=False)
+    content = photos_archive.read_bytes()
+    cut = sends(content[: len(content) // 2], promised=len(content))
+    with served(cut, sends(content)) as (url, asked):
+        folder = ensure_photos(url)
+        assert len(asked) == 2
+    digests = {name: hashlib.sha256(x).hexdigest() for name, x in extracted(folder).items()}
+    assert digests == read_manifest()
+    assert (tmp_path / "cache" / ARCHIVE).stat().st_size == len(content)
+    for path in (tmp_path / "cache" / ARCHIVE, *folder.rglob("*.jpg")):
+        path.unlink()  # pytest keeps the folders of three runs: 600 MB

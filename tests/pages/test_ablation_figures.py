@@ -1,0 +1,135 @@
+"""Gains are counted seed by seed against the first trial."""
+
+from dataclasses import replace
+
+import ablation
+import pytest
+import torch
+from tiny import striped_catalog, striped_split
+
+from fashionlib.heads import build_classifier
+from fashionlib.pages import ablation_figures
+from fashionlib.pages.recorded_results import recorded
+
+
+def run(
+    trial: str, seed: int, right: int, mirrored: int, seconds: float = 10.0, processor: str = "a"
+) -> dict:
+    return {
+        "trial": trial,
+        "seed": seed,
+        "right": {"plain": right, "with mirror image": mirrored},
+        "processor": processor,
+        "processor seconds": seconds,
+        "parameters": 1000,
+    }
+
+
+RESULTS = {
+    "validation": 200,
+    "runs": [
+        run("as it is", 0, 160, 164),
+        run("as it is", 1, 170, 172),
+        run("larger", 0, 170, 170, 30.0),
+        run("larger", 1, 172, 174, 10.0),
+        run("smaller", 1, 168, 168),
+    ],
+}
+
+
+def test_each_seed_is_compared_with_itself():
+    assert ablation_figures.gains(RESULTS) == {
+        "with mirror image": pytest.approx([2.0, 1.0]),
+        "larger": pytest.approx([5.0, 1.0]),
+        "smaller": pytest.approx([-1.0]),  # of the one seed that it was run with
+    }
+    assert ablation_figures.costs(RESULTS) == {"as it is": 1.0, "larger": 2.0, "smaller": 1.0}
+
+
+def test_times_of_two_processors_are_not_compared():
+    other = run("larger", 1, 172, 174, 90.0, processor="b")
+    runs = [other if r["trial"] == "larger" and r["seed"] == 1 else r for r in RESULTS["runs"]]
+    assert ablation_figures.costs(RESULTS | {"runs": runs})["larger"] == 3.0
+
+
+def test_a_trial_that_ran_elsewhere_alone_has_no_time_beside_the_others():
+    results = RESULTS | {"runs": [*RESULTS["runs"], run("turned", 0, 150, 150, processor="b")]}
+    assert "turned" not in ablation_figures.costs(results)
+    times = {row[0]: row[4] for row in ablation_figures.gain_table(results)[1]}
+    assert times["turned"] == "on another processor"
+    assert times["larger"] == "2.0"
+
+
+def test_a_change_pays_if_no_seed_loses():
+    assert ablation_figures.pays([0.1, 3.0])
+    assert not ablation_figures.pays([0.0, 3.0])
+    assert not ablation_figures.pays([3.0])
+
+
+def test_the_table_begins_with_what_it_compares_with_then_the_best():
+    header, rows = ablation_figures.gain_table(RESULTS)
+    assert [row[0] for row in rows] == ["as it is", "larger", "with mirror image", "smaller"]
+    assert rows[1][1:5] == ["2", "85.5% (85.0% to 86.0%)", "+3.0 (+1.0 to +5.0)", "2.0"]
+    assert all(len(row) == len(header) for row in rows)
+
+
+def test_the_figure_shows_every_seed():
+    figure = ablation_figures.gain_figure(RESULTS)
+    dots = [line for line in figure.axes[0].lines if line.get_marker() in "ox"]
+    assert [len(line.get_xdata()) for line in dots] == [2, 2, 1]
+    assert "larger +3.0; with mirror image +1.5; smaller -1.0" in ablation_figures.gain_alt(RESULTS)
+
+
+def test_what_is_recorded_can_be_shown():
+    results = recorded("ablation")
+    assert len(ablation_figures.gain_table(results)[1]) == len(ablation_figures.gains(results)) + 1
+
+
+def test_each_small_run_is_a_row():
+    right = {"validation": {"plain": 50, "with mirror image": 51}, "test": {"plain": 40}}
+    run = {"network": "tiny", "seed": 3, "parameters": 1234, "right": right}
+    _, rows = ablation_figures.small_table({"of": {"validation": 100, "test": 80}, "runs": [run]})
+    assert [row[:3] for row in rows] == [["tiny", "3", "1,234"]]
+    assert rows[0][3].startswith("50.0% (50 of 100,")
+    assert rows[0][4] == "51.0%"
+    assert rows[0][5].startswith("50.0% (40 of 80,")
+
+
+def test_each_picture_is_turned_on_one_of_its_four_sides():
+    split = striped_split(200, 1)
+    torch.manual_seed(0)
+    turned = ablation.turned(split)
+    assert torch.equal(turned.labels, split.labels)
+    sides = torch.stack([torch.rot90(split.images, turn, (2, 3)) for turn in range(4)])
+    found = (sides == turned.images).flatten(2).all(dim=2)
+    assert found.any(dim=0).all()
+    assert (found.sum(dim=1) > 30).all()  # a quarter each, and what chance does to it
+
+
+def test_cutmix_asks_for_as_much_of_a_class_as_is_seen_of_it():
+    torch.manual_seed(0)
+    inputs = torch.arange(4.0)[:, None, None, None].expand(4, 3, 20, 20).clone()
+    shares = ablation.cutmix(inputs, torch.arange(4))
+    seen = torch.stack([(inputs == n).float().mean(dim=(1, 2, 3)) for n in range(4)], dim=1)
+    assert torch.allclose(shares[:, :4], seen, atol=1e-5)
+    assert (seen.diagonal() < 1).any()
+    assert not shares[:, 4:].any()
+
+
+@pytest.mark.parametrize("before", ["triplets_first", "views_first"])
+def test_what_goes_before_trains_the_backbone_and_repeats(before, monkeypatch):
+    """From the same seed the same backbone, changed in every layer; the head is left alone."""
+    for recipe in ("TRIPLETS_FIRST", "VIEWS_FIRST"):
+        short = replace(getattr(ablation, recipe), epochs=1, size=32, evaluation_size=32)
+        monkeypatch.setattr(ablation, recipe, short)
+    catalog = striped_catalog(64, 16)
+    trained = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        network = build_classifier("article", 2)
+        start = {name: value.clone() for name, value in network.state_dict().items()}
+        getattr(ablation, before)(network, catalog, 0)
+        trained.append(network.state_dict())
+    assert all(torch.equal(trained[0][name], trained[1][name]) for name in start)
+    same = {name for name in start if torch.equal(start[name], trained[0][name])}
+    assert {name for name in same if name.endswith("weight")} == {"head.linear.weight"}

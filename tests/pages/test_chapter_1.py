@@ -1,0 +1,74 @@
+"""Chapter 1 teaches the library's block and holds its own assertions."""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import jupytext
+import pytest
+import torch
+
+from fashionlib import blocks
+
+ROOT = Path(__file__).resolve().parents[2]
+CELLS = jupytext.read(ROOT / "notebooks" / "01_inverted_residual_block.py").cells
+CODE = "\n".join(cell.source for cell in CELLS if cell.cell_type == "code")
+PROSE = "\n".join(cell.source for cell in CELLS if cell.cell_type == "markdown")
+
+
+def definition(name: str, source: str) -> ast.stmt:
+    """The function or class of that name, without docstrings."""
+    (found,) = (node for node in ast.parse(source).body if getattr(node, "name", None) == name)
+    for node in ast.walk(found):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
+            del node.body[0]
+    return found
+
+
+@pytest.mark.parametrize("name", ["conv_bn", "InvertedResidual"])
+def test_the_block_is_the_librarys(name):
+    library = definition(name, inspect.getsource(blocks))
+    assert ast.dump(definition(name, CODE)) == ast.dump(library)
+    assert f"# the same code as fashionlib.blocks.{name}, kept equal by a test" in CODE
+
+
+def test_the_articles_block_fails_on_its_own_example():
+    # run what the chapter defines: its block, and what it builds on
+    source = "\n".join(ast.unparse(definition(name, CODE)) for name in ("conv_bn", "AlwaysAdd"))
+    space = {"nn": torch.nn, "Tensor": torch.Tensor}
+    exec(source, space)
+    with pytest.raises(RuntimeError, match=r"32.*24"):
+        space["AlwaysAdd"]()(torch.randn(1, 24, 8, 8))
+
+
+def test_the_counts_are_asserted_in_the_chapter():
+    asserted = {
+        ast.unparse(node.test) for node in ast.walk(ast.parse(CODE)) if isinstance(node, ast.Assert)
+    }
+    assert "count_parameters(with_groups) == 33039" in asserted
+    assert "count_parameters(without_groups) == 429399" in asserted
+    assert "count_parameters(network) <= 429399" in asserted
+    assert "formula == measured" in asserted
+    # the one line that would have caught it
+    assert "all((shape[1:] == (1, 3, 3) for shape in shapes))" in ast.unparse(ast.parse(CODE))
+
+
+def test_every_figure_goes_through_show():
+    assert "plt.show" not in CODE
+    drawings = CODE.count("diagrams.") - CODE.count("import diagrams")
+    assert drawings == len(re.findall(r"^show\(", CODE, re.MULTILINE)) >= 6
+
+
+def test_long_code_stays_out_of_the_readers_way():
+    """A cell does one thing in about fifteen lines; the block itself is the exception."""
+    for cell in CELLS:
+        hidden = "hide-input" in cell.metadata.get("tags", [])
+        if cell.cell_type == "code" and not hidden and "the same code as" not in cell.source:
+            assert len(cell.source.splitlines()) <= 18, cell.source
+
+
+def test_the_dead_widget_is_not_in_the_book():
+    (cell,) = (cell for cell in CELLS if cell.source.endswith("block_explorer()"))
+    assert cell.metadata["tags"] == ["remove-output"]
+    assert PROSE.count('<div class="block-explorer"></div>') == 1

@@ -1,0 +1,114 @@
+"""Chapter 5: its test of the word depthwise, its figures, and where verdicts come from."""
+
+import ast
+import re
+from pathlib import Path
+
+import jupytext
+import pytest
+import torch
+
+from fashionlib.blocks import PLANS, MobileNetBackbone
+from fashionlib.pages import ledger_figures as figures
+from fashionlib.pages.ledger import MARKS
+
+ROOT = Path(__file__).resolve().parents[2]
+CELLS = jupytext.read(ROOT / "notebooks" / "05_every_number.py").cells
+CODE = "\n".join(cell.source for cell in CELLS if cell.cell_type == "code")
+TREE = ast.parse(CODE)
+
+
+def mixes_channels(convolution: torch.nn.Conv2d) -> bool:
+    """The chapter's own function."""
+    (found,) = (node for node in TREE.body if getattr(node, "name", None) == "mixes_channels")
+    space = {"torch": torch}
+    exec(ast.unparse(found), space)
+    return space["mixes_channels"](convolution)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_filters_keep_channels_apart_where_they_should(plan):
+    """The test that would have caught the 429K."""
+    filters = [block.filter[0] for block in MobileNetBackbone(plan).blocks[1:]]
+    assert [mixes_channels(one) for one in filters] == [not PLANS[plan].depthwise] * len(filters)
+
+
+def test_verdicts_are_computed():
+    """Every entry comes out of `judge`, with cases that are no constants, or of `uncheckable`."""
+    calls = [n for n in ast.walk(TREE) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+    judged = [call for call in calls if call.func.id == "judge"]
+    assert len(judged) >= 12
+    for call in judged:
+        holds = next(word.value for word in call.keywords if word.arg == "holds")
+        assert not isinstance(holds.elts[0], ast.Constant), ast.unparse(call)[:80]
+    entries = [call for call in calls if call.func.id == "enter"]
+    for call in entries:
+        assert all(given.func.id in ("judge", "uncheckable") for given in call.args)
+    for name in MARKS:
+        typed = [n for n in ast.walk(TREE) if isinstance(n, ast.Constant) and n.value == name]
+        assert typed == [], f"the chapter types the verdict {name!r}"
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["24", "3×", "429K", "Linear(64, 7)", "Seven", "85%", "11M", "26×", "50 ms", "15 ms", "3.5×"]
+    + ["0.82", "0.09", "margin of 1", "64 numbers", "15 epochs", "30", "50%", "white dress"]
+    + ["2004.03014"],
+)
+def test_each_figure_of_the_article_has_an_entry(said):
+    claims = [
+        call.args[0].value
+        for call in ast.walk(TREE)
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("judge", "uncheckable")
+    ]
+    assert any(re.search(re.escape(said), claim) for claim in claims)
+
+
+RUNS = {
+    "one": [{"right": {"validation": [80, 100], "test": [70, 100]}}] * 2,
+    "two": [{"right": {"validation": [90, 100], "test": [95, 100]}}],
+}
+TIMES = {
+    "networks": {"one": {}, "two": {}},
+    "rows": [
+        {"network": name, "way": "eager", "size": 64, "batch": 1, "milliseconds": [2.0, 4.0, 3.0]}
+        for name in ("one", "two")
+    ],
+}
+
+
+def test_accuracy_dots_say_every_seed():
+    axis = figures.accuracy_dots(RUNS, said=0.85).axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["one", "two"]
+    dots = [line.get_xdata()[0] for line in axis.lines if line.get_marker() == "o"]
+    assert dots == pytest.approx([80, 80, 90])
+    alt = figures.accuracy_dots_alt(RUNS)
+    assert "one: 80.0%, 80.0%; two: 90.0%" in alt
+
+
+def test_accuracy_against_time():
+    points = figures.accuracy_against_time(RUNS, {"one": 64, "two": 64}, TIMES)
+    assert [(p.name, p.milliseconds, p.shares) for p in points] == [
+        ("one", 3.0, [0.7, 0.7]),
+        ("two", 3.0, [0.95]),
+    ]
+    assert points[0].interval[0] < 0.7 < points[0].interval[1]
+    assert "two: 95.0% in 3.0 ms" in figures.accuracy_time_alt(points)
+    drawn = figures.accuracy_time_figure(points).axes[0]
+    assert [text.get_text() for text in drawn.get_legend().get_texts()] == ["one", "two"]
+
+
+def test_ratio_figure_shows_the_middle_half():
+    found = {"64 px, batch 1, eager": [1.0, 2.0, 3.0, 4.0, 99.0]}
+    axis = figures.ratio_figure(found, said=3.5).axes[0]
+    assert list(axis.lines[0].get_xdata()) == [2.0, 4.0]
+    assert "eager: 3.0." in figures.ratio_alt(found)
+
+
+def test_triplet_curves_show_mean_and_range():
+    rows = [[{"loss": 0.8, "precision@5": 0.5}, {"loss": 0.2, "precision@5": 0.7}]] * 2
+    left, right = figures.triplet_curves({"a run": rows}).axes
+    assert list(left.lines[0].get_ydata()) == pytest.approx([0.8, 0.2])
+    assert list(right.lines[0].get_ydata()) == pytest.approx([0.5, 0.7])
+    alt = figures.triplet_curves_alt({"a run": rows})
+    assert "a run: loss 0.80 to 0.20, precision@5 0.500 to 0.700" in alt

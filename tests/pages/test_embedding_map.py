@@ -1,0 +1,50 @@
+import pytest
+import torch
+
+from fashionlib.errors import FashionError
+from fashionlib.pages.embedding_map import map_figure, places_on_map
+
+
+@pytest.fixture(scope="module")
+def groups() -> tuple[torch.Tensor, torch.Tensor]:
+    """Three groups of ten unit vectors float [30, 8], each around an axis of its own."""
+    torch.manual_seed(0)
+    labels = torch.arange(3).repeat_interleave(10)
+    vectors = torch.eye(8)[labels] + 0.1 * torch.randn(30, 8)
+    return torch.nn.functional.normalize(vectors, dim=1), labels
+
+
+def test_neighbours_stay_neighbours(groups):
+    embeddings, labels = groups
+    places = places_on_map(embeddings)
+    assert places.shape == (30, 2)
+    assert places.min() == 0
+    assert places.max() == 1
+    nearest = torch.cdist(places, places).fill_diagonal_(9).argmin(dim=1)
+    assert (labels[nearest] == labels).all()
+
+
+def test_the_same_seed_gives_the_same_map(groups):
+    embeddings, _ = groups
+    first = places_on_map(embeddings, seed=1)
+    assert torch.equal(first, places_on_map(embeddings, seed=1))
+
+
+def test_too_few_for_a_map():
+    with pytest.raises(FashionError, match="a map of 4 pictures"):
+        places_on_map(torch.randn(4, 8))
+
+
+def test_five_are_enough():
+    assert places_on_map(torch.randn(5, 8)).isfinite().all()
+
+
+def test_every_picture_is_on_the_map_and_every_class_named(groups):
+    embeddings, labels = groups
+    images = torch.randint(0, 256, (30, 3, 16, 16), dtype=torch.uint8)
+    figure = map_figure(places_on_map(embeddings), images, labels, ("dress", "hat", "shoes"))
+    (axis,) = figure.axes
+    assert len(axis.artists) == 30
+    assert [text.get_text() for text in axis.texts] == ["dress", "hat", "shoes"]
+    colours = {artist.patch.get_edgecolor() for artist in axis.artists}
+    assert len(colours) == 3

@@ -1,0 +1,64 @@
+"""A figure without words for those who cannot see it must fail."""
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+from IPython.utils.capture import capture_output
+
+from fashionlib.pages import plots
+
+
+@pytest.fixture
+def figure():
+    figure, axis = plt.subplots()
+    axis.plot([1, 2])
+    yield figure
+    plt.close("all")
+
+
+@pytest.mark.parametrize(("alt", "caption"), [("", "what to see"), ("words", ""), (" ", " ")])
+def test_show_refuses_a_figure_without_words(figure, alt, caption):
+    with pytest.raises(ValueError, match="alt text"):
+        plots.show(figure, alt=alt, caption=caption)
+
+
+def test_show_displays_picture_alt_and_caption(figure, monkeypatch):
+    shown = []
+    monkeypatch.setattr(plots, "display", shown.append)
+    plots.show(figure, alt='5 > 3, said "he"', caption="a line & more")
+    page = shown[0].data
+    assert 'alt="5 &gt; 3, said &quot;he&quot;"' in page
+    assert "<figcaption>a line &amp; more</figcaption>" in page
+    assert 'src="data:image/png;base64,iVBOR' in page
+    assert not plt.get_fignums()
+
+
+def test_table_is_markdown(monkeypatch):
+    shown = []
+    monkeypatch.setattr(plots, "display", shown.append)
+    plots.table(["a", "b"], [[1, 2.5], ["x", "y"]])
+    assert shown[0].data == "| a | b |\n| --- | --- |\n| 1 | 2.5 |\n| x | y |"
+
+
+def test_picture_grid_shows_every_picture():
+    images = torch.randint(0, 256, (11, 3, 8, 8), dtype=torch.uint8)
+    figure = plots.picture_grid(images, [str(n) for n in range(11)], columns=4)
+    drawn = [axis for axis in figure.axes if axis.images]
+    assert len(drawn) == 11
+    assert [axis.get_title() for axis in drawn] == [str(n) for n in range(11)]
+    assert (drawn[10].images[0].get_array() == images[10].permute(1, 2, 0).numpy()).all()
+    plt.close(figure)
+
+
+def test_confusion_alt_names_the_commonest_mistake():
+    matrix = torch.tensor([[5, 2, 0], [0, 7, 1], [0, 0, 4]])
+    text = plots.confusion_alt(matrix, ["hat", "shoes", "shirt"])
+    assert "16 of 19" in text
+    assert text.index("hat called shoes 2 times") < text.index("shoes called shirt 1 times")
+
+
+def test_capture_output_is_what_a_notebook_sees():
+    """`say` goes through IPython's display, so that Jupyter and the book both render it."""
+    with capture_output() as captured:
+        plots.say("**3** pictures")
+    assert "Markdown" in captured.stdout or captured.outputs

@@ -1,0 +1,79 @@
+"""Chapter 6's tables choose on validation, and extrapolate by a rule that is written down."""
+
+import pytest
+
+from fashionlib.pages import production_figures as figures
+
+
+def row(index, ms, recall, setting="", size=256):
+    return {
+        "index": index,
+        "setting": setting,
+        "processor_ms": [ms / 2, ms, 2 * ms],
+        "recall": {"validation": recall, "test": recall - 0.01},
+        "bytes": size,
+        "build_seconds": 1.0,
+    }
+
+
+SIZE = {
+    "vectors": 1_000_000,
+    "rows": [
+        row("exact", 9.0, 1.0),
+        row("flat", 8.0, 1.0),
+        *(row("IVF, Flat", ms, r, str(n)) for n, ms, r in ((1, 0.1, 0.5), (8, 0.5, 0.96))),
+        row("IVF, PQ32", 0.2, 0.9, "8", 40),
+        row("IVF, PQ16", 0.1, 0.8, "8", 24),
+        *(row("HNSW", ms, r, str(n), 528) for n, ms, r in ((16, 0.05, 0.94), (32, 0.07, 0.97))),
+        row("store .faiss, hnsw", 0.3, 0.99),
+    ],
+}
+
+
+def test_the_fastest_that_finds_enough():
+    settings = figures.curves(SIZE)
+    assert figures.fastest(settings["IVF, Flat"], 0.95)["setting"] == "8"
+    assert figures.fastest(settings["HNSW"], 0.94)["setting"] == "16"
+    assert figures.fastest(settings["IVF, PQ16"], 0.95) is None
+    alt = figures.recall_curves_alt([SIZE], 0.95)
+    assert "HNSW 0.07 ms" in alt
+    assert "IVF, PQ16 never" in alt
+
+
+def test_curves_show_every_setting():
+    (axis,) = figures.recall_curves([SIZE], 0.95).axes
+    drawn = {line.get_label(): len(line.get_xdata()) for line in axis.lines}
+    assert {name: drawn[name] for name in figures.KINDS} == {
+        "flat": 1, "IVF, Flat": 2, "IVF, PQ32": 1, "IVF, PQ16": 1, "HNSW": 2,
+    }  # fmt: skip
+
+
+def test_tables():
+    _, rows = figures.index_table(SIZE, 0.95)
+    assert [line[:2] for line in rows] == [
+        ["flat", "–"], ["IVF, Flat", "8"], ["IVF, PQ32", "8"], ["IVF, PQ16", "8"], ["HNSW", "32"],
+    ]  # fmt: skip
+    _, rows = figures.store_table([SIZE, SIZE | {"rows": SIZE["rows"][:1]}])
+    assert rows == [["exact", "9.0", "9.0"], ["store .faiss, hnsw", "0.3", "–"]]
+
+
+@pytest.mark.parametrize(("kind", "times"), [("flat", 100), ("IVF, PQ16", 10), ("HNSW", 8 / 6)])
+def test_growth(kind, times):
+    assert figures.growth(kind, 1e8, 1e6) == pytest.approx(times)
+
+
+def test_the_plan_counts_memory_and_machines():
+    rows = figures.paper_plan(SIZE, 0.95, counts=(1e9,))
+    by_kind = {line[1]: line for line in rows}
+    assert by_kind["flat"][2:] == ["238.4", "4", f"{8.0 * 250:,.1f}"]
+    assert by_kind["IVF, PQ16"][2:4] == ["22.4", "1"]
+    assert by_kind["HNSW"][3] == "8"
+
+
+def test_ways():
+    exported = {"networks": {"classifier": {"rows": [
+        {"way": "eager", "batch": 1, "processor_ms": [1.0, 2.0, 3.0],
+         "times_as_fast": [0.9, 1.0, 1.25]}]}}}  # fmt: skip
+    assert figures.ways_table(exported)[1] == [
+        ["classifier", "eager", "1", "2.0", "1.0 (0.9 to 1.2)"]
+    ]

@@ -1,0 +1,194 @@
+"""Recorded results say where they come from, and hold what the chapter reads of them."""
+
+import json
+from dataclasses import asdict
+
+import ablation
+import article
+import doubted_labels
+import latency
+import looks
+import pytest
+import rivals
+import small_networks
+import ten_classes
+import torch
+import transfer
+
+from fashionlib.catalog import load_catalog
+from fashionlib.counting import count_parameters
+from fashionlib.errors import FashionError
+from fashionlib.pages import recorded_results
+from fashionlib.weights import fingerprint, load_classifier, load_encoder, shipped
+
+
+@pytest.mark.parametrize(
+    "path", sorted(recorded_results.RESULTS.glob("*.json")), ids=lambda p: p.stem
+)
+def test_every_file_says_where_it_comes_from(path):
+    results = recorded_results.recorded(path.stem)
+    line = recorded_results.about(results)
+    assert (recorded_results.RESULTS.parents[2] / results["made_by"]).is_file()
+    for part in (results["made_by"], results["date"], results["machine"], "torch"):
+        assert part in line
+    assert path.stat().st_size < 1_000_000
+
+
+def test_there_is_something_recorded():
+    names = {path.stem for path in recorded_results.RESULTS.glob("*.json")}
+    assert names == {
+        "ablation",
+        "article",
+        "export",
+        "labels",
+        "latency",
+        "looks",
+        "pipeline",
+        "rivals",
+        "small",
+        "stores",
+        "ten_classes",
+        "throughput",
+        "transfer",
+    }
+
+
+def test_no_such_results():
+    with pytest.raises(FashionError, match="no recorded results 'nothing'"):
+        recorded_results.recorded("nothing")
+
+
+def test_transfer_was_run_by_the_script_as_it_is():
+    """Other recipes or seeds in the script than in the file: run it again."""
+    results = recorded_results.recorded("transfer")
+    assert results["encoder"] == json.loads(json.dumps(asdict(transfer.ENCODER)))
+    assert results["classifier"] == json.loads(json.dumps(asdict(transfer.CLASSIFIER)))
+    assert tuple(run["seed"] for run in results["runs"]) == transfer.SEEDS
+    for run in results["runs"]:
+        epochs = {name: len(rows) for name, rows in run["histories"].items()}
+        count = transfer.ENCODER.epochs
+        assert epochs == {
+            "classifier": transfer.CLASSIFIER.epochs,
+            "transfer": count,
+            "scratch": count,
+            "scratch, twice as long": 2 * count,
+        }
+
+
+def test_looks_were_measured_by_the_script_as_it_is():
+    results = recorded_results.recorded("looks")
+    recipes = {name: asdict(recipe) for name, recipe in looks.RECIPES.items()}
+    assert results["recipes"] == json.loads(json.dumps(recipes))
+    assert list(results["rows"]) == ["classifier features", *recipes]
+
+
+def test_the_articles_figures_were_measured_by_the_script_as_it_is():
+    results = recorded_results.recorded("article")
+    recipes = {
+        "classifiers": {name: asdict(recipe) for name, recipe in article.CLASSIFIERS.items()},
+        "triplets": {name: asdict(recipe) for name, (recipe, _) in article.TRIPLETS.items()},
+    }
+    assert results["recipes"] == json.loads(json.dumps(recipes))
+    assert tuple(run["seed"] for run in results["runs"]) == article.SEEDS
+    for run in results["runs"]:
+        assert list(run["classifiers"]) == list(recipes["classifiers"])
+        assert list(run["triplets"]) == list(recipes["triplets"])
+        assert all(len(rows) == 15 for rows in run["triplets"].values())
+        assert all(len(one["history"]) == 10 for one in run["classifiers"].values())
+    assert len(results["controls"]) == 2  # photos and drawn
+
+
+def test_times_were_measured_by_the_script_as_it_is():
+    results = recorded_results.recorded("latency")
+    assert list(results["networks"]) == list(latency.NETWORKS)
+    settings = {(row["network"], row["way"], row["size"], row["batch"]) for row in results["rows"]}
+    assert settings == {
+        (network, way, size, batch)
+        for network in latency.NETWORKS
+        for way in ("eager", "onnxruntime")
+        for size in latency.SIZES
+        for batch in latency.ROUNDS
+    }
+    for row in results["rows"]:
+        assert len(row["milliseconds"]) == latency.ROUNDS[row["batch"]]
+
+
+def test_the_parameters_beside_the_times_are_those_of_the_networks():
+    for name, network in recorded_results.recorded("latency")["networks"].items():
+        assert network["parameters"] == count_parameters(latency.NETWORKS[name]())
+
+
+def test_rivals_were_trained_by_the_script_as_it_is():
+    results = recorded_results.recorded("rivals")
+    assert results["recipe"] == json.loads(json.dumps(asdict(rivals.RECIPE)))
+    trained = [(run["network"], run["seed"]) for run in results["runs"]]
+    wanted = [(name, seed) for seed in rivals.SEEDS for name in rivals.TRAINED]
+    assert sorted(trained) == sorted(wanted)
+    for run in results["runs"]:
+        assert [total for _, total in run["right"].values()] == [276, 296]
+        assert len(run["history"]) == rivals.RECIPE.epochs
+
+
+def test_the_ablation_was_measured_by_the_script_as_it_is():
+    results = recorded_results.recorded("ablation")
+    recipes = {name: asdict(trial.recipe) for name, trial in ablation.TRIALS.items()}
+    assert results["recipes"] == json.loads(json.dumps(recipes))
+    ran = [(run["trial"], run["seed"]) for run in results["runs"]]
+    assert len(set(ran)) == len(ran)
+    assert set(ran) == {(name, seed) for name in recipes for seed in ablation.SEEDS}
+    assert max(run["parameters"] for run in results["runs"]) <= ablation.LIMIT
+
+
+def test_the_labels_were_judged_by_the_script_as_it_is():
+    results = recorded_results.recorded("labels")
+    assert results["recipe"] == json.loads(json.dumps(asdict(doubted_labels.RECIPE)))
+    assert (results["parts"], results["seed"]) == (doubted_labels.PARTS, doubted_labels.SEED)
+    doubts = results["doubted"]
+    assert 0 < len({row["name"] for row in doubts}) == len(doubts) < results["pictures"]
+    for row in doubts:
+        assert row["label"] != row["answer"]
+        assert row["probability of the answer"] >= row["of the label"]
+
+
+def test_the_ablation_left_out_the_labels_in_doubt(photos_here):
+    """As many pictures fewer as are in doubt: the names are those of the catalog."""
+    train = load_catalog("photos").train
+    left = ablation.without_doubted(train)
+    assert len(left) == len(train) - len(recorded_results.recorded("labels")["doubted"])
+
+
+def test_the_small_networks_were_trained_by_the_script_as_it_is():
+    results = recorded_results.recorded("small")
+    assert results["recipe"] == json.loads(json.dumps(asdict(small_networks.RECIPE)))
+    assert {run["network"] for run in results["runs"]} == set(small_networks.PLANS)
+    assert max(run["parameters"] for run in results["runs"]) <= small_networks.LIMIT
+
+
+def test_the_ten_classes_were_trained_by_the_script_as_it_is(photos_here):
+    results = recorded_results.recorded("ten_classes")
+    assert results["recipe"] == json.loads(json.dumps(asdict(small_networks.RECIPE)))
+    catalog = load_catalog("photos", classes=ten_classes.TEN)
+    assert results["of"] == {name: len(split) for name, split in catalog.splits.items()}
+    counts = catalog.test.labels.bincount().tolist()
+    assert results["classes"] == dict(zip(catalog.classes, counts, strict=True))
+    assert results["runs"]
+    for run in results["runs"]:
+        assert sum(run["test right"].values()) == run["right"]["test"]["plain"]
+        assert run["seven of ten"]["test"][1] == sum(counts[:7]) == 296
+
+
+def test_seven_of_ten_asks_about_the_pictures_of_the_seven_alone():
+    logits = torch.zeros(4, 10)
+    logits[0, 2], logits[1, 1], logits[2, 9], logits[3, 9] = 1, 1, 1, 1
+    logits[2, 5] = 0.5  # with ten answers it is wrong, with seven it is right
+    right = ten_classes.seven_of_ten(logits, torch.tensor([2, 0, 5, 9]))
+    assert right == [2, 3]
+
+
+def test_export_and_stores_were_measured_with_the_weights_that_are_shipped():
+    """New weights in the library: run export.py and stores.py again."""
+    networks = recorded_results.recorded("export")["networks"]
+    for name, load in (("classifier", load_classifier), ("encoder", load_encoder)):
+        model, _ = load(shipped(f"{name}_photos"))
+        assert networks[name]["weights"] == fingerprint(model)
+    assert recorded_results.recorded("stores")["encoder"] == networks["encoder"]["weights"]

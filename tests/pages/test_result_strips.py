@@ -1,0 +1,76 @@
+"""The strip says in colours, lines, signs and words what is right."""
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+
+from fashionlib.errors import FashionError
+from fashionlib.pages.result_strips import FRAMES, result_strip, result_strip_alt
+
+QUERY = torch.full((3, 8, 8), 7, dtype=torch.uint8)
+
+
+def pictures(count: int) -> torch.Tensor:
+    return torch.arange(count, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 8, 8)
+
+
+@pytest.fixture(autouse=True)
+def close():
+    yield
+    plt.close("all")
+
+
+def shown(figure) -> list:
+    return [axis for axis in figure.axes if axis.images]
+
+
+def test_query_and_results_in_order():
+    figure = result_strip(QUERY, pictures(3), [0.1, 0.25, 1.0], None, ["hat", "", "shoes"])
+    axes = shown(figure)
+    assert [int(axis.images[0].get_array().max()) for axis in axes] == [7, 0, 1, 2]
+    titles = [axis.get_title() for axis in axes]
+    assert titles == ["query", "1. hat\n0.100", "2.\n0.250", "3. shoes\n1.000"]
+    lines = {(s.get_linestyle(), s.get_linewidth()) for a in axes for s in a.spines.values()}
+    assert lines == {("solid", FRAMES[None]["linewidth"])}
+
+
+def test_right_and_wrong_differ_in_more_than_colour():
+    figure = result_strip(QUERY, pictures(2), [0.1, 0.2], [True, False], ["hat", "shoes"])
+    query, right, wrong = shown(figure)
+    assert right.get_title().startswith("✓ 1. hat")
+    assert wrong.get_title().startswith("✗ 2. shoes")
+    assert right.spines["top"].get_linestyle() != wrong.spines["top"].get_linestyle()
+    assert right.spines["top"].get_edgecolor() != wrong.spines["top"].get_edgecolor()
+    assert query.spines["top"].get_edgecolor() != right.spines["top"].get_edgecolor()
+
+
+def test_many_results_take_several_rows():
+    figure = result_strip(QUERY, pictures(12), [0.0] * 12, None, [""] * 12)
+    axes = shown(figure)
+    assert len(axes) == 13
+    figure.draw_without_rendering()
+    tops = [round(axis.get_position().y1, 2) for axis in axes]
+    assert len(set(tops)) == 3
+    assert tops[1:6] == [tops[0]] * 5
+    assert axes[6].get_position().x0 == pytest.approx(axes[1].get_position().x0, abs=0.01)
+
+
+def test_a_strip_has_an_end():
+    with pytest.raises(FashionError, match="51 results"):
+        result_strip(QUERY, pictures(51), [0.0] * 51, None, [""] * 51)
+
+
+def test_it_can_be_drawn_where_grids_are_on():
+    with plt.rc_context({"axes.grid": True}):
+        figure = result_strip(QUERY, pictures(1), [0.5], [False], ["hat"])
+        figure.draw_without_rendering()
+        assert not any(line.get_visible() for a in shown(figure) for line in a.get_xgridlines())
+
+
+def test_the_strip_in_words():
+    text = result_strip_alt([0.1, 0.25], [True, False], ["hat", "shoes"])
+    assert text == (
+        "A query and its 2 nearest pictures, 1 of 2 right: "
+        "1. hat at 0.100, right; 2. shoes at 0.250, wrong."
+    )
+    assert result_strip_alt([0.1], None, [""]).endswith("pictures: 1. a picture at 0.100.")

@@ -1,0 +1,44 @@
+import pytest
+import torch
+from tiny import tiny_catalog
+
+from fashionlib.catalog import Split
+from fashionlib.errors import FashionError
+from fashionlib.heads import build_encoder
+from fashionlib.inference import predict
+from fashionlib.running.distance_limit import calibrated_limit, distance_limit
+
+
+def test_the_limit_keeps_the_share_and_is_one_of_the_distances():
+    distances = torch.arange(1, 101).float()
+    limit = distance_limit(distances, keep=0.95)
+    assert (distances <= limit).float().mean() >= 0.95
+    assert (distances < limit).float().mean() < 0.96
+    assert limit in distances
+
+
+@pytest.mark.parametrize(("count", "keep"), [(0, 0.9), (5, 0.0), (5, 1.0)])
+def test_no_limit_without_distances_or_a_share(count, keep):
+    with pytest.raises(FashionError, match="a distance limit needs"):
+        distance_limit(torch.rand(count), keep)
+
+
+def test_the_calibrated_limit_keeps_the_validation_pictures():
+    torch.manual_seed(0)
+    catalog, encoder = tiny_catalog(), build_encoder("article", 16)
+    limit = calibrated_limit(encoder, catalog, 32)
+    queries, known = (predict(encoder, s.images, 32) for s in (catalog.validation, catalog.train))
+    nearest = torch.tensor([min(float((q - row).norm()) for row in known) for q in queries])
+    assert (nearest <= limit + 1e-4).float().mean() >= 0.95
+    assert (nearest > limit - 1e-3).any()
+
+
+def test_no_limit_without_validation_pictures():
+    catalog = tiny_catalog()
+    empty = Split(catalog.test.images[:0], catalog.test.labels[:0], ())
+    with pytest.raises(FashionError, match="tiny has no validation pictures"):
+        calibrated_limit(
+            build_encoder("article", 16),
+            type(catalog)(catalog.name, catalog.classes, catalog.train, empty, catalog.test),
+            32,
+        )

@@ -1,0 +1,90 @@
+"""Quiet while queries are like the catalog, loud when they are not."""
+
+import pytest
+import torch
+from complaints import complaint
+
+from fashionlib.catalog import load_catalog
+from fashionlib.drawn import drawn_pictures
+from fashionlib.drawn.not_garments import stranger_pictures
+from fashionlib.inference import predict
+from fashionlib.running.distance_limit import distance_limit
+from fashionlib.running.drift import compare, nearest_distances
+from fashionlib.search import SearchIndex, build_index
+from fashionlib.weights import load_encoder, shipped
+
+WINDOW = 50
+
+
+def test_false_alarms_are_as_rare_as_they_are_asked_to_be():
+    torch.manual_seed(0)
+    pairs = [(torch.randn(300).exp(), torch.randn(WINDOW).exp()) for _ in range(400)]
+    alarms = {
+        alarm_at: sum(compare(*pair, alarm_at).alarm for pair in pairs)
+        for alarm_at in (0.001, 0.05)
+    }
+    assert alarms[0.001] <= 2
+    assert 8 < alarms[0.05] <= 30  # about 20
+
+
+def test_farther_is_an_alarm_and_nearer_is_none():
+    torch.manual_seed(0)
+    calibration, window = torch.rand(300), torch.rand(WINDOW)
+    assert not compare(calibration, window).alarm
+    assert compare(calibration, window + 0.5).alarm
+    assert not compare(calibration, window / 4).alarm
+
+
+def test_gap_and_quantiles_are_what_they_say():
+    calibration = torch.arange(100) / 100
+    found = compare(calibration, calibration[:40] + 0.3)
+    shares = [(calibration <= x).float().mean() - (calibration[:40] + 0.3 <= x).float().mean()
+              for x in torch.arange(200) / 200]  # fmt: skip
+    assert found.gap == pytest.approx(float(max(shares)), abs=0.02)
+    assert found.quantiles[0.5] == pytest.approx((0.495, 0.495), abs=1e-6)
+    assert found.quantiles[0.25] == pytest.approx((0.2475, 0.3975), abs=1e-6)
+    assert compare(calibration, calibration).p_value == pytest.approx(1)
+
+
+def test_within_the_limit_and_yet_noticed():
+    """All near their calibration's 75th percentile: a limit sees nothing."""
+    torch.manual_seed(0)
+    calibration = torch.rand(300)
+    window = 0.7 + 0.1 * torch.rand(WINDOW)
+    assert (window < distance_limit(calibration)).all()
+    assert compare(calibration, window).alarm
+
+
+def test_photos_of_garments_are_quiet_and_strangers_raise_it(photos_here):
+    """Every fourth training photo as the catalog, the shipped encoder."""
+    catalog = load_catalog("photos")
+    encoder, metadata = load_encoder(shipped("encoder_photos"))
+    size = metadata["preprocessing"]["size"]
+    index = build_index(encoder, catalog.train.images[::4], catalog.train.names[::4], size)
+
+    def distances(images: torch.Tensor) -> torch.Tensor:
+        return nearest_distances(index, predict(encoder, images, size))
+
+    calibration = distances(catalog.validation.images)
+    test = distances(catalog.test.images)
+    generator = torch.manual_seed(0)
+    windows = [test[torch.randperm(len(test), generator=generator)[:WINDOW]] for _ in range(100)]
+    assert sum(compare(calibration, window).alarm for window in windows) <= 3
+    strangers = stranger_pictures(WINDOW // 2, seed=0, size=128)
+    strangers["drawn garments"] = torch.from_numpy(drawn_pictures(WINDOW // 2, 5, 128)[0])
+    for name, images in strangers.items():
+        assert compare(calibration, distances(images)).alarm, name
+
+
+def test_the_nearest_is_the_nearest():
+    index = SearchIndex(torch.tensor([[0.0, 0.0], [3.0, 0.0]]), ("a", "b"), "someone")
+    found = nearest_distances(index, torch.tensor([[1.0, 0.0], [3.0, 4.0]]))
+    assert found.tolist() == [1.0, 4.0]
+
+
+def test_too_few_or_broken_distances_are_mistakes():
+    enough = torch.rand(30)
+    complaint(lambda: compare(enough, enough[:19]), "a window of 19 queries: take 20 or more")
+    complaint(lambda: compare(enough[:0], enough), "a calibration of 0 queries")
+    broken = torch.cat([enough, torch.tensor([torch.nan])])
+    complaint(lambda: compare(enough, broken), "window is not finite")

@@ -1,0 +1,423 @@
+"""Two processes do what one does: real torchrun, on the CPU.
+
+Under torchrun this file is a program: `python -m torch.distributed.run … test_distributed.py OUT`
+runs `work` in two processes, and the tests look at what each of them left behind in OUT.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from complaints import complaint
+from PIL import Image
+from tiny import Interrupted, drawn_split, same_weights, striped_catalog, tiny_catalog, without_time
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from fashionlib import cli, siamese, training
+from fashionlib.catalog import Catalog
+from fashionlib.drawn import CLASSES, drawn_pictures
+from fashionlib.errors import FashionError
+from fashionlib.heads import build_classifier, build_encoder
+from fashionlib.look_encoder import build_look_encoder
+from fashionlib.running import processes
+from fashionlib.settings import progress_bar
+from fashionlib.siamese import OBJECTIVES, SiameseRecipe, train_siamese
+from fashionlib.training import Recipe, train_classifier
+from fashionlib.triplets import TripletDataset
+from fashionlib.weights import load_classifier, load_encoder
+
+RECIPE = Recipe(epochs=8, size=32, evaluation_size=32, learning_rate=4e-3)
+SIAMESE = SiameseRecipe(epochs=12, size=32, evaluation_size=32, batch_size=16, margin=0.5)
+
+
+# What both processes do
+
+
+def stripes() -> Catalog:
+    return striped_catalog(128, 60)
+
+
+def classifier(recipe: Recipe = RECIPE, checkpoint: Path | None = None) -> tuple:
+    torch.manual_seed(0)
+    model = build_classifier("article", 2)
+    average, history = train_classifier(model, stripes(), recipe, 0, checkpoint)
+    return model, average, history
+
+
+def encoder() -> tuple:
+    torch.manual_seed(0)
+    model = build_look_encoder("article", 16, 6)
+    average, history = train_siamese(model, stripes(), SIAMESE)
+    return model, average, history
+
+
+def resumed(out: Path) -> tuple:
+    """All processes stop in the second epoch, and go on."""
+    step, steps = training.train_step, []
+
+    def stops(*arguments):
+        steps.append(1)
+        if len(steps) > 8 + 3:  # eight batches an epoch
+            raise Interrupted
+        return step(*arguments)
+
+    recipe = replace(RECIPE, epochs=3)
+    path = out / "run.checkpoint.safetensors"
+    training.train_step = stops
+    try:
+        classifier(recipe, path)
+    except Interrupted:
+        training.train_step = step
+    return classifier(recipe), classifier(recipe, path)
+
+
+def seen_in_an_epoch() -> list[tuple[Tensor, Tensor]]:
+    """Inputs and labels of each step, where all pictures are one and each has its own label."""
+    step, seen = training.train_step, []
+    training.train_step = lambda model, _, inputs, labels, __: (
+        seen.append((inputs, labels)) or torch.zeros(())
+    )
+    images = drawn_split(1, 1).images.expand(35, -1, -1, -1)
+    split = replace(drawn_split(35, 1), images=images, labels=torch.arange(35))
+    model = nn.Linear(1, 1)
+    with training.seeded(0, 0):
+        training.train_epoch(model, model, training.make_optimizer(model, RECIPE), split, RECIPE, 0)
+    training.train_step = step
+    return seen
+
+
+def objective_gradients(objective: str) -> dict[str, Tensor]:
+    """Of one batch; in evaluation mode and without draws, so that nothing depends on the share."""
+    torch.manual_seed(0)
+    looks = objective in ("look", "colour")
+    model = build_look_encoder("article", 16, 6) if looks else build_encoder("article", 16)
+    recipe = replace(SIAMESE, objective=objective, swap=False, margin=1.0)
+    data = TripletDataset(*_images_and_labels(), colours=torch.arange(96) % 5)
+    augment, siamese.augment = siamese.augment, lambda pictures, _: pictures
+    network = processes.wrap(model.eval(), torch.device("cpu"))
+    terms = OBJECTIVES[objective](network, data, torch.arange(28), recipe)
+    sum(weight * siamese.triplet_loss(*parts, margin) for parts, margin, weight in terms).backward()
+    siamese.augment = augment
+    return {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+def _images_and_labels() -> tuple[Tensor, Tensor]:
+    split = drawn_split(96, 1)
+    return split.images, split.labels
+
+
+def classifier_gradients() -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    model = build_classifier("article", 7).eval()
+    images, labels = _images_and_labels()
+    chosen = processes.share(torch.arange(16))
+    network = processes.wrap(model, torch.device("cpu"))
+    logits = network(training.to_input(images[chosen], 32))
+    nn.functional.cross_entropy(logits, labels[chosen]).backward()
+    return {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+def agreement() -> dict:
+    """Of processes that each have something else."""
+    own = processes.rank()
+    few = "no complaint"
+    try:
+        processes.agree([torch.tensor([own])])
+    except FashionError as error:
+        few = str(error)
+    buffers = nn.BatchNorm1d(2)
+    buffers.running_mean.fill_(own)
+    processes.average_buffers(buffers)
+    return {
+        "agreed": processes.agree([torch.arange(k) + 100 * own for k in (5, 4, 1)]),
+        "too few": few,
+        "mean": processes.mean(2.0 + own),
+        "from the first": processes.from_first(lambda: own),
+        "gathered": processes.gather(processes.share(torch.arange(6.0)[:, None])),
+        "running mean": buffers.running_mean,
+    }
+
+
+def on_cuda() -> list[str]:
+    """The kinds of layers that a GPU would get; torch refuses to share these on a CPU."""
+    processes.DistributedDataParallel = lambda module, **_: module
+    network = processes.wrap(build_classifier("article"), torch.device("cuda"))
+    processes.DistributedDataParallel = DistributedDataParallel
+    return [type(layer).__name__ for layer in network.modules()]
+
+
+def who_saves(out: Path) -> list[str]:
+    """What this process would write in a run of the command; the functions are replaced."""
+    saved = []
+    for module, name in (
+        (training, "save_checkpoint"), (cli, "save_classifier"), (cli, "finish"),
+    ):  # fmt: skip
+        setattr(module, name, lambda *_, name=name, **__: saved.append(name))
+    root = clothes_in(out / f"clothes {processes.rank()}")
+    cli.train_classifier_command(epochs=1, data=str(root), size=32, out=out / "c.safetensors")
+    return saved
+
+
+def clothes_in(root: Path) -> Path:
+    """Class folders, 20 drawn garments in each of three."""
+    images, garments = drawn_pictures(140, 5, 64)
+    for number, (image, garment) in enumerate(zip(images, garments, strict=True)):
+        if garment.category in CLASSES[:3]:
+            place = root / garment.category / f"{number:03d}.png"
+            place.parent.mkdir(exist_ok=True, parents=True)
+            Image.fromarray(np.moveaxis(image, 0, -1)).save(place)
+    return root
+
+
+def work(out: Path) -> None:
+    results = {
+        "size": processes.world_size(),
+        "shows progress": not progress_bar([], "some", "thing").disable,
+        "agreement": agreement(),
+        "seen": seen_in_an_epoch(),
+        "gradients": {"classifier": classifier_gradients()}
+        | {name: objective_gradients(name) for name in OBJECTIVES},
+        "classifier": classifier(),
+        "encoder": encoder(),
+        "resumed": resumed(out),
+        "on cuda": on_cuda(),
+        "saves": who_saves(out),
+    }
+    print(f"process {processes.rank()} speaks")
+    torch.save(results, out / f"{processes.rank()}.pt")
+
+
+def fail(out: Path) -> None:
+    """The second process cannot go on; the first waits for it."""
+    (out / f"{processes.rank()}.pid").write_text(str(os.getpid()))
+    if processes.rank() == 1:
+        raise FashionError("this one is broken.")
+    processes.mean(0.0)
+
+
+if __name__ == "__main__":
+    with processes.processes():
+        {"work": work, "fail": fail}[sys.argv[1]](Path(sys.argv[2]))
+
+
+# What the tests see of it
+
+
+def torchrun(*arguments: object, cwd: Path, **more: str) -> subprocess.CompletedProcess:
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [sys.executable, *launcher, *map(str, arguments)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | more
+    return subprocess.run(command, cwd=cwd, check=False, capture_output=True, text=True,
+                          timeout=300, env=environment)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory) -> tuple[dict, dict]:
+    """What the two processes found."""
+    out = tmp_path_factory.mktemp("two")
+    done = torchrun(__file__, "work", out, cwd=out, TQDM_DISABLE="")
+    assert done.returncode == 0, done.stderr
+    assert "process 0 speaks" in done.stdout
+    assert "process 1 speaks" not in done.stdout
+    first, second = (torch.load(out / f"{rank}.pt", weights_only=False) for rank in (0, 1))
+    assert first["size"] == second["size"] == 2
+    assert first["shows progress"]
+    assert not second["shows progress"]
+    return first, second
+
+
+def test_processes_agree_on_the_batches_of_the_first(two):
+    """Cut so that both get as much; the batch of one picture is left out."""
+    for found in two:
+        assert [batch.tolist() for batch in found["agreement"]["agreed"]] == [[0, 1, 2, 3]] * 2
+        assert found["agreement"]["too few"] == "2 processes share too few pictures: start fewer."
+
+
+def test_what_processes_tell_each_other(two):
+    for found in two:
+        assert found["agreement"]["mean"] == 2.5
+        assert found["agreement"]["from the first"] == 0
+        assert found["agreement"]["gathered"].flatten().tolist() == [0, 1, 2, 3, 4, 5]
+        assert found["agreement"]["running mean"].tolist() == [0.5, 0.5]
+
+
+def test_each_batch_is_shared_and_each_process_augments_in_its_own_way(two):
+    first, second = (found["seen"] for found in two)
+    assert len(first) == len(second) == 2  # 35 pictures, batches of 16
+    labels = [torch.cat([a[1], b[1]]) for a, b in zip(first, second, strict=True)]
+    assert all(len(a[1]) == len(b[1]) == 8 for a, b in zip(first, second, strict=True))
+    assert len(set(torch.cat(labels).tolist())) == 32
+    views = torch.cat([inputs for seen in (first, second) for inputs, _ in seen])
+    assert len(views.flatten(1).unique(dim=0)) > 28  # a draw is seldom made twice
+
+
+@pytest.mark.parametrize("what", ["classifier", *OBJECTIVES])
+def test_gradients_are_those_of_one_process_with_the_whole_batch(two, what):
+    alone = classifier_gradients() if what == "classifier" else objective_gradients(what)
+    largest = max(float(gradient.abs().max()) for gradient in alone.values())
+    assert largest > 1e-4
+    for found in two:
+        for name, gradient in found["gradients"][what].items():
+            assert torch.allclose(gradient, alone[name], atol=1e-4 * largest), name
+
+
+@pytest.mark.parametrize("what", ["classifier", "encoder"])
+def test_both_processes_end_with_the_same_result(two, what):
+    (model, average, history), (model_2, average_2, history_2) = (found[what] for found in two)
+    assert same_weights(model, model_2)
+    assert same_weights(average, average_2)
+    assert history == history_2 or without_time(history) == without_time(history_2)
+
+
+def test_two_processes_are_as_good_as_one(two):
+    for what, alone, figure in (
+        ("classifier", classifier(), "validation_accuracy"),
+        ("encoder", encoder(), "precision@5"),
+    ):
+        reached = [history[-1][figure] for _, _, history in (alone, two[0][what])]
+        assert min(reached) > 0.9, what
+        assert abs(reached[0] - reached[1]) < 0.08, what
+
+
+def test_what_is_reported_is_the_averaged_network(two):
+    _, average, history = two[1]["classifier"]
+    again = training.evaluate(average, stripes().validation, RECIPE.evaluation_size)
+    assert again["validation_accuracy"] == history[-1]["validation_accuracy"]
+    assert again["validation_loss"] == pytest.approx(history[-1]["validation_loss"], abs=1e-5)
+
+
+def test_an_interrupted_run_resumes_to_the_same_result(two):
+    for found in two:
+        whole, again = found["resumed"]
+        assert same_weights(whole[0], again[0])
+        assert same_weights(whole[1], again[1])
+        assert without_time(whole[2]) == without_time(again[2])
+        assert len(again[2]) == 3
+
+
+def test_only_the_first_process_saves(two):
+    first, second = (found["saves"] for found in two)
+    assert first == ["save_checkpoint", "save_classifier", "finish"]
+    assert second == []
+
+
+def test_on_cuda_batch_norm_sees_the_whole_batch(two):
+    for found in two:
+        assert "SyncBatchNorm" in found["on cuda"]
+        assert "BatchNorm2d" not in found["on cuda"]
+
+
+def test_when_one_process_fails_all_stop(tmp_path):
+    started = time.monotonic()
+    done = torchrun(__file__, "fail", tmp_path, cwd=tmp_path)
+    assert done.returncode != 0
+    assert time.monotonic() - started < 90
+    assert "this one is broken." in done.stderr
+    for rank in (0, 1):
+        with pytest.raises(ProcessLookupError):
+            os.kill(int((tmp_path / f"{rank}.pid").read_text()), 0)
+
+
+# The command line
+
+
+@pytest.fixture(scope="module")
+def clothes(tmp_path_factory) -> Path:
+    return clothes_in(tmp_path_factory.mktemp("clothes"))
+
+
+def test_torchrun_trains_a_classifier_and_an_encoder(clothes, tmp_path, monkeypatch):
+    monkeypatch.setenv("FASHIONLIB_CACHE", str(tmp_path / "cache"))  # nothing is decoded yet
+    short = ["--epochs", "1", "--size", "32", "--data", clothes]
+    for command, load in (("classifier", load_classifier), ("siamese", load_encoder)):
+        done = torchrun("-m", "fashionlib", f"train-{command}", *short, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count(f"Catalog {clothes}") == 1
+        assert done.stdout.count("trained in") == 1
+        lines = [line.split()[0] for line in done.stdout.splitlines()]
+        assert lines.count("validation") == {"classifier": 1, "siamese": 2}[command]
+        saved = tmp_path / "runs" / f"{command.replace('siamese', 'encoder')}.safetensors"
+        model, metadata = load(saved)
+        assert metadata["recipe"]["epochs"] == 1
+        assert model(torch.zeros(1, 3, 32, 32)).isfinite().all()
+    assert sorted(os.listdir(tmp_path / "runs")) == [
+        "classifier.safetensors",
+        "encoder.safetensors",
+    ]
+
+
+def test_a_mistake_is_told_once(tmp_path):
+    done = torchrun("-m", "fashionlib", "train-classifier", "--data", "none", cwd=tmp_path)
+    assert done.returncode != 0
+    assert done.stderr.count("fashionlib: none does not exist") == 1
+    assert "gloo" not in done.stderr  # what the other process failed with, as the first was gone
+
+
+# A single process
+
+
+def test_alone_nothing_changes():
+    model = build_classifier("article")
+    batches = [torch.arange(5), torch.arange(3)]
+    assert processes.wrap(model, torch.device("cpu")) is model
+    assert processes.unwrap(model) is model
+    assert processes.agree(batches) is batches
+    assert torch.equal(processes.share(batches[0]), batches[0])
+    assert processes.gather(batches[0]) is batches[0]
+    assert processes.mean(0.1) == 0.1
+    with processes.processes(), processes.first_alone():
+        assert (processes.rank(), processes.world_size()) == (0, 1)
+    assert processes.from_first(max, 1, 2) == 2
+
+
+def test_more_processes_than_gpus_are_a_mistake(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    complaint(lambda: processes.processes().__enter__(), "2 processes for 1 GPUs")
+
+
+def test_on_cuda_the_forward_pass_is_in_bfloat16():
+    """`wrap` chooses by the device; what it chooses is tried on the CPU."""
+    kinds = []
+
+    class Watched(nn.Linear):
+        def forward(self, inputs: Tensor) -> Tensor:
+            outputs = super().forward(inputs)
+            kinds.append(outputs.dtype)
+            return outputs
+
+    model = Watched(8, 4)
+    network = processes.wrap(model, torch.device("cuda"))
+    assert isinstance(network, processes.InBfloat16)
+    assert not isinstance(network, DistributedDataParallel)
+    assert processes.unwrap(network) is model
+    inputs = torch.randn(16, 8)
+    outputs = network(inputs)
+    assert kinds == [torch.bfloat16]
+    assert outputs.dtype == torch.float32
+    assert torch.allclose(outputs, model(inputs), atol=0.05)
+    outputs.sum().backward()
+    assert model.weight.grad.dtype == torch.float32
+
+
+def test_tiny_catalog_trains_in_bfloat16(monkeypatch):
+    """The whole loop with the wrapped network: averages, checkpoints and parts find their way."""
+    wrap = processes.wrap
+    monkeypatch.setattr(processes, "wrap", lambda model, _: wrap(model, torch.device("cuda")))
+    recipe = replace(SIAMESE, epochs=1, batch_size=28)
+    for objective in ("random", "look"):
+        torch.manual_seed(0)
+        looks = objective == "look"
+        model = build_look_encoder("article", 16, 6) if looks else build_encoder("article", 16)
+        _, history = train_siamese(model, tiny_catalog(), replace(recipe, objective=objective))
+        assert history[0]["loss"] > 0

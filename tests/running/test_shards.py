@@ -1,0 +1,379 @@
+"""Shards hold what `build_index` gives, whatever happens on the way."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
+from multiprocessing import active_children
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from complaints import complaint
+from PIL import Image
+
+from fashionlib import cli
+from fashionlib.blocks import PLANS
+from fashionlib.drawn import drawn_pictures
+from fashionlib.heads import build_classifier, build_encoder
+from fashionlib.running import shards
+from fashionlib.running.folder_index import folder_source, picture_files
+from fashionlib.running.shards import embed_folder, index_from_shards, shard_path
+from fashionlib.search import build_index
+from fashionlib.weights import load_encoder, save_classifier, save_encoder
+
+# in order of the paths, which is not the order of the folders
+NAMES = ["a-b/1.png", "a.png", "a/2.JPG", "a/b/3.png", "a/b.png", "a0.png", "é/4.webp"]
+
+
+def picture(seed: int) -> Image.Image:
+    images, _ = drawn_pictures(1, seed, 32)
+    return Image.fromarray(np.moveaxis(images[0], 0, -1))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    return save_weights(tmp_path_factory.mktemp("weights") / "encoder.safetensors", 0)
+
+
+def save_weights(path: Path, seed: int) -> Path:
+    torch.manual_seed(seed)
+    save_encoder(path, build_encoder("article", 16), PLANS["article"], 16, 32)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Seven pictures, one broken file, and what is no picture."""
+    root = tmp_path / "clothes"
+    for seed, name in enumerate(NAMES):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        picture(seed).save(root / name)
+    (root / "a" / "torn.png").write_text("not a picture")
+    (root / "notes.txt").write_text("not a picture either")
+    for hidden in (".hidden.png", ".hidden/5.png"):
+        (root / hidden).parent.mkdir(exist_ok=True)
+        picture(9).save(root / hidden)
+    return root
+
+
+@pytest.fixture
+def in_threads(monkeypatch) -> None:
+    """Starting processes takes seconds. What they are asked to do is the same."""
+    pool = lambda workers, *_: ThreadPoolExecutor(workers)  # noqa: E731
+    monkeypatch.setattr(shards, "ProcessPoolExecutor", pool)
+
+
+def expected(root: Path, weights: Path):
+    """The index of the pictures that can be read, by the functions that know no shards."""
+    encoder, metadata = load_encoder(weights)
+    source = folder_source(root)
+    names = [name for name in source.stamps if not name.endswith("torn.png")]
+    images = torch.stack([source.read(name) for name in names])
+    return build_index(encoder, images, names, metadata["preprocessing"]["size"]), encoder
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(out.iterdir())}
+
+
+def check(root: Path, out: Path, weights: Path) -> None:
+    """Each picture is there once, with the embedding of `build_index`."""
+    wanted, encoder = expected(root, weights)
+    index = index_from_shards(out, encoder)
+    assert index.ids == wanted.ids
+    assert index.made_by == wanted.made_by
+    assert torch.allclose(index.embeddings, wanted.embeddings, atol=1e-6)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_embeddings_are_those_of_build_index(folder, weights, tmp_path, processes):
+    embedded = embed_folder(folder, tmp_path / "out", weights, processes, shard_size=3)
+    check(folder, tmp_path / "out", weights)
+    assert (embedded.pictures, embedded.fresh, embedded.shards) == (7, 7, 3)
+    assert len(embedded.skipped) == 1
+    assert embedded.skipped[0].startswith("a/torn.png is not a picture")
+    names = sorted(contents(tmp_path / "out"))
+    assert names == ["contents.json", *(shard_path(Path(), n).name for n in range(3))]
+
+
+def test_the_folder_is_gone_through_as_folder_source_does(folder):
+    (folder / "link").symlink_to(folder / "a")
+    (folder / "link.png").symlink_to(folder / "a")
+    (folder / "nowhere.png").symlink_to(folder / "nothing.png")
+    found = list(picture_files(folder))
+    assert dict(found) == folder_source(folder).stamps
+    assert [name for name, _ in found] == list(folder_source(folder).stamps)
+
+
+def test_only_what_changed_is_embedded_again(folder, weights, tmp_path, in_threads):
+    """Shards of three: a-b/1 a.png a/2 | a/b.png a/b/3 a/torn | a0 é/4."""
+    out = tmp_path / "out"
+
+    def embed() -> tuple[int, int, int]:
+        embedded = embed_folder(folder, out, weights, shard_size=3)
+        check(folder, out, weights)
+        return embedded.pictures, embedded.fresh, embedded.shards
+
+    assert embed() == (7, 7, 3)
+    whole = contents(out)
+    assert embed() == (7, 0, 3)
+    assert contents(out) == whole
+    picture(20).save(folder / "a" / "b.png")
+    assert embed() == (7, 2, 3)  # a/torn.png is tried again, and is still broken
+    picture(21).save(folder / "b.png")
+    picture(22).save(folder / "c.png")
+    assert embed() == (9, 4, 4)
+    for name in ("a.png", "a0.png", "b.png", "c.png"):
+        (folder / name).unlink()
+    assert embed() == (5, 5, 2)
+    assert max(contents(out)) == "shard-000001.safetensors"
+
+
+def test_damaged_and_half_written_shards_are_made_again(folder, weights, tmp_path, in_threads):
+    out = tmp_path / "out"
+    embed_folder(folder, out, weights, shard_size=3)
+    whole = contents(out)
+    torn = shard_path(out, 1)
+    torn.write_bytes(torn.read_bytes()[:-10])
+    shard_path(out, 2).unlink()
+    (out / ".shard-000002.safetensors.x1y2").write_bytes(b"half")
+    (out / "shards of mine.txt").write_text("kept")
+    (out / "contents.json").unlink()
+    assert embed_folder(folder, out, weights, shard_size=3).fresh == 4
+    assert contents(out) == whole | {"shards of mine.txt": b"kept"}
+
+
+def test_shards_of_other_weights_or_pictures_are_left_alone(folder, weights, tmp_path, in_threads):
+    out = tmp_path / "out"
+    embed_folder(folder, out, weights, shard_size=3)
+    whole = contents(out)
+    other = save_weights(tmp_path / "other.safetensors", 1)
+    complaint(lambda: embed_folder(folder, out, other, shard_size=3), out, "other weights")
+    folder.rename(tmp_path / "others")
+    moved = tmp_path / "others"
+    complaint(lambda: embed_folder(moved, out, weights, shard_size=3), out, "other pictures")
+    assert contents(out) == whole
+    complaint(lambda: index_from_shards(out, load_encoder(other)[0]), "other weights")
+
+
+def test_no_index_of_half_a_catalog(folder, weights, tmp_path, in_threads):
+    out, encoder = tmp_path / "out", load_encoder(weights)[0]
+    complaint(lambda: index_from_shards(out, encoder), out, "no complete embeddings")
+    embed_folder(folder, out, weights, shard_size=3)
+    picture(30).save(folder / "a.png")
+
+    def killed(shard: shards.Shard):
+        raise RuntimeError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "_make", killed)
+        with pytest.raises(RuntimeError):
+            embed_folder(folder, out, weights, shard_size=3)
+    complaint(lambda: index_from_shards(out, encoder), out, "no complete embeddings")
+    embed_folder(folder, out, weights, shard_size=3)
+    shard_path(out, 1).unlink()
+    complaint(lambda: index_from_shards(out, encoder), shard_path(out, 1))
+
+
+def test_weights_that_change_under_way_are_noticed(folder, weights, tmp_path, in_threads):
+    path = save_weights(tmp_path / "mine.safetensors", 0)
+    load = shards.load_encoder
+
+    def changes(path: Path):
+        loaded = load(path)
+        save_weights(path, 7)
+        return loaded
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "load_encoder", changes)
+        complaint(lambda: embed_folder(folder, tmp_path / "out", path), path, "changed")
+
+
+# Memory
+
+
+def test_shards_are_taken_as_they_are_needed(folder, weights, tmp_path, in_threads, monkeypatch):
+    """However long the catalog is, the parent has a few shards in hand."""
+    taken, done = [], []
+    cut, made = shards._cut, shards._made
+
+    def counting(files, size):
+        for part in cut(files, size):
+            taken.append(part)
+            yield part
+
+    def watching(shards, processes):
+        for result in made(shards, processes):
+            done.append(len(taken) - len(done))
+            yield result
+
+    monkeypatch.setattr(shards, "_cut", counting)
+    monkeypatch.setattr(shards, "_made", watching)
+    embed_folder(folder, tmp_path / "out", weights, shard_size=1)
+    assert len(done) == len(taken) == 8
+    assert max(done) <= 3  # one at work, one in the queue, one about to join it
+    done.clear(), taken.clear()
+    embed_folder(folder, tmp_path / "out", weights, shard_size=1)
+    assert max(done) == 1
+
+
+def test_a_folder_is_listed_when_its_turn_comes(folder, monkeypatch):
+    listed, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or scandir(path))
+    files = picture_files(folder)
+    next(files)
+    assert listed == [folder / "", folder / "a-b"]
+
+
+# Killed: an unfinished pipe with the name of a picture stops a worker in the middle of a shard
+
+
+@pytest.fixture
+def many(tmp_path) -> Callable[[], Path]:
+    """320 pictures, which are two shards of the command; the 300th is a pipe that nobody fills."""
+    root = tmp_path / "many"
+    root.mkdir()
+    for number in range(320):
+        colour = (number % 256, number // 2, 255 - number % 200)
+        Image.new("RGB", (16, 16), colour).save(root / f"{number:03d}.png")
+    whole = (root / "299.png").read_bytes()
+    (root / "299.png").unlink()
+    os.mkfifo(root / "299.png")
+
+    def mended() -> Path:
+        (root / "299.png").unlink()
+        (root / "299.png").write_bytes(whole)
+        return root
+
+    return mended
+
+
+def wait_for(path: Path) -> None:
+    until = time.monotonic() + 120
+    while not path.exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_killed_in_the_middle_of_a_shard_it_goes_on(many, weights, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "fashionlib", "embed", "--catalog", "many", "--out", "out",
+               "--weights", str(weights)]  # fmt: skip
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True)  # fmt: skip
+    wait_for(shard_path(out, 0))
+    process.kill()
+    process.communicate(timeout=60)  # returns once all have let go of the pipe: the workers too
+    assert process.returncode == -signal.SIGKILL
+    assert [path.name for path in out.glob("[!.]*")] == ["shard-000000.safetensors"]
+    before = shard_path(out, 0).stat().st_mtime_ns
+    root = many()
+    done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "320 pictures in 2 shards in out, 64 of them embedded now" in done.stdout
+    assert shard_path(out, 0).stat().st_mtime_ns == before
+    check(root, out, weights)
+    other = tmp_path / "uninterrupted"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "ProcessPoolExecutor", lambda n, *_: ThreadPoolExecutor(n))
+        embed_folder(root, other, weights)
+    assert list(contents(out)) == list(contents(other))
+    indexes = [index_from_shards(place, load_encoder(weights)[0]) for place in (out, other)]
+    assert indexes[0].ids == indexes[1].ids
+
+
+def test_a_worker_that_is_killed_is_a_mistake_that_can_be_mended(many, weights, tmp_path):
+    with ThreadPoolExecutor() as pool:
+        run = pool.submit(embed_folder, tmp_path / "many", tmp_path / "out", weights)
+        wait_for(shard_path(tmp_path / "out", 0))
+        active_children()[0].kill()
+        complaint(run.result, "a worker process was killed", "the same command goes on")
+    assert not (tmp_path / "out" / "contents.json").exists()
+
+
+# The command line
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    """The command in this process: exit code, standard output, standard error."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["fashionlib", "embed", *map(str, arguments)])
+        with (
+            redirect_stdout(io.StringIO()) as out,
+            redirect_stderr(io.StringIO()) as err,
+            pytest.raises(SystemExit) as left,
+        ):
+            cli.main()
+    return left.value.code, out.getvalue(), err.getvalue()
+
+
+def test_the_command_names_the_broken_pictures_at_the_end(folder, weights, tmp_path, in_threads):
+    (folder / "é" / "t\x1born\n.png").write_text("not a picture")
+    options = ["--catalog", folder, "--weights", weights, "--out", tmp_path / "out"]
+    for fresh in (7, 0):
+        code, out, _ = run(*options, "--processes", 2)
+        assert code in (0, None)
+        lines = out.splitlines()
+        assert lines[0] == f"Weights {weights}: as asked."
+        assert lines[1].endswith(f"7 pictures in 1 shards in {tmp_path / 'out'}, "
+                                 f"{fresh} of them embedded now")  # fmt: skip
+        assert lines[2].startswith("skipped: a/torn.png is not a picture")
+        assert lines[3].startswith("skipped: é/t?orn?.png is not a picture")
+        assert len(lines) == 4
+
+
+def test_without_weights_it_takes_ones_own(folder, tmp_path, in_threads, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "Weights encoder_photos: shipped" in run("--catalog", folder, "--out", "out")[1]
+    save_weights(tmp_path / "runs" / "encoder.safetensors", 0)
+    assert "runs/encoder.safetensors" in run("--catalog", folder, "--out", "mine")[1]
+
+
+GOOD = {"--catalog": "clothes", "--out": "new", "--weights": "encoder.safetensors"}
+MISTAKES = {
+    "missing folder": ({"--catalog": "none"}, "none does not exist"),
+    "a file": ({"--catalog": "encoder.safetensors"}, "encoder.safetensors is a file"),
+    "empty folder": ({"--catalog": "empty"}, "empty has no pictures in it"),
+    "broken pictures only": ({"--catalog": "broken"}, "broken has no picture that can be read"),
+    "missing weights": ({"--weights": "none.safetensors"}, "no file none.safetensors"),
+    "a classifier": ({"--weights": "classifier.safetensors"}, "holds no encoder"),
+    "no processes": ({"--processes": "0"}, "--processes"),
+    "out is a file": ({"--out": "encoder.safetensors"}, "could not write encoder.safetensors"),
+    "other weights": ({"--out": "old"}, "old holds embeddings of other weights"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_each_mistake_is_one_line_and_exit_code_2(
+    name, folder, weights, tmp_path, in_threads, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    save_weights(tmp_path / "encoder.safetensors", 0)
+    model, plan = build_classifier("article"), PLANS["article"]
+    save_classifier(tmp_path / "classifier.safetensors", model, plan, tuple("abcdefg"), 32)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "1.png").write_text("not a picture")
+    embed_folder(folder, tmp_path / "old", save_weights(tmp_path / "other.safetensors", 1))
+    before = contents(tmp_path / "old")
+    change, words = MISTAKES[name]
+    code, _, err = run(*(text for option in (GOOD | change).items() for text in option))
+    assert code == 2
+    assert err.startswith("fashionlib: ")
+    assert err.count("\n") == 1
+    assert words in err
+    assert contents(tmp_path / "old") == before
+
+
+def test_contents_are_what_they_say(folder, weights, tmp_path, in_threads):
+    embed_folder(folder, tmp_path / "out", weights, shard_size=3)
+    written = json.loads((tmp_path / "out" / "contents.json").read_text())
+    assert written == {"pictures": 7, "shards": 3}

@@ -1,0 +1,488 @@
+"""Vector stores: one set of promises, kept by a file, by FAISS and by Milvus."""
+
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pytest
+import torch
+from complaints import complaint
+
+from fashionlib import weights
+from fashionlib.heads import build_encoder
+from fashionlib.search import SearchIndex, euclidean
+from fashionlib.stores import Store, common, open_store
+from fashionlib.stores.common import search_settled
+from fashionlib.weights import fingerprint, save_tensors
+
+KINDS = {  # the end of the URI, and the index
+    "exact": (".safetensors", "flat"),
+    "faiss flat": (".faiss", "flat"),
+    "faiss hnsw": (".faiss", "hnsw"),
+    "milvus": (".db", "flat"),
+}
+KINDS_OF_FAISS = ("faiss flat", "faiss hnsw")
+FILES = ("exact", *KINDS_OF_FAISS)
+SIZE = 8
+ODD = [  # ids and categories that break a file name, a filter or a table
+    "train/hat/a b.jpg", "it's", 'say "x"', "back\\slash", "two\nlines", "tab\there", "cr\r", "é",
+    "e\u0301", "日本語/写真.jpg", "🧥", "{name}", "%s", "a') or (id != '", '" or id != "', "\u2028",
+    " ", "None", "0", "long/" + "x" * 4000,
+]  # fmt: skip
+
+
+def opened(folder: Path, kind: str, made_by: str = "abc", dimensions: int = SIZE) -> Store:
+    end, index = KINDS[kind]
+    return open_store(str(folder / f"store{end}"), made_by, dimensions, index)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def store(tmp_path, kind):
+    made = opened(tmp_path, kind)
+    yield made
+    made.close()
+
+
+def vectors(count: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(500, SIZE, generator=torch.Generator().manual_seed(seed))[:count]
+
+
+def fill(store: Store, count: int, seed: int = 0) -> torch.Tensor:
+    """Rows n000, n001, …, of categories a and b in turn."""
+    rows = vectors(count, seed)
+    names = [f"n{n:03}" for n in range(count)]
+    store.upsert(names, rows, ["ab"[n % 2] for n in range(count)])
+    return rows
+
+
+def by_hand(
+    rows: dict[str, tuple[torch.Tensor, str]], query: torch.Tensor, k: int, category: str | None
+) -> tuple[list[float], list[str]]:
+    """The nearest by the plainest loop: by distance, then id."""
+    kept = [name for name, (_, value) in rows.items() if category in (None, value)]
+    distance = {name: euclidean(query[None], rows[name][0][None]).item() for name in kept}
+    order = sorted(kept, key=lambda name: (distance[name], name))[:k]
+    return [distance[name] for name in order], order
+
+
+# Results
+
+
+def test_results_are_those_of_the_exact_index(store):
+    """The same distances to the last bit, for one query and for many."""
+    rows = fill(store, 200)
+    index = SearchIndex(rows, tuple(f"n{n:03}" for n in range(200)), "abc")
+    for count in (1, 40):
+        queries = vectors(count, seed=1)
+        hits, expected = store.search(queries, 7), index.search(queries, 7)
+        assert torch.equal(hits.distances, expected.distances)
+        assert hits.ids == expected.ids
+    alone = store.search(queries[3], 7)
+    assert alone.ids == hits.ids[3:4]
+    assert torch.equal(alone.distances, hits.distances[3:4])
+    assert hits.distances.dtype == torch.float32
+
+
+def test_distances_are_euclidean_and_0_for_an_equal_embedding(store):
+    store.upsert(["near", "far"], torch.eye(SIZE)[:2] * torch.tensor([[1.0], [4.0]]), ["", ""])
+    hits = store.search(torch.eye(SIZE)[0], 2)
+    assert hits.ids == (("near", "far"),)
+    assert hits.distances.tolist() == [[0.0, pytest.approx(17**0.5)]]
+
+
+def test_equal_distances_come_in_the_order_of_the_ids(store):
+    """Also where there are more of them than places: an engine gives any."""
+    names = [f"{n:03}" for n in range(100)]
+    random.Random(0).shuffle(names)
+    store.upsert(names, torch.ones(100, SIZE), ["ab"[int(name) % 2] for name in names])
+    store.upsert(["nearer"], torch.full((1, SIZE), 0.9), ["b"])
+    query = torch.zeros(SIZE)
+    assert store.search(query, 4).ids == (("nearer", "000", "001", "002"),)
+    assert store.search(query, 3, "a").ids == (("000", "002", "004"),)
+    assert store.search(query, 3, "b").ids == (("nearer", "001", "003"),)
+
+
+def test_k_above_the_size_gives_all(store):
+    fill(store, 5)
+    for queries, rows in ((vectors(1)[0], 1), (vectors(3), 3)):
+        hits = store.search(queries, 10**9)
+        assert hits.distances.shape == (rows, 5)
+        assert sorted(hits.ids[0]) == ["n000", "n001", "n002", "n003", "n004"]
+
+
+def test_a_category_gives_k_results_or_as_many_as_it_has(store):
+    """Rare ones far from the query too, which a filter after the search would lose."""
+    rows = fill(store, 60)
+    store.upsert(["rare 1", "rare 2"], rows[0] + 50 + vectors(2, seed=2), ["rare", "rare"])
+    hits = store.search(rows[0], 5, "rare")
+    assert sorted(hits.ids[0]) == ["rare 1", "rare 2"]
+    assert store.search(rows[0], 1, "rare").ids == (hits.ids[0][:1],)
+    assert store.search(rows[0], 60, "b").distances.shape == (1, 30)
+    assert set(store.search(rows[0], 60, "b").ids[0]) == {f"n{n:03}" for n in range(1, 60, 2)}
+    nobody = store.search(rows[:3], 5, "nobody")
+    assert nobody.distances.shape == (3, 0)
+    assert nobody.ids == ((), (), ())
+
+
+def test_an_empty_store_finds_nothing(store):
+    assert len(store) == 0
+    hits = store.search(vectors(2), 3)
+    assert hits.distances.shape == (2, 0)
+    assert hits.ids == ((), ())
+    assert store.search(vectors(2)[0], 3, "a").ids == ((),)
+    fill(store, 3)
+    store.delete(["n000", "n001", "n002"])
+    assert len(store) == 0
+    assert store.search(vectors(2), 3).ids == ((), ())
+    assert store.search(torch.zeros(0, SIZE), 3).ids == ()
+
+
+def test_mistakes_in_a_search(store):
+    fill(store, 3)
+    complaint(lambda: store.search(vectors(1), 0), "at least 1")
+    complaint(lambda: store.search(vectors(1), -3), "-3")
+    complaint(lambda: store.search(torch.zeros(SIZE + 1), 1), f"[1, {SIZE + 1}]", f"{SIZE} dim")
+    complaint(lambda: store.search(torch.zeros(1, 1, SIZE), 1), f"[1, 1, {SIZE}]")
+    complaint(lambda: store.search(torch.full((SIZE,), torch.nan), 1), "not finite")
+
+
+# Changes
+
+
+def test_an_upsert_replaces_embedding_and_category(store):
+    fill(store, 4)
+    store.upsert(["n001", "new"], torch.full((2, SIZE), 9.0), ["c", "c"])
+    assert len(store) == 5
+    hits = store.search(torch.full((SIZE,), 9.0), 9)
+    assert hits.ids[0][:2] == ("n001", "new")
+    assert sorted(hits.ids[0]) == ["n000", "n001", "n002", "n003", "new"]
+    assert store.search(torch.zeros(SIZE), 9, "c").ids == (("n001", "new"),)
+    assert store.search(torch.zeros(SIZE), 9, "b").ids == (("n003",),)
+
+
+def test_a_deleted_row_is_not_found_and_unknown_ids_are_passed_over(store):
+    rows = fill(store, 6)
+    store.delete(["n002", "nobody", "n002", ""])
+    store.delete([])
+    store.delete(["n002"])
+    assert len(store) == 5
+    assert "n002" not in store.search(rows[2], 9).ids[0]
+    assert store.search(rows[2], 9, "a").distances.shape == (1, 2)
+    store.upsert(["n002"], rows[2:3], ["a"])
+    assert store.search(rows[2], 1).ids == (("n002",),)
+
+
+def test_texts_that_no_store_can_hold(store):
+    """They mean the same to all: a file name that is no UTF-8 would break a connection."""
+    fill(store, 3)
+    for text in ("\udcff", "a\0b", "x" * 4097):
+        complaint(lambda text=text: store.delete(["n000", text]), "the id")
+        complaint(lambda text=text: store.search(vectors(1), 1, text), "the category")
+    assert len(store) == 3
+
+
+def test_odd_ids_and_categories(store, tmp_path, kind):
+    """Each one is found, filtered by, kept and deleted as itself."""
+    rows = vectors(len(ODD))
+    store.upsert(ODD, rows, ODD)
+    store.close()
+    again = opened(tmp_path, kind)
+    for name, row in zip(ODD, rows, strict=True):
+        assert again.search(row, 1).ids == ((name,),)
+        assert again.search(row, 9, name).ids == ((name,),)
+    for left, name in reversed(list(enumerate(ODD))):
+        again.delete([name])
+        assert len(again) == left
+        assert again.search(rows[0], 9, name).ids == ((),)
+    again.close()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_any_changes_give_what_a_dict_gives(store, tmp_path, kind, seed):
+    """Random changes of points on a coarse grid, so that many are equally far; reopened twice."""
+    draw, rows = random.Random(seed), {}
+    for step in range(40):
+        names = draw.sample([f"id {n}" for n in range(50)], draw.randint(1, 12))
+        if draw.random() < 0.6:
+            points = torch.tensor([[draw.randint(0, 1) for _ in range(SIZE)] for _ in names])
+            kinds = [draw.choice(["dress", "hat", ""]) for _ in names]
+            store.upsert(names, points.float(), kinds)
+            rows |= dict(zip(names, zip(points.float(), kinds, strict=True), strict=True))
+        else:
+            store.delete(names)
+            rows = {name: row for name, row in rows.items() if name not in names}
+        if step in (15, 30):
+            store.close()
+            store = opened(tmp_path, kind)
+        query = torch.tensor([draw.choice([0.0, 0.5, 1.0]) for _ in range(SIZE)])
+        k, category = draw.randint(1, 60), draw.choice([None, None, "dress", "hat", ""])
+        distances, ids = by_hand(rows, query, k, category)
+        hits = store.search(query, k, category)
+        assert len(store) == len(rows)
+        assert hits.ids == (tuple(ids),), (step, k, category)
+        assert hits.distances.tolist() == [distances]
+    store.close()
+
+
+def test_rows_that_do_not_fit_change_nothing(store):
+    fill(store, 3)
+    one = torch.zeros(1, SIZE)
+    complaint(lambda: store.upsert(["x"], torch.zeros(1, SIZE - 1), ["a"]), f"[1, {SIZE - 1}]")
+    complaint(lambda: store.upsert(["x"], torch.zeros(SIZE), ["a"]), f"[{SIZE}]", f"{SIZE} dim")
+    complaint(lambda: store.upsert(["x", "y"], one, ["a"]), "2 ids, 1 embeddings, 1 categories")
+    complaint(lambda: store.upsert(["x"], one, []), "0 categories")
+    complaint(lambda: store.upsert(["x", "x"], one.repeat(2, 1), ["a", "a"]), "'x'", "twice")
+    complaint(lambda: store.upsert(["x"], one / 0, ["a"]), "not finite")
+    complaint(lambda: store.upsert([""], one, ["a"]), "id", "0 bytes")
+    complaint(lambda: store.upsert(["é" * 2049], one, ["a"]), "id", "4098 bytes")
+    complaint(lambda: store.upsert(["x"], one, ["y" * 4097]), "category", "4097 bytes")
+    complaint(lambda: store.upsert(["a\0b"], one, ["a"]), "NUL")
+    complaint(lambda: store.upsert(["\udcff.jpg"], one, ["a"]), "udcff", "rename it")
+    assert len(store) == 3
+
+
+def test_rows_may_need_gradients_and_other_types(store):
+    store.upsert(iter(["a", "b"]), torch.eye(SIZE)[:2].double().requires_grad_(), iter(["", ""]))
+    store.upsert([], torch.zeros(0, SIZE), [])
+    assert store.search(torch.eye(SIZE)[1].requires_grad_(), 1).ids == (("b",),)
+
+
+# What is kept
+
+
+def test_other_weights_and_dimensions_are_refused(store, tmp_path, kind):
+    fill(store, 2)
+    store.close()
+    complaint(lambda: opened(tmp_path, kind, "other"), "store.", "other weights")
+    complaint(lambda: opened(tmp_path, kind, "abc", SIZE + 1), f"{SIZE} dim", SIZE + 1)
+    assert len(opened(tmp_path, kind)) == 2
+
+
+def test_the_fingerprint_of_an_encoder_fits(tmp_path, kind):
+    encoder = build_encoder("article", SIZE).eval()
+    store = opened(tmp_path, kind, fingerprint(encoder))
+    assert store.made_by == fingerprint(encoder)
+    store.close()
+
+
+def test_killed_after_a_change_returned(tmp_path, kind):
+    """`kill -9` with the store open: the next process finds every row.
+
+    The exact store is opened where no optional package is, and needs none.
+    """
+    end, index = KINDS[kind]
+    missing = ["faiss", "pymilvus", "milvus_lite"] if kind == "exact" else []
+    code = f"""
+import sys, time
+sys.modules |= dict.fromkeys({missing})
+import torch
+from fashionlib.stores import open_store
+store = open_store({str(tmp_path / f"store{end}")!r}, "abc", {SIZE}, {index!r})
+store.upsert([f"n{{n}}" for n in range(300)], torch.eye({SIZE})[torch.arange(300) % 8], ["a"] * 300)
+store.delete(["n0", "n8"])
+print("done", flush=True)
+time.sleep(100)
+"""
+    command = [sys.executable, "-c", code]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"done\n"
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    store = opened(tmp_path, kind)
+    hits = store.search(torch.eye(SIZE)[0], 2)
+    assert len(store) == 298
+    assert hits.ids == (("n104", "n112"),)
+    assert hits.distances.tolist() == [[0.0, 0.0]]
+    store.close()
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_an_interrupted_save_leaves_the_old_file_and_the_old_rows(tmp_path, kind, monkeypatch):
+    store = opened(tmp_path, kind)
+    fill(store, 8)
+    before = store.path.read_bytes()
+
+    def full(tensors, path, metadata):
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(weights, "save_file", full)
+        complaint(lambda: store.upsert(["x"], vectors(1), ["a"]), "No space left")
+        complaint(lambda: store.delete([f"n{n:03}" for n in range(6)]), "No space left")
+    assert store.path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == [store.path.name]
+    assert len(store) == len(opened(tmp_path, kind)) == 8
+    assert "x" not in store.search(vectors(1), 20).ids[0]
+    store.upsert(["x"], vectors(1), ["a"])
+    assert len(opened(tmp_path, kind)) == 9
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_files_that_hold_no_such_store(tmp_path, kind):
+    path = tmp_path / f"store{KINDS[kind][0]}"
+    path.write_bytes(b"nonsense")
+    complaint(lambda: opened(tmp_path, kind), path, "not a whole")
+    save_tensors(path, {"x": torch.zeros(1)}, {"kind": "encoder"})
+    complaint(lambda: opened(tmp_path, kind), path, "store", "another name")
+    path.unlink()
+    fill(opened(tmp_path, kind), 30)
+    path.write_bytes(path.read_bytes()[:-20])
+    complaint(lambda: opened(tmp_path, kind), path, "not a whole")
+    path.unlink()
+    path.mkdir()
+    complaint(lambda: opened(tmp_path, kind), path)
+
+
+def test_a_faiss_index_that_is_damaged(tmp_path):
+    store = opened(tmp_path, "faiss flat")
+    fill(store, 30)
+    tensors, metadata = weights.load_tensors(store.path)
+    save_tensors(store.path, tensors | {"index": tensors["index"][:50]}, metadata)
+    complaint(lambda: opened(tmp_path, "faiss flat"), store.path, "damaged")
+    save_tensors(store.path, tensors, metadata | {"ids": metadata["ids"][1:]})
+    complaint(lambda: opened(tmp_path, "faiss flat"), store.path, "damaged")
+
+
+def test_an_index_file_without_categories_is_no_store(tmp_path):
+    path = tmp_path / "store.safetensors"
+    SearchIndex(vectors(2), ("a", "b"), "abc").save(path)
+    complaint(lambda: opened(tmp_path, "exact"), path, "no store")
+
+
+def test_the_file_of_an_exact_store_is_an_index(tmp_path):
+    """Chapter 4's `SearchIndex.load` reads it."""
+    encoder = build_encoder("article", SIZE).eval()
+    store = opened(tmp_path, "exact", fingerprint(encoder))
+    rows = fill(store, 9)
+    index = SearchIndex.load(store.path, encoder)
+    assert index.search(rows[:4], 3).ids == store.search(rows[:4], 3).ids
+
+
+# Which store
+
+
+def test_uris_that_name_no_store(tmp_path):
+    for uri in ("store", "store.db.txt", "ftp://host", "localhost:19530", ""):
+        complaint(lambda uri=uri: open_store(uri, "abc", SIZE), uri, ".safetensors, .faiss or .db")
+    place = tmp_path / "x"
+    complaint(lambda: open_store(f"{place}.safetensors", "abc", SIZE, "hnsw"), "exactly")
+    complaint(lambda: open_store(f"{place}.faiss", "abc", SIZE, "ivf"), "'ivf'", "flat, hnsw")
+    complaint(lambda: open_store(f"{place}.faiss", "", SIZE), "fingerprint")
+    complaint(lambda: open_store(f"{place}.faiss", "a-b c", SIZE), "a-b c")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written(tmp_path, kind):
+    (tmp_path / "file").write_text("in the way")
+    complaint(lambda: opened(tmp_path / "file", kind), "file", "could not")
+
+
+def test_an_index_of_another_kind(tmp_path):
+    opened(tmp_path, "faiss hnsw")
+    complaint(lambda: opened(tmp_path, "faiss flat"), "hnsw", "index='hnsw'")
+
+
+def test_without_faiss(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    message = complaint(lambda: opened(tmp_path, "faiss flat"), "faiss is missing")
+    assert 'pip install "fashionlib[stores]"' in message
+    assert not list(tmp_path.iterdir())
+    opened(tmp_path, "exact").close()
+
+
+# Inside
+
+
+def test_a_faiss_index_is_built_anew_when_most_rows_are_gone(tmp_path):
+    for kind in KINDS_OF_FAISS:
+        store = opened(tmp_path, kind)
+        rows = fill(store, 40)
+        sizes = []
+        for start in range(0, 40, 8):
+            store.delete([f"n{n:03}" for n in range(start, start + 8)])
+            sizes.append((len(store), store._index.ntotal))
+        assert sizes == [(32, 40), (24, 40), (16, 16), (8, 16), (0, 0)]
+        store.upsert(["x"], rows[:1], ["a"])
+        assert store.search(rows[0], 3).ids == (("x",),)
+        store.path.unlink()
+
+
+def test_a_walk_that_ends_too_early_is_made_good(tmp_path, monkeypatch):
+    """A graph that finds nothing: all rows are compared, and k results are there."""
+    store = opened(tmp_path, "faiss hnsw")
+    rows = fill(store, 50)
+    search = faiss.IndexHNSWFlat.search
+
+    def lost(self, queries, width, params=None):
+        distances, found = search(self, queries, width, params=params)
+        found[1, 3:] = -1
+        return distances, found
+
+    monkeypatch.setattr(faiss.IndexHNSWFlat, "search", lost)
+    expected = SearchIndex(rows, tuple(f"n{n:03}" for n in range(50)), "abc").search(rows[:3], 5)
+    assert store.search(rows[:3], 5).ids == expected.ids
+
+
+def test_hnsw_finds_nearly_all_of_the_nearest_and_is_exact_within_a_category(tmp_path):
+    """In 64 dimensions, where a walk through all rows would find few of a rare category."""
+    generator = torch.Generator().manual_seed(0)
+    rows, queries = torch.randn(2, 3000, 64, generator=generator)
+    queries = queries[:100]
+    names = [f"{n:04}" for n in range(3000)]
+    kinds = ["rare" if n % 30 == 0 else "common" for n in range(3000)]
+    flat, graph = (opened(tmp_path / kind, kind, dimensions=64) for kind in KINDS_OF_FAISS)
+    for store in (flat, graph):
+        store.upsert(names, rows, kinds)
+    expected, found = flat.search(queries, 10).ids, graph.search(queries, 10).ids
+    pairs = list(zip(expected, found, strict=True))
+    recall = np.mean([len({*one} & {*other}) / 10 for one, other in pairs])
+    assert 0.8 < recall < 1.0, "a graph misses some, where all are about as far from each other"
+    for kind in ("rare", "common"):
+        assert graph.search(queries, 10, kind).ids == flat.search(queries, 10, kind).ids
+
+
+def test_candidates_that_differ_by_rounding_alone_are_asked_for_again():
+    """An engine that gives the farther of two rows, whose distances differ by a rounding."""
+    rows = torch.zeros(64, 2)
+    rows[:, 0] = 1 - 1e-7 * torch.arange(64)  # the last is the nearest
+    names = [f"{n:02}" for n in range(64)]
+    widths = []
+
+    def fetch(queries, width):
+        widths.append(width)
+        return [(names[:width], rows[:width]) for _ in queries]
+
+    hits = search_settled(fetch, torch.zeros(1, 2), 1)
+    assert hits.ids == (("63",),)
+    assert widths == [1 + common.SPARE, 22, 44, 88]
+
+
+def test_only_unsettled_queries_are_asked_again():
+    tied, spread = torch.zeros(40, 1), torch.arange(40.0)[:, None]
+    names, asked = [f"{n:02}" for n in range(40)], []
+
+    def fetch(queries, width):
+        asked.append(queries[:, 0].tolist())
+        return [(names[:width], (tied if q == 5 else spread)[:width]) for q in queries[:, 0]]
+
+    hits = search_settled(fetch, torch.tensor([[0.0], [5.0], [0.0]]), 2)
+    assert asked == [[0, 5, 0], [5], [5]]
+    assert hits.ids == (("00", "01"),) * 3
+
+
+def test_an_engine_that_finds_less_for_one_query():
+    def fetch(queries, width):
+        return [(("a", "b")[: n + 1], torch.zeros(n + 1, 1)) for n in range(len(queries))]
+
+    complaint(lambda: search_settled(fetch, torch.zeros(2, 1), 2), "flat index")

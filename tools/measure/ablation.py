@@ -1,0 +1,271 @@
+"""What each change to network or recipe gains (chapter 2): `python tools/measure/ablation.py`.
+
+Each trial trains from scratch on the photos, ten epochs unless that is what it changes, and differs
+from the first, "as it is", in one thing, the last in three. Writes
+`pages/results/ablation.json`: for each trial and seed the validation pictures named right, as
+they are and with the mean of a picture's and its mirror image's logits; loss of each epoch;
+parameters, MACs, and processor seconds. The test pictures are not looked at.
+What is in the file already is not run again; `... 0 2` keeps to seeds 0 and 2.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from muon import make_muon
+from pytorch_metric_learning.losses import NTXentLoss, SelfSupervisedLoss
+from recording import about_this_run, measured, processor, write_results
+from torch import Tensor, nn
+from torchvision.ops import SqueezeExcitation
+from torchvision.transforms import v2
+
+from fashionlib.blocks import InvertedResidual, Plan, conv_bn
+from fashionlib.catalog import SEVEN, Catalog, Split, load_catalog
+from fashionlib.counting import count_macs, count_parameters
+from fashionlib.heads import build_classifier
+from fashionlib.inference import predict
+from fashionlib.metrics import count_correct
+from fashionlib.running.teachers import distil_classifier
+from fashionlib.siamese import SiameseRecipe, encoder_from, train_siamese, view
+from fashionlib.training import (
+    Recipe,
+    Teach,
+    evaluate,
+    make_optimizer,
+    run_epochs,
+    set_learning_rate,
+    train_epoch,
+    update_average,
+)
+from fashionlib.weights import load_classifier, shipped
+
+SEEDS = (0, 1, 2)
+LIMIT = 429_399  # parameters, with the head of seven classes
+BASE = Recipe()
+GROWING = (80, 80, 80, 96, 96, 112, 112, 128, 128, 144)  # pixels, an epoch each
+
+TRIPLETS_FIRST = SiameseRecipe("all", epochs=10)
+VIEWS_FIRST = SiameseRecipe("two views", epochs=10, batch_size=128, augmentation="strong")
+
+# what squeeze-excite and larger filters add in parameters has to be saved elsewhere
+TWO_FEWER = Plan(24, ((3, 32, 2, 2), (6, 40, 3, 2), (6, 64, 5, 2)))
+
+
+def hard_swish(network: nn.Module) -> nn.Module:
+    """x · relu6(x + 3) / 6 instead of ReLU6 (Howard et al. 2019, section 5.2)."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.ReLU6):
+                setattr(module, name, nn.Hardswish(inplace=True))
+    return network
+
+
+def squeeze_excite(network: nn.Module) -> nn.Module:
+    """A weight for each wide channel, from the means of all (Hu et al. 2018)."""
+    for block in network.modules():
+        if isinstance(block, InvertedResidual):
+            hidden = block.expand[0].out_channels
+            block.filter.append(SqueezeExcitation(hidden, max(8, hidden // 24)))
+    return network
+
+
+def wide_filters(network: nn.Module) -> nn.Module:
+    """5×5 instead of 3×3 in the blocks of the last stage."""
+    for block in network.modules():
+        if isinstance(block, InvertedResidual) and block.expand[0].out_channels == 384:
+            stride = block.filter[0].stride[0]
+            block.filter = conv_bn(384, 384, kernel=5, stride=stride, groups=384)
+    return network
+
+
+def balanced(split: Split) -> Split:
+    """As many pictures, each class as often: drawn again, with repetition, from torch's seed."""
+    weights = 1 / torch.bincount(split.labels)[split.labels].double()
+    return split.at(torch.multinomial(weights, len(split), replacement=True))
+
+
+def without_doubted(split: Split) -> Split:
+    """Without the pictures whose label `doubted_labels.py` doubts."""
+    names = {row["name"] for row in measured("labels", "doubted")}
+    assert names, "no labels in doubt are recorded: run tools/measure/doubted_labels.py first"
+    return split.at(torch.tensor([name not in names for name in split.names]).nonzero()[:, 0])
+
+
+def turned(split: Split) -> Split:
+    """Each picture on one of its four sides, drawn again each time: photos are taken either way."""
+    turns = torch.randint(4, (len(split),)).tolist()
+    images = [
+        torch.rot90(image, turn, (1, 2)) for image, turn in zip(split.images, turns, strict=True)
+    ]
+    return replace(split, images=torch.stack(images))
+
+
+def cutmix(inputs: Tensor, labels: Tensor) -> Tensor:
+    """A box of each picture is another's, and as large a share of the answer (Yun et al. 2019).
+
+    Inputs float [N, 3, H, W] are changed in place; labels int64 [N] become shares float [N, C].
+    """
+    mixed, shares = v2.CutMix(num_classes=len(SEVEN))(inputs, labels)
+    inputs.copy_(mixed)
+    return shares
+
+
+def triplets_first(network: nn.Module, catalog: Catalog, seed: int) -> None:
+    """Ten epochs of all triplets by label, chapter 3's recipe, before the ten."""
+    encoder, _ = train_siamese(encoder_from(network), catalog, TRIPLETS_FIRST, seed)
+    network.backbone = encoder.backbone
+
+
+def views_first(network: nn.Module, catalog: Catalog, seed: int) -> None:
+    """Ten epochs without labels before the ten: which two views are of one picture? (SimCLR)"""
+    contrast = SelfSupervisedLoss(NTXentLoss(temperature=0.1))
+    images, recipe = catalog.train.images, VIEWS_FIRST
+
+    def learn(encoder: nn.Module, average: nn.Module, optimizer: Any, epoch: int) -> dict:
+        encoder.train()
+        batches = torch.randperm(len(images)).split(recipe.batch_size)
+        losses = []
+        for step, chosen in enumerate(batches, start=epoch * len(batches)):
+            set_learning_rate(optimizer, recipe, step / (len(batches) * recipe.epochs))
+            views = torch.cat([view(images[chosen], encoder, recipe) for _ in range(2)])
+            loss = contrast(*encoder(views).chunk(2))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            update_average(average, encoder, keep=min(recipe.average, (step + 1) / (step + 10)))
+            losses.append(loss.detach())
+        return {"loss": float(torch.stack(losses).mean())}
+
+    encoder, _ = run_epochs(encoder_from(network), catalog, recipe, seed, None, learn, lambda _: {})
+    network.backbone = encoder.backbone
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One row of the table."""
+
+    recipe: Recipe = BASE
+    plan: str | Plan = "fashion"
+    change: Callable[[nn.Module], nn.Module] | None = None  # of the network
+    sizes: tuple[int, ...] = ()  # pixels in each epoch; the recipe's where empty
+    pictures: Callable[[Split], Split] | None = None  # of each epoch, from the training pictures
+    teach: Teach | None = None  # changes a batch and what is to be answered
+    teacher: bool = False
+    first: Callable[[nn.Module, Catalog, int], None] | None = None  # training before the training
+    optimize: Callable[[nn.Module, Recipe], torch.optim.Optimizer] = make_optimizer
+
+
+TRIALS = {
+    "as it is": Trial(),
+    "no average of the weights": Trial(replace(BASE, average=0.0)),
+    "no label smoothing": Trial(replace(BASE, label_smoothing=0.0)),
+    "constant learning rate": Trial(replace(BASE, schedule="constant")),
+    "batches of 32": Trial(replace(BASE, batch_size=32)),
+    "batches of 8": Trial(replace(BASE, batch_size=8, learning_rate=2e-3)),
+    "the article's augmentation": Trial(replace(BASE, augmentation="article")),
+    "strong augmentation": Trial(replace(BASE, augmentation="strong")),
+    "twenty epochs": Trial(replace(BASE, epochs=20)),
+    "mixup": Trial(replace(BASE, mixup=0.2)),
+    "cutmix": Trial(teach=cutmix),
+    "classes equally often": Trial(pictures=balanced),
+    "labels in doubt left out": Trial(pictures=without_doubted),
+    "pictures on any of their sides": Trial(pictures=turned),
+    "96 px": Trial(replace(BASE, size=96, evaluation_size=112)),
+    "128 px": Trial(replace(BASE, size=128, evaluation_size=144)),
+    "144 px": Trial(replace(BASE, size=144, evaluation_size=160)),
+    "growing from 80 to 144 px": Trial(replace(BASE, evaluation_size=160), sizes=GROWING),
+    "hard-swish": Trial(change=hard_swish),
+    "two blocks fewer": Trial(plan=TWO_FEWER),
+    "squeeze-excite, two blocks fewer": Trial(plan=TWO_FEWER, change=squeeze_excite),
+    "5×5 filters in the last stage, two blocks fewer": Trial(plan=TWO_FEWER, change=wide_filters),
+    "wider, one stage more": Trial(
+        plan=Plan(24, ((3, 32, 2, 2), (4, 40, 3, 2), (4, 64, 4, 2), (4, 96, 3, 2)))
+    ),
+    "a teacher (the shipped classifier)": Trial(teacher=True),
+    "ten epochs of triplets first": Trial(first=triplets_first),
+    "ten epochs of two views first, without labels": Trial(first=views_first),
+    "Muon": Trial(optimize=make_muon),
+    "Muon and mixup": Trial(replace(BASE, mixup=0.2), optimize=make_muon),
+    "batches of 8, two blocks fewer, 128 px": Trial(
+        replace(BASE, batch_size=8, learning_rate=2e-3, size=128, evaluation_size=144), TWO_FEWER
+    ),
+}
+
+
+def train(trial: Trial, network: nn.Module, catalog: Catalog, seed: int) -> tuple[nn.Module, list]:
+    """The averaged network and its history, as `train_classifier` has them."""
+    if trial.first:
+        trial.first(network, catalog, seed)
+    if trial.teacher:
+        teacher, _ = load_classifier(shipped("classifier_photos"))
+        return distil_classifier(network, [teacher], catalog, trial.recipe, seed)
+
+    def learn(network: nn.Module, average: nn.Module, optimizer: Any, epoch: int) -> dict:
+        size = trial.sizes[epoch] if trial.sizes else trial.recipe.size
+        recipe = replace(trial.recipe, size=size)
+        split = trial.pictures(catalog.train) if trial.pictures else catalog.train
+        loss = train_epoch(network, average, optimizer, split, recipe, epoch, trial.teach)
+        return {"loss": loss}
+
+    def look(average: nn.Module) -> dict:
+        return evaluate(average, catalog.validation, trial.recipe.evaluation_size)
+
+    return run_epochs(network, catalog, trial.recipe, seed, None, learn, look, trial.optimize)
+
+
+def right(network: nn.Module, split: Split, size: int) -> dict[str, int]:
+    """Pictures named right: plain, and with the mirror image's logits added."""
+    plain = predict(network, split.images, size)
+    both = plain + predict(network, split.images.flip(-1), size)
+    return {
+        "plain": count_correct(plain, split.labels),
+        "with mirror image": count_correct(both, split.labels),
+    }
+
+
+def run(name: str, seed: int, catalog: Catalog) -> dict[str, Any]:
+    """One trial with one seed."""
+    trial = TRIALS[name]
+    torch.manual_seed(seed)
+    network = build_classifier(trial.plan, len(catalog.classes))
+    network = trial.change(network) if trial.change else network
+    parameters = count_parameters(network)
+    assert parameters <= LIMIT, f"{name}: {parameters} parameters"
+    size = trial.recipe.evaluation_size
+    macs = count_macs(network, size)
+    started = time.process_time()
+    network, history = train(trial, network, catalog, seed)
+    return {
+        "trial": name,
+        "seed": seed,
+        "parameters": parameters,
+        "macs": macs,
+        "processor": processor(),
+        "processor seconds": round(time.process_time() - started, 1),
+        "right": right(network, catalog.validation, size),
+        "losses": [round(row["loss"], 4) for row in history],
+    }
+
+
+def main() -> None:
+    """Run what is missing, and save after each."""
+    catalog = load_catalog("photos")
+    for seed in [int(given) for given in sys.argv[1:]] or SEEDS:
+        for name in TRIALS:
+            if any(r["trial"] == name and r["seed"] == seed for r in measured("ablation", "runs")):
+                continue
+            found = run(name, seed, catalog)
+            print(name, seed, found["right"], found["processor seconds"], flush=True)
+            runs = [*measured("ablation", "runs"), found]  # read again: another may have written
+            runs.sort(key=lambda run: (list(TRIALS).index(run["trial"]), run["seed"]))
+            recipes = {name: asdict(trial.recipe) for name, trial in TRIALS.items()}
+            about = about_this_run(__file__, catalog)
+            of = len(catalog.validation)
+            write_results("ablation", about | {"recipes": recipes, "validation": of, "runs": runs})
+
+
+if __name__ == "__main__":
+    main()

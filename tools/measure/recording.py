@@ -1,0 +1,55 @@
+"""What the scripts that record results share: where they go, and what is written beside them."""
+
+import datetime
+import json
+import platform
+import statistics
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fashionlib.catalog import Catalog
+from fashionlib.files import replacing
+from fashionlib.pages.recorded_results import RESULTS, recorded
+
+
+def machine() -> str:
+    """Kind of processor, and how many threads torch uses."""
+    return f"{platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def processor() -> str:
+    """What the processor calls itself: only times of one processor can be compared."""
+    cpus = Path("/proc/cpuinfo")
+    lines = cpus.read_text().splitlines() if cpus.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
+
+
+def about_this_run(script: str, catalog: Catalog | None, **versions: str) -> dict[str, Any]:
+    """Script, catalog if there was one, machine, versions (of further packages too) and date."""
+    pictures = {"catalog": catalog.name, "pictures": len(catalog.train)} if catalog else {}
+    return {
+        "made_by": f"tools/{Path(script).name}",
+        **pictures,
+        "machine": machine(),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, **versions},
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def measured(name: str, kind: str) -> list[dict[str, Any]]:
+    """The entries of that kind ("runs", say) in `pages/results/<name>.json`; [] without it."""
+    return recorded(name)[kind] if (RESULTS / f"{name}.json").exists() else []
+
+
+def quartiles(values: list[float]) -> list[float]:
+    """Three quartiles, the second of which is the median, of four digits each."""
+    return [float(f"{value:.4g}") for value in statistics.quantiles(values, n=4)]
+
+
+def write_results(name: str, results: dict[str, Any]) -> None:
+    """Write `pages/results/<name>.json`, whole or not at all."""
+    with replacing(RESULTS / f"{name}.json") as temporary:
+        temporary.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
