@@ -32,7 +32,7 @@ import torch
 from fashionlib.catalog import load_catalog
 from fashionlib.errors import FashionError
 from fashionlib.pages import plots
-from fashionlib.pages.plots import say, show
+from fashionlib.pages.show import say, show, table
 
 drawn = load_catalog("drawn")
 try:
@@ -111,7 +111,7 @@ for catalog in filter(None, (photos, drawn)):
         for k, name in enumerate(catalog.classes)
     ]  # fmt: skip
     rows.append(["all", *(len(split) for split in catalog.splits.values()), "100%"])
-    plots.table(header, rows)
+    table(header, rows)
 
 # %% [markdown]
 # ## Decoded once

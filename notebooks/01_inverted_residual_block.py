@@ -43,7 +43,7 @@ from fashionlib.counting import count_macs, count_parameters, layer_table
 from fashionlib.drawn import draw_garment, sample_garment
 from fashionlib.heads import build_classifier
 from fashionlib.pages import diagrams
-from fashionlib.pages.plots import say, show, table
+from fashionlib.pages.show import say, show, table
 
 _ = torch.manual_seed(1)  # the same random numbers each time
 

@@ -40,7 +40,7 @@ from fashionlib.counting import count_parameters
 from fashionlib.heads import build_classifier
 from fashionlib.inference import pick_device, predict
 from fashionlib.pages import doubted_labels, plots
-from fashionlib.pages.plots import say, show
+from fashionlib.pages.show import say, show, source, table
 from fashionlib.running import processes
 from fashionlib.settings import budget
 from fashionlib.transforms import AUGMENTATIONS, augment, to_input
@@ -55,7 +55,7 @@ say(f"This page was made with the **{catalog.name}** catalog, on **{pick_device(
 # *validation*, and *test* stays closed until the end. No picture may be in two of them.
 
 # %%
-plots.table(
+table(
     ["class", *(f"{name} ({len(split.labels)})" for name, split in catalog.splits.items())],
     [
         [name, *(int((split.labels == label).sum()) for split in catalog.splits.values())]
@@ -384,7 +384,7 @@ from fashionlib.pages import ablation_figures as ablation
 from fashionlib.pages.recorded_results import about, recorded
 
 measured = recorded("ablation")
-plots.table(*ablation.gain_table(measured))
+table(*ablation.gain_table(measured))
 say(f"Gains are counted seed by seed, in points of percent. Recorded: {about(measured)}.")
 
 # %%
@@ -462,7 +462,7 @@ say(
 # %%
 costs = ablation.costs(measured)
 longer = ("twenty epochs", *(trial for trial in means if trial.startswith("ten epochs of")))
-plots.table(
+table(
     ["training", "right, mean", "times the work"],
     [[trial, f"{means[trial]:.1%}", f"{costs[trial]:.1f}"] for trial in longer],
 )
@@ -478,7 +478,7 @@ say(f"Better, in the mean, than twenty plain epochs: {', '.join(more) or 'neithe
 
 # %%
 small = recorded("small")
-plots.table(*ablation.small_table(small))
+table(*ablation.small_table(small))
 best = max(run["right"]["validation"]["plain"] for run in small["runs"])
 best /= small["of"]["validation"]
 say(
@@ -518,7 +518,7 @@ for run in ten["runs"]:
     plain, mirrored = (run["right"]["test"][way] for way in (ablation.PLAIN, ablation.MIRRORED))
     named = metrics.format_accuracy(plain, photos)
     rows.append(["ours, from scratch", str(run["seed"]), named, f"{mirrored / photos:.1%}"])
-plots.table(["network", "seed", "test photos right", ablation.MIRRORED], rows)
+table(["network", "seed", "test photos right", ablation.MIRRORED], rows)
 
 # %% tags=["hide-input"]
 of_ten = {
@@ -548,7 +548,7 @@ steps = {
     "ten classes, asked about the seven": "validation accuracy of the ten-class network",
     "the one that learned from both": "validation accuracy",
 }
-plots.table(["network", "validation"], [[n, card["figures"][key]] for n, key in steps.items()])
+table(["network", "validation"], [[n, card["figures"][key]] for n, key in steps.items()])
 say(f"Test: {card['figures']['test accuracy']}.")
 
 # %% [markdown]
@@ -560,7 +560,7 @@ say(f"Test: {card['figures']['test accuracy']}.")
 
 # %%
 speed = recorded("throughput")
-plots.table(
+table(
     ["loop", "pictures a second", "ours is faster by"],
     [
         [
@@ -572,7 +572,7 @@ plots.table(
     ],
 )
 step = sum(part[1] for part in speed["parts"].values())
-plots.table(
+table(
     ["part of a step", "ms", "share"],
     [[name, f"{part[1]:.1f}", f"{part[1] / step:.0%}"] for name, part in speed["parts"].items()],
 )
@@ -625,13 +625,13 @@ show(
 # as it usually is of pictures that really are of that class {cite:p}`northcutt2021confident`.
 
 # %%
-plots.source(doubted_labels.doubted)
+source(doubted_labels.doubted)
 
 # %%
 judged = recorded("labels")
 doubts = judged["doubted"]
 pairs = Counter((row["label"], row["answer"]) for row in doubts).most_common(8)
-plots.table(["label", "what it might be", "photos"], [[*pair, count] for pair, count in pairs])
+table(["label", "what it might be", "photos"], [[*pair, count] for pair, count in pairs])
 say(
     f"In doubt: {len(doubts)} of the {judged['pictures']:,} training photos. "
     f"Recorded: {about(judged)}."
@@ -695,7 +695,7 @@ for label, name in enumerate(catalog.classes):
         row.append(metrics.format_accuracy(metrics.count_correct(out[of_class], truth[of_class]),
                                            int(of_class.sum())))  # fmt: skip
     rows.append(row)
-plots.table(["class", "validation: right of this class", "test: right of this class"], rows)
+table(["class", "validation: right of this class", "test: right of this class"], rows)
 
 # %% [markdown]
 # With so few pictures a class, most of these intervals overlap. Two splits also differ in more

@@ -38,7 +38,7 @@ from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.look_encoder import LookEncoder
 from fashionlib.pages import plots
-from fashionlib.pages.plots import say, show
+from fashionlib.pages.show import say, show, source, table
 from fashionlib.settings import budget
 from fashionlib.siamese import SiameseRecipe, train_siamese
 from fashionlib.transforms import to_input
@@ -171,7 +171,7 @@ def run(objective, start=classifier, seed=0, **changes):
 
 runs = {"random triplets": run("random", batch_size=32)}
 rows = runs["random triplets"][1]
-plots.table(
+table(
     ["epoch", "loss", "active", "precision@5"],
     [
         [r["epoch"], f"{r['loss']:.3f}", f"{r['active']:.0%}", f"{r['precision@5']:.3f}"]
@@ -373,7 +373,7 @@ total = len(classifier.backbone.blocks)
 header = ["class @5", *[f"{look} @5" for look in known], "colour distance to random"]
 probes = {depth: UpTo(classifier, depth, train.images, SIZE) for depth in (1, 3, 6, total)}
 depths = [[f"{depth} of {total}", *looks(probe)] for depth, probe in probes.items()]
-plots.table(["blocks", *header], depths)
+table(["blocks", *header], depths)
 
 # %% [markdown]
 # The deeper, the more category and the less look. So our encoder takes **each from where it is**:
@@ -383,7 +383,7 @@ plots.table(["blocks", *header], depths)
 # weights, and the deviation, which tells stripes from plain.
 
 # %%
-plots.source(LookEncoder.forward)
+source(LookEncoder.forward)
 
 # %% [markdown]
 # Both parts are trained by triplets. For the category the label says which pictures belong
@@ -394,7 +394,7 @@ plots.source(LookEncoder.forward)
 # like the anchor.
 
 # %%
-plots.source(siamese.look_triplets)
+source(siamese.look_triplets)
 
 # %%
 runs["look"] = run("look")
@@ -412,7 +412,7 @@ rows = [
     [name, *looks(encoder)]
     for name, encoder in {"features": Features(classifier), **encoders}.items()
 ]
-plots.table(["encoder", *header], rows)
+table(["encoder", *header], rows)
 
 # %% tags=["hide-input"]
 plain, mined, ours = (
@@ -430,7 +430,7 @@ say(
 
 # %%
 measured = recorded("looks")
-plots.table(
+table(
     ["encoder", *(f"{name} @5" for name in ("category", "colour", "pattern"))],
     [
         [name, *(f"{s['mean']:.3f} ({s['low']:.3f}–{s['high']:.3f})" for s in row.values())]

@@ -28,8 +28,8 @@ from fashionlib.catalog import load_catalog
 from fashionlib.heads import build_encoder
 from fashionlib.inference import predict
 from fashionlib.pages import plots
-from fashionlib.pages.plots import say, show
 from fashionlib.pages.result_strips import result_strip, result_strip_alt
+from fashionlib.pages.show import say, show, source, table
 from fashionlib.search import SearchIndex, build_index
 from fashionlib.settings import budget
 from fashionlib.weights import load_classifier, load_encoder, shipped
@@ -100,7 +100,7 @@ for k in (1, 3, 5):
 # them. Its search is short, most of it checks what it is given:
 
 # %%
-plots.source(SearchIndex.search)
+source(SearchIndex.search)
 
 # %%
 index = build_index(encoder, catalog.train.images, catalog.train.names, SIZE)
@@ -244,7 +244,7 @@ total = {name: score(values) for name, values in measures.items()}
 rows.append(
     ["**all**", len(labels), with_interval(total["precision@5"]), "", with_interval(total["mAP"])]
 )
-plots.table(["class", "queries", "precision@5", "recall@5", "mAP"], rows)
+table(["class", "queries", "precision@5", "recall@5", "mAP"], rows)
 
 # %% tags=["hide-input"]
 weakest = min(by_class["precision@5"].items(), key=lambda item: item[1].mean)
@@ -303,7 +303,7 @@ def looks(order):
 rankings = {name: rank(q, i.embeddings) for name, (i, q) in embedded.items()}
 known = [f"{look} @5" for look in ("colour", "pattern") if look in catalog.test.attributes]
 rows = [[name, *looks(order)] for name, order in rankings.items()]
-plots.table(["encoder", "class @5", *known, "colour distance to random"], rows)
+table(["encoder", "class @5", *known, "colour distance to random"], rows)
 
 # %% [markdown]
 # The last column is a stand-in: mean colours of the middles of two pictures, compared with those of
@@ -413,7 +413,7 @@ for name, swapped in {"two views": False, "edges swapped": True}.items():
     look_parts = [trained.parts(part)[1] for part in embeddings]
     rows.append([name, *backdrop_row(*embeddings)])
     rows.append([f"{name}, look part alone", *backdrop_row(*look_parts)])
-plots.table(HEADER, rows)
+table(HEADER, rows)
 
 # %% tags=["hide-input"]
 whole, features, _, plain, _, swapped = ([float(value) for value in row[1:]] for row in rows)
@@ -452,7 +452,7 @@ rows = [
     for name, values in far.items()
 ]
 rows.append(["**test garments**", len(known), f"{float((known > limit).float().mean()):.0%}"])
-plots.table(["queries", "how many", "refused"], rows)
+table(["queries", "how many", "refused"], rows)
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt

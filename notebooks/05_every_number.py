@@ -37,8 +37,9 @@ from fashionlib.heads import build_classifier
 from fashionlib.pages import ledger_figures as figures
 from fashionlib.pages.latency import eager, latency_table, middle, ratios, rounds_of, take_turns
 from fashionlib.pages.ledger import covers, judge, rounds_to, spread, uncheckable, verdict_line
-from fashionlib.pages.plots import picture_grid, say, show, source, table
+from fashionlib.pages.plots import picture_grid
 from fashionlib.pages.recorded_results import about, recorded
+from fashionlib.pages.show import say, show, source, table
 
 catalog = load_catalog()
 source(judge)

@@ -27,8 +27,8 @@ from fashionlib.export import export_onnx, load_onnx
 from fashionlib.inference import predict
 from fashionlib.metrics import format_accuracy
 from fashionlib.pages import production_figures as figures
-from fashionlib.pages.plots import say, show, source, table
 from fashionlib.pages.recorded_results import about, recorded
+from fashionlib.pages.show import say, show, source, table
 from fashionlib.settings import budget
 from fashionlib.weights import fingerprint, load_encoder, shipped
 

@@ -34,7 +34,7 @@ from fashionlib.drawn import CLASSES
 from fashionlib.drawn.scenes import SCENE_SEEDS, draw_scenes
 from fashionlib.heads import cell_centres
 from fashionlib.pages import plots
-from fashionlib.pages.plots import say, show
+from fashionlib.pages.show import say, show, table
 from fashionlib.retrieval import score
 from fashionlib.settings import budget
 from fashionlib.weights import fingerprint, load_classifier, shipped
@@ -239,7 +239,7 @@ for depth, head in heads.items():
     classes = (logits.argmax(dim=1) == validation.labels).float().mean()
     last = histories[depth][-1]
     rows.append([depth, f"{last['iou']:.3f}", f"{classes:.1%}", f"{last['right']:.1%}"])
-plots.table(["after block", "mean IoU", "class right", "both right"], rows)
+table(["after block", "mean IoU", "class right", "both right"], rows)
 chosen = max(heads, key=lambda depth: histories[depth][-1]["right"])
 say(f"Chosen: the map after block {chosen}.")
 
@@ -272,7 +272,7 @@ def with_interval(values):
 rows = [
     [name, with_interval(values), with_interval(values >= 0.5)] for name, values in overlaps.items()
 ]
-plots.table(["detector", "mean IoU", "IoU of a half or more"], rows)
+table(["detector", "mean IoU", "IoU of a half or more"], rows)
 
 # %%
 filled = about["figures"]["test accuracy"].split()[0]
@@ -338,7 +338,7 @@ rows = [
      with_interval(overlap[part]), with_interval(right_class[part])]
     for name, part in zip(("small", "middle", "large"), area.argsort().chunk(3), strict=True)
 ]  # fmt: skip
-plots.table(["garments", "share of the picture", "mean IoU", "class right"], rows)
+table(["garments", "share of the picture", "mean IoU", "class right"], rows)
 
 # %% [markdown]
 # Read the intervals before the means: they are as in chapter 4, and for a mean IoU too wide rather

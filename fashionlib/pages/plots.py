@@ -1,15 +1,9 @@
-"""Pictures for the chapters: every figure has an alt text, every number in prose is computed."""
+"""Figures of more than one chapter: pictures in rows, class shares, training curves, confusions."""
 
-import base64
-import html
-import inspect
-import io
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -17,58 +11,6 @@ from fashionlib.catalog import Catalog
 
 # Okabe and Ito (2008): eight colours that people with colour-blindness can tell apart
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
-
-plt.rcParams.update(
-    {
-        "axes.prop_cycle": plt.cycler(color=PALETTE),
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": "#dddddd",
-        "image.cmap": "cividis",
-        "figure.dpi": 110,
-        "figure.constrained_layout.use": True,
-        "font.size": 10,
-    }
-)
-
-
-def show(figure: Figure, alt: str, caption: str) -> None:
-    """Display a figure with an alt text and a caption that says what to see in it, and close it.
-
-    Raises:
-        ValueError: `alt` or `caption` is empty; a reader who cannot see it would get nothing.
-    """
-    if not alt.strip() or not caption.strip():
-        raise ValueError("a figure needs an alt text and a caption that says what to see in it")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", bbox_inches="tight")
-    plt.close(figure)
-    show_png(buffer.getvalue(), alt, caption)
-
-
-def show_png(png: bytes, alt: str, caption: str) -> None:
-    """Display PNG bytes as `show` displays a figure."""
-    data = base64.b64encode(png).decode()
-    display(
-        HTML(
-            f'<figure class="shown"><img alt="{html.escape(alt)}" '
-            f'src="data:image/png;base64,{data}">'
-            f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-        )
-    )
-
-
-def say(text: str) -> None:
-    """Display a sentence of Markdown whose numbers were computed by the cell that calls this."""
-    display(Markdown(text))
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Display rows as a table; cells are shown with `str`, so format numbers before."""
-    lines = [header, ["---"] * len(header), *rows]
-    say("\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines))
 
 
 def picture_grid(
@@ -168,9 +110,3 @@ def confusion_alt(matrix: Tensor, classes: Sequence[str], most: int = 5) -> str:
     right, total = int(matrix.diagonal().sum()), int(matrix.sum())
     worst = [f"{a} called {b} {n} times" for n, a, b in sorted(mistakes, reverse=True)[:most]]
     return f"Confusion matrix: {right} of {total} on the diagonal. " + "; ".join(worst) + "."
-
-
-def source(thing: object) -> None:
-    """Display the library's own source of a function, method or class, as it is now."""
-    text = textwrap.dedent(inspect.getsource(thing))
-    say(f"```python\n{text}```")

@@ -36,7 +36,7 @@ from fashionlib.catalog import load_catalog
 from fashionlib.counting import count_macs, count_parameters
 from fashionlib.heads import ClassificationHead
 from fashionlib.pages import plots
-from fashionlib.pages.plots import say, show
+from fashionlib.pages.show import say, show, table
 from fashionlib.settings import budget, optional
 
 catalog = load_catalog()
@@ -234,7 +234,7 @@ def with_interval(accuracy):
     return f"{accuracy:.1%} ({low:.1%} to {high:.1%})"
 
 
-plots.table(
+table(
     ["backbone", "parameters", "MMAC", "seconds", "validation", f"within {seconds['ours']:.0f} s"],
     [
         [

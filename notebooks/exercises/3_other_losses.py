@@ -37,7 +37,7 @@ from fashionlib.catalog import load_catalog
 from fashionlib.heads import build_classifier
 from fashionlib.inference import pick_device, predict
 from fashionlib.pages import plots
-from fashionlib.pages.plots import say, show
+from fashionlib.pages.show import say, show, table
 from fashionlib.settings import budget
 from fashionlib.siamese import SiameseRecipe
 from fashionlib.triplets import triplet_loss
@@ -327,7 +327,7 @@ def measure(encoder):
 
 measured = {"the start": measure(classifier.backbone)}
 measured |= {name: measure(model.encoder) for name, (model, _) in runs.items()}
-plots.table(
+table(
     ["objective", "precision@5", "mAP", "tightness", "seconds"],
     [
         [

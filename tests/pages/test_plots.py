@@ -5,7 +5,7 @@ import pytest
 import torch
 from IPython.utils.capture import capture_output
 
-from fashionlib.pages import plots
+from fashionlib.pages import plots, show as shows
 
 
 @pytest.fixture
@@ -19,13 +19,13 @@ def figure():
 @pytest.mark.parametrize(("alt", "caption"), [("", "what to see"), ("words", ""), (" ", " ")])
 def test_show_refuses_a_figure_without_words(figure, alt, caption):
     with pytest.raises(ValueError, match="alt text"):
-        plots.show(figure, alt=alt, caption=caption)
+        show(figure, alt=alt, caption=caption)
 
 
 def test_show_displays_picture_alt_and_caption(figure, monkeypatch):
     shown = []
     monkeypatch.setattr(plots, "display", shown.append)
-    plots.show(figure, alt='5 > 3, said "he"', caption="a line & more")
+    show(figure, alt='5 > 3, said "he"', caption="a line & more")
     page = shown[0].data
     assert 'alt="5 &gt; 3, said &quot;he&quot;"' in page
     assert "<figcaption>a line &amp; more</figcaption>" in page
@@ -36,7 +36,7 @@ def test_show_displays_picture_alt_and_caption(figure, monkeypatch):
 def test_table_is_markdown(monkeypatch):
     shown = []
     monkeypatch.setattr(plots, "display", shown.append)
-    plots.table(["a", "b"], [[1, 2.5], ["x", "y"]])
+    table(["a", "b"], [[1, 2.5], ["x", "y"]])
     assert shown[0].data == "| a | b |\n| --- | --- |\n| 1 | 2.5 |\n| x | y |"
 
 
@@ -60,5 +60,5 @@ def test_confusion_alt_names_the_commonest_mistake():
 def test_capture_output_is_what_a_notebook_sees():
     """`say` goes through IPython's display, so that Jupyter and the book both render it."""
     with capture_output() as captured:
-        plots.say("**3** pictures")
+        say("**3** pictures")
     assert "Markdown" in captured.stdout or captured.outputs

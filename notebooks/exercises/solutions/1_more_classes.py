@@ -33,7 +33,7 @@ from fashionlib.catalog.photos import PHOTO_CLASSES
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.pages import plots
-from fashionlib.pages.plots import say, show
+from fashionlib.pages.show import say, show, table
 from fashionlib.settings import budget
 from fashionlib.training import Recipe
 from fashionlib.weights import load_classifier, shipped
@@ -178,9 +178,7 @@ def recall_table():
         for n, name in enumerate(ten.classes)
     ]
     rows.append(["**mean**", "", "", *(f"{r.nanmean():.3f}" for r in recalls.values())])
-    plots.table(
-        ["class", "to train", "to validate", *(f"recall, {name}" for name in recalls)], rows
-    )
+    table(["class", "to train", "to validate", *(f"recall, {name}" for name in recalls)], rows)
 
 
 recall_table()

@@ -37,7 +37,7 @@ from fashionlib.errors import FashionError
 from fashionlib.export import Preparation
 from fashionlib.heads import build_encoder
 from fashionlib.inference import predict
-from fashionlib.pages.plots import say, show
+from fashionlib.pages.show import say, show
 from fashionlib.search import SearchIndex, build_index
 from fashionlib.settings import budget, optional
 from fashionlib.weights import fingerprint, load_encoder, shipped

@@ -31,7 +31,7 @@ from fashionlib import checks, siamese
 from fashionlib.catalog import load_catalog
 from fashionlib.inference import predict
 from fashionlib.pages import plots
-from fashionlib.pages.plots import say, show
+from fashionlib.pages.show import say, show, table
 from fashionlib.settings import budget
 from fashionlib.siamese import SiameseRecipe, train_siamese
 from fashionlib.weights import load_classifier, load_encoder, shipped
@@ -229,7 +229,7 @@ rows = [
     [name, *(f"{history[-1][key]:.3f}" for key in columns)] for name, history in histories.items()
 ]
 rows.insert(0, ["before", "", "", *(f"{untrained[key]:.3f}" for key in columns[2:])])
-plots.table(["last epoch", *columns], rows)
+table(["last epoch", *columns], rows)
 
 # %% tags=["hide-input"]
 figure, axes = plt.subplots(1, 3, figsize=(10, 3))

@@ -1,0 +1,55 @@
+"""What a page shows: figures with an alt text, sentences whose numbers were computed, tables."""
+
+import base64
+import html
+import inspect
+import io
+import textwrap
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+from IPython.display import HTML, Markdown, display
+from matplotlib.figure import Figure
+
+
+def show(figure: Figure, alt: str, caption: str) -> None:
+    """Display a figure with an alt text and a caption that says what to see in it, and close it.
+
+    Raises:
+        ValueError: `alt` or `caption` is empty; a reader who cannot see it would get nothing.
+    """
+    if not alt.strip() or not caption.strip():
+        raise ValueError("a figure needs an alt text and a caption that says what to see in it")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight")
+    plt.close(figure)
+    show_png(buffer.getvalue(), alt, caption)
+
+
+def show_png(png: bytes, alt: str, caption: str) -> None:
+    """Display PNG bytes as `show` displays a figure."""
+    data = base64.b64encode(png).decode()
+    display(
+        HTML(
+            f'<figure class="shown"><img alt="{html.escape(alt)}" '
+            f'src="data:image/png;base64,{data}">'
+            f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        )
+    )
+
+
+def say(text: str) -> None:
+    """Display a sentence of Markdown whose numbers were computed by the cell that calls this."""
+    display(Markdown(text))
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Display rows as a table; cells are shown with `str`, so format numbers before."""
+    lines = [header, ["---"] * len(header), *rows]
+    say("\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines))
+
+
+def source(thing: object) -> None:
+    """Display the library's own source of a function, method or class, as it is now."""
+    text = textwrap.dedent(inspect.getsource(thing))
+    say(f"```python\n{text}```")
