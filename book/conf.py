@@ -3,7 +3,6 @@
 That is ONNX Runtime for the page *Try it* (fetch_runtime.py); without it the rest is built.
 """
 
-import hashlib
 import os
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ ROOT = BOOK.parent
 sys.path.insert(0, str(ROOT / "tools" / "book"))
 
 import launch  # noqa: E402 - they live beside the package, not in it
+import page_key  # noqa: E402
 from exercises import for_the_book  # noqa: E402
 from lighten import lighten  # noqa: E402
 
@@ -82,7 +82,7 @@ myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist", "at
 myst_heading_anchors = 3
 
 # -- executing the chapters ----------------------------------------------------------------------
-nb_custom_formats = {".py": ["jupytext.reads", {"fmt": "py:percent"}]}
+nb_custom_formats = {".py": "page_key.read_page"}  # what the page depends on is in the notebook
 nb_execution_mode = "cache"
 nb_execution_timeout = 1800
 nb_execution_raise_on_error = True
@@ -96,17 +96,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # where kernels start is the chapter's folder: a relative path would not be found from there
 if os.environ.get("FASHIONLIB_DATA"):
     os.environ["FASHIONLIB_DATA"] = str(Path(os.environ["FASHIONLIB_DATA"]).resolve())
-
-
-def execution_key() -> str:
-    """What a chapter's outputs depend on besides its own cells: the library and the settings."""
-    files = [*(ROOT / "fashionlib").rglob("*.py"), *(ROOT / "fashionlib").rglob("*.json")]
-    sources = [path.read_bytes() for path in sorted(files)]
-    settings = [os.environ.get(name, "") for name in ("FASHIONLIB_DATA", "FASHIONLIB_BUDGET")]
-    return hashlib.sha256(b"".join(sources) + repr(settings).encode()).hexdigest()[:12]
-
-
-nb_execution_cache_path = str(ROOT / ".book_cache" / execution_key())
+nb_execution_cache_path = str(ROOT / ".book_cache" / "pages")
 # the default loads require.js and the widget manager from elsewhere; this one file is both
 nb_ipywidgets_js = {"vendor/html-manager/embed.js": {}}
 
@@ -177,6 +167,7 @@ def repair(app, pagename, templatename, context, doctree) -> None:
 def setup(app) -> None:
     """Called by Sphinx."""
     app.connect("builder-inited", run_chapters)
+    app.connect("env-get-outdated", page_key.outdated)
     app.connect("html-page-context", repair)
     app.connect("html-page-context", launch.add_links, priority=502)  # the theme's buttons: 501
     app.connect("build-finished", finish)

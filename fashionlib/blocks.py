@@ -118,6 +118,7 @@ class MobileNetBackbone(nn.Module):
                 channels = c
         self.blocks = nn.Sequential(*blocks)
         self.features = channels
+        self.plan = plan
 
     def forward(self, x: Tensor) -> Tensor:
         """Float [N, 3, H, W] to float [N, features]: blocks, then the mean over positions."""

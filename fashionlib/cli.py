@@ -1,7 +1,6 @@
 """The command line: `fashionlib train-classifier --epochs 10` and its neighbours."""
 
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
@@ -10,22 +9,24 @@ from typing import Annotated
 import torch
 import typer
 
-from fashionlib.blocks import PLANS, Plan
-from fashionlib.catalog import Catalog, load_catalog
+from fashionlib.blocks import PLANS
+from fashionlib.catalog import FEW, MANY, load_catalog
 from fashionlib.catalog.photos import ensure_photos
 from fashionlib.counting import count_parameters
 from fashionlib.errors import FashionError
 from fashionlib.export import export_onnx
-from fashionlib.heads import DIMENSIONS, build_classifier
+from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.metrics import count_correct, format_accuracy
 from fashionlib.running import processes
 from fashionlib.running.distance_limit import calibrated_limit
+from fashionlib.running.runs import run
 from fashionlib.running.search_command import find_weights, printable, run_search
 from fashionlib.running.shards import embed_folder
-from fashionlib.siamese import OBJECTIVES, SiameseRecipe, encoder_for, train_siamese
-from fashionlib.training import ARTICLE_RECIPE, Recipe, train_classifier
-from fashionlib.weights import load_classifier, plan_of, save_classifier, save_encoder
+from fashionlib.settings import budget
+from fashionlib.siamese import OBJECTIVES, SiameseRecipe, encoder_for, siamese_training
+from fashionlib.training import ARTICLE_RECIPE, Recipe, Training, classifier_training
+from fashionlib.weights import load_classifier, save_classifier, save_encoder
 
 app = typer.Typer(
     help="Smart Fashion Search from the shell.",
@@ -76,23 +77,25 @@ def train_classifier_command(
     """
     check_suffix(out)
     with processes.first_alone():
-        catalog = load_catalog(data)
+        catalog = load_catalog(data, drawn=budget(MANY, quick=FEW))
+        print(catalog.about)
     recipe = with_size(
         replace(Recipe() if plan == "fashion" else ARTICLE_RECIPE, epochs=epochs), size
     )
     torch.manual_seed(seed)
     model = build_classifier(PLANS[plan], len(catalog.classes))
-    average, history = train_resumably(train_classifier, model, catalog, recipe, seed, out)
+    training = classifier_training(model, catalog, recipe, seed)
+    average, history = train_resumably(training, out)
     if processes.rank() > 0:
         return
     figures = {}
     for name, split in catalog.splits.items():
         if name != "train" and len(split):
-            logits = predict(average, split.images, recipe.evaluation_size)
+            logits = predict(average, split.images)
             figures[name] = [count_correct(logits, split.labels), len(split)]
             print(f"{name:<10} {format_accuracy(*figures[name])}")
     more = {"catalog": catalog.name, "recipe": asdict(recipe), "seed": seed, "correct": figures}
-    save_classifier(out, average, PLANS[plan], catalog.classes, recipe.evaluation_size, **more)
+    save_classifier(out, average, catalog.classes, **more)
     finish(history, out)
 
 
@@ -119,19 +122,21 @@ def train_siamese_command(
     check_suffix(out)
     torch.manual_seed(seed)
     with processes.first_alone():
-        encoder, plan = starting_encoder(start, objective.value)
-        catalog = load_catalog(data)
+        encoder = starting_encoder(start, objective.value)
+        catalog = load_catalog(data, drawn=budget(MANY, quick=FEW))
+        print(catalog.about)
     recipe = with_size(SiameseRecipe(objective=objective.value, epochs=epochs), size)
-    average, history = train_resumably(train_siamese, encoder, catalog, recipe, seed, out)
+    training = siamese_training(encoder, catalog, recipe, seed)
+    average, history = train_resumably(training, out)
     if processes.rank() > 0:
         return
     figures = {name: history[-1][name] for name in ("precision@5", "mAP")}
     for name, value in figures.items():
         print(f"validation {name:<12} {value:.3f}")
-    limit = calibrated_limit(average, catalog, recipe.evaluation_size)
+    limit = calibrated_limit(average, catalog)
     more = {"catalog": catalog.name, "recipe": asdict(recipe), "seed": seed, "validation": figures}
     more["distance_limit"] = limit
-    save_encoder(out, average, plan, DIMENSIONS, recipe.evaluation_size, **more)
+    save_encoder(out, average, **more)
     finish(history, out)
 
 
@@ -148,24 +153,23 @@ def with_size(recipe: Recipe | SiameseRecipe, size: int) -> Recipe | SiameseReci
     return replace(recipe, size=size, evaluation_size=size * 8 // 7)
 
 
-def starting_encoder(start: Path | None, objective: str) -> tuple[torch.nn.Module, Plan]:
-    """An encoder on the backbone of a trained classifier, or a new one; and its plan."""
+def starting_encoder(start: Path | None, objective: str) -> torch.nn.Module:
+    """An encoder on the backbone of a trained classifier, or a new one."""
     if start is None and OWN_CLASSIFIER.is_file():
         start = OWN_CLASSIFIER
     if start is None:
         print("from scratch: there is no trained classifier to start from")
-        return encoder_for(objective), PLANS["fashion"]
-    classifier, metadata = load_classifier(start)
+        return encoder_for(objective)
+    classifier, _ = load_classifier(start)
     print(f"starting from the backbone in {start}")
-    return encoder_for(objective, classifier), plan_of(metadata)
+    return encoder_for(objective, classifier)
 
 
-def train_resumably(train: Callable, model: torch.nn.Module, catalog: Catalog,
-                    recipe: Recipe | SiameseRecipe, seed: int, out: Path) -> tuple:  # fmt: skip
+def train_resumably(training: Training, out: Path) -> tuple[torch.nn.Module, list]:
     """Run a training with a checkpoint beside `out`; Ctrl-C says how to go on."""
-    print(f"{count_parameters(model):,} parameters, {recipe}")
+    print(f"{count_parameters(training.model):,} parameters, {training.recipe}")
     try:
-        return train(model, catalog, recipe, seed, checkpoint_of(out))
+        return run(training, checkpoint_of(out))
     except KeyboardInterrupt:
         if processes.rank() == 0:
             print(f"\nstopped; the same command goes on from {checkpoint_of(out)}", file=sys.stderr)
@@ -246,7 +250,7 @@ def export(
 def main() -> None:
     """Run the command line; a person's mistake is one line and exit code 2."""
     try:
-        with processes.processes():
+        with processes.joined():
             code = app(standalone_mode=False)
     except FashionError as error:
         print(f"fashionlib: {error}", file=sys.stderr)

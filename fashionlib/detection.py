@@ -4,16 +4,11 @@ The head itself is `heads.DetectionHead`. Boxes are (centre x, centre y, width, 
 the picture, float [N, 4].
 """
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from matplotlib import patheffects
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import box_convert, generalized_box_iou_loss
@@ -21,11 +16,8 @@ from torchvision.ops import box_convert, generalized_box_iou_loss
 from fashionlib.errors import FashionError
 from fashionlib.heads import DetectionHead
 from fashionlib.inference import pick_device, predict
-from fashionlib.pages.plots import PALETTE, picture_grid
-from fashionlib.settings import progress_bar
-from fashionlib.training import make_optimizer, seeded, set_learning_rate, update_average
-
-TRUE, FOUND = PALETTE[7], PALETTE[0]  # colours of a true box and of a predicted one
+from fashionlib.training import Batches, Training, finish, shuffled
+from fashionlib.transforms import Preparation
 
 
 class Answers(NamedTuple):
@@ -54,9 +46,12 @@ class MapsAt(nn.Module):
     They must have one height and width; blocks are counted from 1, the stem.
     """
 
-    def __init__(self, backbone: nn.Module, depths: Sequence[int]) -> None:
+    def __init__(
+        self, backbone: nn.Module, depths: Sequence[int], preparation: Preparation
+    ) -> None:
         super().__init__()
         self.blocks, self.depths = backbone.blocks[: max(depths)], tuple(depths)
+        self.preparation = preparation
         self.eval()  # `predict` puts a module back into the mode it was in
 
     def forward(self, x: Tensor) -> Tensor:
@@ -86,7 +81,8 @@ def frozen_maps(
     if not depths or depths[0] < 1 or depths[-1] > len(blocks):
         raise FashionError(f"no such depth: choose from 1 to {len(blocks)}.")
     channels = [_out_channels(blocks[depth - 1]) for depth in depths]
-    joined = predict(MapsAt(classifier.backbone, depths), images, images.shape[-1])
+    as_they_are = Preparation(images.shape[-1])
+    joined = predict(MapsAt(classifier.backbone, depths, as_they_are), images)
     # a clone, since what inference mode made cannot be trained on
     return {d: part.clone() for d, part in zip(depths, joined.split(channels, dim=1), strict=True)}
 
@@ -106,6 +102,11 @@ def detection_loss(logits: Tensor, found: Tensor, labels: Tensor, boxes: Tensor)
     return F.cross_entropy(logits, labels) + 5 * F.l1_loss(found, boxes) + 2 * overlap
 
 
+def head_loss(head: DetectionHead, maps: Tensor, labels: Tensor, boxes: Tensor) -> Tensor:
+    """`detection_loss` of what the head says of maps, float [N, features, h, w]: a scalar."""
+    return detection_loss(*head(maps), labels, boxes)
+
+
 def train_head(
     head: DetectionHead,
     train: Answers,
@@ -115,49 +116,25 @@ def train_head(
 ) -> tuple[DetectionHead, list[dict[str, float]]]:
     """Train `head` in place; returns the averaged head, on the CPU, and one row an epoch.
 
-    A row has `epoch`, `loss`, and of the validation pictures `iou` (mean) and `right` (the share
-    with the right class and an IoU of at least one half). The same seed gives the same head.
+    A row has `epoch`, `loss`, `seconds`, and of the validation pictures `iou` (mean) and `right`
+    (the share with the right class and an IoU of at least one half). The same seed gives the same
+    head.
     """
-    device = pick_device()
-    head.to(device)
-    average = copy.deepcopy(head)
-    optimizer = make_optimizer(head, recipe)
-    history: list[dict[str, float]] = []
-    for epoch in progress_bar(range(recipe.epochs), "training", "epoch"):
-        with seeded(seed, epoch):
-            loss = _epoch(head, average, optimizer, train, recipe, epoch)
+
+    def batches(_: int) -> Batches:
+        return Batches(shuffled(len(train.labels), recipe.batch_size), load)
+
+    def load(chosen: Tensor) -> tuple[Tensor, ...]:
+        return tuple(part[chosen].to(pick_device()) for part in train)
+
+    def figures(average: DetectionHead) -> dict[str, float]:
         logits, found = detect(average, validation.maps)
         right = is_right(logits, found, validation.labels, validation.boxes)
-        overlap = iou(found, validation.boxes).mean()
-        history.append({"epoch": epoch + 1, "loss": loss, "iou": float(overlap),
-                        "right": float(right.float().mean())})  # fmt: skip
-    return average.cpu().eval(), history
+        overlap = iou(found, validation.boxes)
+        return {"iou": float(overlap.mean()), "right": float(right.float().mean())}
 
-
-def _epoch(
-    head: DetectionHead,
-    average: DetectionHead,
-    optimizer: torch.optim.Optimizer,
-    train: Answers,
-    recipe: DetectionRecipe,
-    epoch: int,
-) -> float:
-    """Show the head all maps once; returns the mean loss."""
-    device = next(head.parameters()).device
-    count = max(1, len(train.labels) // recipe.batch_size)
-    batches = torch.randperm(len(train.labels)).split(recipe.batch_size)[:count]
-    losses = []
-    head.train()
-    for step, chosen in enumerate(batches, start=epoch * count):
-        set_learning_rate(optimizer, recipe, step / (count * recipe.epochs))
-        maps, labels, boxes = (part[chosen].to(device) for part in train)
-        loss = detection_loss(*head(maps), labels, boxes)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        update_average(average, head, keep=min(recipe.average, (step + 1) / (step + 10)))
-        losses.append(loss.detach())
-    return float(torch.stack(losses).mean())
+    average, history = finish(Training(head, batches, head_loss, figures, recipe, seed))
+    return average.cpu(), history
 
 
 @torch.inference_mode()
@@ -187,23 +164,3 @@ def iou(found: Tensor, boxes: Tensor) -> Tensor:
 def is_right(logits: Tensor, found: Tensor, labels: Tensor, boxes: Tensor) -> Tensor:
     """Whether class and box are right, bool [N]: an IoU of at least one half (PASCAL VOC)."""
     return (logits.argmax(dim=1) == labels) & (iou(found, boxes) >= 0.5)
-
-
-def box_figure(
-    images: Tensor, titles: Sequence[str], boxes: Tensor, found: Tensor | None = None
-) -> Figure:
-    """Pictures uint8 [N, 3, H, W] in rows of six, with true boxes (dashed) and predicted ones."""
-    figure = picture_grid(images, titles, columns=6)
-    for axis, box in zip(figure.axes, boxes, strict=False):
-        _draw_box(axis, box, images.shape[-1], TRUE, "--")
-    for axis, box in zip(figure.axes, () if found is None else found, strict=False):
-        _draw_box(axis, box, images.shape[-1], FOUND, "-")
-    return figure
-
-
-def _draw_box(axis: Axes, box: Tensor, side: int, colour: str, style: str) -> None:
-    x, y, width, height = (box * side).tolist()
-    corner = (x - width / 2 - 0.5, y - height / 2 - 0.5)  # pixel centres are whole numbers
-    light = [patheffects.withStroke(linewidth=3.2, foreground="white")]  # seen on any backdrop
-    axis.add_patch(Rectangle(corner, width, height, fill=False, lw=1.6, ec=colour, ls=style,
-                             path_effects=light))  # fmt: skip

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from torchvision.ops import box_convert
 
 from fashionlib.blocks import MobileNetBackbone, Plan, conv_bn
+from fashionlib.transforms import Preparation
 
 DIMENSIONS = 64  # of an embedding, as in the article
 
@@ -88,12 +89,16 @@ def build_classifier(plan: str | Plan = "fashion", classes: int = 7) -> nn.Seque
     The two parts are `model.backbone` and `model.head`, so that chapter 3 can take the backbone.
     """
     backbone = MobileNetBackbone(plan)
-    head = ClassificationHead(backbone.features, classes)
-    return nn.Sequential(OrderedDict(backbone=backbone, head=head))
+    return _joined(backbone, ClassificationHead(backbone.features, classes))
 
 
 def build_encoder(plan: str | Plan = "fashion", dimensions: int = DIMENSIONS) -> nn.Sequential:
     """Backbone and embedding head: float [N, 3, H, W] to unit vectors, float [N, dimensions]."""
     backbone = MobileNetBackbone(plan)
-    head = EmbeddingHead(backbone.features, dimensions)
-    return nn.Sequential(OrderedDict(backbone=backbone, head=head))
+    return _joined(backbone, EmbeddingHead(backbone.features, dimensions))
+
+
+def _joined(backbone: nn.Module, head: nn.Module) -> nn.Sequential:
+    model = nn.Sequential(OrderedDict(backbone=backbone, head=head))
+    model.preparation = Preparation()  # until it is trained for another
+    return model

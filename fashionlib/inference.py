@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from fashionlib.transforms import to_input
+from fashionlib.errors import FashionError
 
 
 def pick_device() -> torch.device:
@@ -12,22 +12,26 @@ def pick_device() -> torch.device:
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, images: Tensor, size: int, batch_size: int = 16) -> Tensor:
+def predict(model: nn.Module, images: Tensor, batch_size: int = 16) -> Tensor:
     """The model's output for pictures uint8 [N, 3, H, W]: float32 [N, outputs], on the CPU.
 
-    Runs in evaluation mode, without augmentation, on the device the model is on, and leaves the
-    model in the mode it was in. The last batch may be smaller; every picture is counted once.
-    Small batches, since their activations stay in a processor's cache: two to three times faster
-    than large ones.
+    Pictures are prepared as `model.preparation` says. Runs in evaluation mode, without
+    augmentation, on the device the model is on, and leaves the model in the mode it was in. The
+    last batch may be smaller; every picture is counted once. Small batches, since their
+    activations stay in a processor's cache: on two cores batches of 16 took half the time of
+    batches of 64, or less; a GPU likes larger ones.
 
     Raises:
-        ValueError: there are no pictures.
+        FashionError: there are no pictures, or the model has no `preparation`.
     """
     if len(images) == 0:
-        raise ValueError("no pictures to predict")
+        raise FashionError("there are no pictures to show to the network: give one or more.")
+    if not hasattr(model, "preparation"):
+        raise FashionError("a network of no picture size: set its `preparation`, or train it.")
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    outputs = [model(to_input(batch, size, device)).cpu() for batch in images.split(batch_size)]
+    batches = images.split(batch_size)
+    outputs = [model(model.preparation(batch, device)).cpu() for batch in batches]
     model.train(was_training)
     return torch.cat(outputs)

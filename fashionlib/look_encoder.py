@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from fashionlib.blocks import MobileNetBackbone, Plan
 from fashionlib.heads import DIMENSIONS
+from fashionlib.transforms import Preparation
 
 LOOK_SHARE = 0.2  # of the squared length of an embedding
 
@@ -32,6 +33,7 @@ class LookEncoder(nn.Module):
     ) -> None:
         super().__init__()
         channels = backbone.blocks[0][0].out_channels
+        self.preparation = Preparation()  # until it is trained for another
         self.backbone = backbone
         self.category = nn.Linear(backbone.features, dimensions - look)
         self.where = nn.Sequential(
@@ -110,4 +112,6 @@ def look_encoder_from(
     classifier: nn.Sequential, dimensions: int = DIMENSIONS, look: int = 24
 ) -> LookEncoder:
     """One that starts with a *copy* of a trained classifier's backbone."""
-    return LookEncoder(copy.deepcopy(classifier.backbone), dimensions, look)
+    encoder = LookEncoder(copy.deepcopy(classifier.backbone), dimensions, look)
+    encoder.preparation = classifier.preparation
+    return encoder

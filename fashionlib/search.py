@@ -22,11 +22,12 @@ from fashionlib.weights import fingerprint, load_tensors, save_tensors
 # same embedding whether it comes from a file or from a catalog.
 SIDE = 160
 
+PART = 16  # pictures embedded between two moves of the progress bar
 MOST_DISTANCES = 1 << 22  # at a time: 16 MB, and about twice that while the nearest are chosen
 
 
 def visual_search(
-    query: Tensor, catalog: Tensor, encoder: nn.Module, k: int, size: int = 128
+    query: Tensor, catalog: Tensor, encoder: nn.Module, k: int
 ) -> list[tuple[float, int]]:
     """The article's search: every catalog picture is embedded anew, one at a time, and sorted.
 
@@ -35,15 +36,14 @@ def visual_search(
         catalog: pictures uint8 [N, 3, H, W].
         encoder: pictures to embeddings.
         k: how many results.
-        size: side in pixels that pictures are embedded at.
 
     Returns:
         (Euclidean distance, position in the catalog), nearest first.
     """
-    wanted = predict(encoder, query[None], size)[0]
+    wanted = predict(encoder, query[None])[0]
     found = []
     for position, picture in enumerate(catalog):
-        embedding = predict(encoder, picture[None], size)[0]
+        embedding = predict(encoder, picture[None])[0]
         found.append((float(torch.dist(wanted, embedding)), position))
     return sorted(found)[:k]
 
@@ -75,11 +75,11 @@ def nearest(distances: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """The k nearest pictures of each query, nearest first."""
+    """The k nearest pictures of each query, nearest first, or all where there are fewer."""
 
-    distances: Tensor  # float32 [Q, k]
-    positions: Tensor  # int64 [Q, k], rows of the index
+    distances: Tensor  # float32 [Q, k], Euclidean
     ids: tuple[tuple[str, ...], ...]  # Q rows of k
+    positions: Tensor | None = None  # int64 [Q, k], rows of an index; a store has none
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,39 +118,27 @@ class SearchIndex:
         Raises:
             FashionError: k below 1, an empty catalog, queries of other dimensions, or not finite.
         """
-        if k < 1:
-            raise FashionError(f"the {k} nearest: ask for at least 1.")
         if not self.ids:
             raise FashionError("the catalog is empty: add pictures before searching it.")
-        queries = self._check_queries(queries)
+        queries = check_queries(queries, k, self.embeddings.shape[1])
         k = min(k, len(self))
         parts = queries.split(max(1, MOST_DISTANCES // len(self)))
         found = [nearest(euclidean(part, self.embeddings), k) for part in parts]
         distances, positions = (torch.cat(part) for part in zip(*found, strict=True))
         ids = tuple(tuple(self.ids[n] for n in row) for row in positions.tolist())
-        return Results(distances, positions, ids)
-
-    def _check_queries(self, queries: Tensor) -> Tensor:
-        queries = queries.cpu().float()
-        queries = queries[None] if queries.ndim == 1 else queries
-        dimensions = self.embeddings.shape[1]
-        if queries.ndim != 2 or queries.shape[1] != dimensions:
-            raise FashionError(
-                f"a query of shape {list(queries.shape)} in an index of {dimensions} dimensions: "
-                "embed it with the encoder that made the index."
-            )
-        if not queries.isfinite().all():
-            raise FashionError("a query is not finite: the encoder's weights are broken.")
-        return queries
+        return Results(distances, ids, positions)
 
     def check(self, encoder: nn.Module) -> None:
         """Make sure that queries from this encoder can be compared with this index.
 
         Raises:
-            FashionError: other weights made it.
+            FashionError: another one made it, or the same at another picture size.
         """
         if fingerprint(encoder) != self.made_by:
-            raise FashionError("this index was made with other weights: build it again.")
+            raise FashionError(
+                "this index was made with other weights, or at another picture size: "
+                "build it again."
+            )
 
     def add(self, embeddings: Tensor, ids: Iterable[str]) -> "SearchIndex":
         """A new index with these embeddings float32 [M, D] behind the old ones.
@@ -194,7 +182,7 @@ class SearchIndex:
         """Read a saved index, to be searched with this encoder.
 
         Raises:
-            FashionError: no such file, not an index, or other weights made it.
+            FashionError: no such file, not an index, or another encoder made it.
         """
         tensors, metadata = load_tensors(path)
         if metadata.get("kind") != "index":
@@ -204,32 +192,47 @@ class SearchIndex:
         return index
 
 
+def check_queries(queries: Tensor, k: int, dimensions: int) -> Tensor:
+    """One query [D] or several [Q, D] as float32 [Q, D] on the CPU, ready to be compared.
+
+    Raises:
+        FashionError: k below 1, other dimensions, or a query that is not finite.
+    """
+    if k < 1:
+        raise FashionError(f"the {k} nearest: ask for at least 1.")
+    queries = queries.detach().cpu().float()
+    queries = queries[None] if queries.ndim == 1 else queries
+    if queries.ndim != 2 or queries.shape[1] != dimensions:
+        raise FashionError(
+            f"a query of shape {list(queries.shape)} among embeddings of {dimensions} dimensions: "
+            "embed it with the encoder that made these."
+        )
+    if not queries.isfinite().all():
+        raise FashionError("a query is not finite: the encoder's weights are broken.")
+    return queries.contiguous()
+
+
 def first_repeated(ids: Iterable[str]) -> str:
     """The first text that was there before, of several with one twice."""
     seen: set[str] = set()
     return next(name for name in ids if name in seen or seen.add(name))
 
 
-def build_index(
-    encoder: nn.Module, images: Tensor, ids: Iterable[str], size: int, batch_size: int = 16
-) -> SearchIndex:
-    """Embed pictures uint8 [N, 3, H, W] once, in batches, at `size` × `size`.
-
-    On two cores batches of 16 took half the time of batches of 64, or less; a GPU likes larger
-    ones.
+def build_index(encoder: nn.Module, images: Tensor, ids: Iterable[str]) -> SearchIndex:
+    """Embed pictures uint8 [N, 3, H, W] once, as the encoder prepares them.
 
     Raises:
         FashionError: no pictures, not as many ids, or an id twice.
     """
     if len(images) == 0:
         raise FashionError("the catalog is empty: there is nothing to search.")
-    batches = progress_bar(images.split(batch_size), "embedding", "batch")
-    embeddings = torch.cat([predict(encoder, batch, size) for batch in batches])
+    parts = progress_bar(images.split(PART), "embedding", "batch")
+    embeddings = torch.cat([predict(encoder, part) for part in parts])
     return SearchIndex(embeddings, tuple(ids), fingerprint(encoder))
 
 
-def embed_picture(encoder: nn.Module, picture: Image.Image | Tensor, size: int) -> Tensor:
+def embed_picture(encoder: nn.Module, picture: Image.Image | Tensor) -> Tensor:
     """The embedding float32 [D] of one picture: RGB from `read_picture`, or uint8 [3, H, W]."""
     if isinstance(picture, Image.Image):
         picture = torch.from_numpy(to_square(picture, SIDE))
-    return predict(encoder, picture[None], size)[0]
+    return predict(encoder, picture[None])[0]

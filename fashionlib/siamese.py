@@ -10,21 +10,20 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
 
 import torch
-from pytorch_metric_learning.miners import BatchHardMiner, TripletMarginMiner
 from torch import Tensor, nn
 
 from fashionlib.catalog import Catalog
 from fashionlib.errors import FashionError
 from fashionlib.heads import DIMENSIONS, EmbeddingHead, build_encoder
-from fashionlib.inference import predict
+from fashionlib.inference import pick_device, predict
 from fashionlib.look_encoder import LookEncoder, build_look_encoder, look_encoder_from
 from fashionlib.retrieval import evaluate_retrieval
-from fashionlib.running import processes
-from fashionlib.training import run_epochs, set_learning_rate, update_average
-from fashionlib.transforms import AUGMENTATIONS, augment, swap_frames, to_input
+from fashionlib.training import Batches, Training, describe_pictures, finish, shuffled
+from fashionlib.transforms import AUGMENTATIONS, Preparation, augment, swap_frames, to_input
 from fashionlib.triplets import TripletDataset, triplet_loss
 
 
@@ -50,7 +49,9 @@ def encoder_from(classifier: nn.Sequential, dimensions: int = DIMENSIONS) -> nn.
     """
     backbone = copy.deepcopy(classifier.backbone)
     head = EmbeddingHead(backbone.features, dimensions)
-    return nn.Sequential(OrderedDict(backbone=backbone, head=head))
+    encoder = nn.Sequential(OrderedDict(backbone=backbone, head=head))
+    encoder.preparation = classifier.preparation
+    return encoder
 
 
 @dataclass(frozen=True)
@@ -79,49 +80,63 @@ class SiameseRecipe:
     swap: bool = True
 
 
-def view(pictures: Tensor, encoder: nn.Module, recipe: SiameseRecipe) -> Tensor:
+# What an encoder is shown: a batch of a triplet data set, at positions int64 [B]
+
+
+def view(pictures: Tensor, recipe: SiameseRecipe) -> Tensor:
     """Augmented pictures, ready for the encoder: uint8 [N, 3, H, W] to float [N, 3, size, size]."""
     transform = AUGMENTATIONS[recipe.augmentation](recipe.size)
-    return to_input(augment(pictures, transform), device=next(encoder.parameters()).device)
+    return to_input(augment(pictures, transform), device=pick_device())
 
+
+def three_views(
+    data: TripletDataset, chosen: Tensor, recipe: SiameseRecipe
+) -> tuple[tuple[Tensor, ...]]:
+    """Views of anchors, positives and negatives, the last two drawn from the labels."""
+    columns = torch.tensor([data.indices(index) for index in chosen.tolist()]).T
+    return (tuple(view(data.images[column], recipe) for column in columns),)
+
+
+def one_view(data: TripletDataset, chosen: Tensor, recipe: SiameseRecipe) -> tuple[Tensor, Tensor]:
+    """A view of each picture, and labels int64 [B]."""
+    return view(data.images[chosen], recipe), data.labels[chosen].to(pick_device())
+
+
+def two_views(data: TripletDataset, chosen: Tensor, recipe: SiameseRecipe) -> tuple[Tensor, Tensor]:
+    """Two views of each picture, float [2B, 3, size, size], all first ones first; and labels."""
+    first, second = (view(data.images[chosen], recipe) for _ in range(2))
+    second = swap_frames(second) if recipe.swap else second
+    return torch.cat([first, second]), data.labels[chosen].to(pick_device())
+
+
+# Which triplets are made of it
 
 Triplets = tuple[Tensor, Tensor, Tensor]  # embeddings float [M, D]: anchors, positives, negatives
 Terms = list[tuple[Triplets, float, float]]  # with the margin and the weight of each
 
 
 def random_triplets(
-    encoder: nn.Module, data: TripletDataset, chosen: Tensor, recipe: SiameseRecipe
+    encoder: nn.Module, recipe: SiameseRecipe, views: tuple[Tensor, Tensor, Tensor]
 ) -> Terms:
     """The article's: for each anchor a positive and a negative at random."""
-    positions = torch.tensor([data.indices(index) for index in processes.share(chosen).tolist()])
-    views = [view(data.images[column], encoder, recipe) for column in positions.T]
-    anchor, positive, negative = map(processes.gather, SiameseNetwork(encoder)(*views))
-    return [((anchor, positive, negative), recipe.margin, 1.0)]
+    return [(SiameseNetwork(encoder)(*views), recipe.margin, 1.0)]
 
 
 def mined_triplets(
     encoder: nn.Module,
-    data: TripletDataset,
-    chosen: Tensor,
     recipe: SiameseRecipe,
-    miner: nn.Module,
+    pictures: Tensor,
+    labels: Tensor,
+    make_miner: Callable[[SiameseRecipe], nn.Module],
 ) -> Terms:
     """Embed each picture once, and let a miner choose triplets among the embeddings."""
-    pictures = data.images[processes.share(chosen)]
-    embeddings = processes.gather(encoder(view(pictures, encoder, recipe)))
-    labels = data.labels[chosen].to(embeddings.device)
-    return [(_pick(embeddings, miner(embeddings, labels)), recipe.margin, 1.0)]
-
-
-def all_triplets(
-    encoder: nn.Module, data: TripletDataset, chosen: Tensor, recipe: SiameseRecipe
-) -> Terms:
-    """All of a batch that break the margin: gentler than the hardest alone, works from scratch."""
-    return mined_triplets(encoder, data, chosen, recipe, breaking(recipe.margin))
+    embeddings = encoder(pictures)
+    triplets = make_miner(recipe)(embeddings, labels)
+    return [(_pick(embeddings, triplets), recipe.margin, 1.0)]
 
 
 def look_triplets(
-    encoder: LookEncoder, data: TripletDataset, chosen: Tensor, recipe: SiameseRecipe
+    encoder: nn.Module, recipe: SiameseRecipe, pictures: Tensor, labels: Tensor
 ) -> Terms:
     """Ours: triplets from labels for the category, and from two views of a picture for the look.
 
@@ -130,47 +145,51 @@ def look_triplets(
     class* that looks most alike: within a class, what looks alike is to lie closer than what only
     shares the name.
     """
-    by_label, look = category_triplets(encoder, data, chosen, recipe)
+    by_label, look = category_triplets(encoder, recipe, pictures, labels)
     anchor, positive = look.chunk(2)
-    labels = data.labels[chosen].to(look.device)
     distances = torch.cdist(anchor.detach(), positive.detach())
-    itself = torch.eye(len(chosen), dtype=torch.bool, device=look.device)
+    itself = torch.eye(len(labels), dtype=torch.bool, device=look.device)
     distances[(labels[:, None] != labels[None, :]) | itself] = 4.0  # farther than any can be
     by_look = (anchor, positive, _rows(positive, distances.argmin(dim=1)))
     return [(by_label, recipe.margin, 1.0), (by_look, recipe.look_margin, recipe.look_weight)]
 
 
 def colour_triplets(
-    encoder: LookEncoder, data: TripletDataset, chosen: Tensor, recipe: SiameseRecipe
+    encoder: nn.Module, recipe: SiameseRecipe, pictures: Tensor, labels: Tensor, colours: Tensor
 ) -> Terms:
     """As `look_triplets`, but with labels for the look too: pictures of one colour are alike."""
-    by_label, look = category_triplets(encoder, data, chosen, recipe)
-    colours = data.colours[chosen].repeat(2).to(look.device)
-    by_look = _pick(look, breaking(recipe.look_margin)(look, colours))
+    by_label, look = category_triplets(encoder, recipe, pictures, labels)
+    by_look = _pick(look, breaking(recipe.look_margin)(look, colours.repeat(2)))
     return [(by_label, recipe.margin, 1.0), (by_look, recipe.look_margin, recipe.look_weight)]
 
 
 def category_triplets(
-    encoder: LookEncoder, data: TripletDataset, chosen: Tensor, recipe: SiameseRecipe
+    encoder: nn.Module, recipe: SiameseRecipe, pictures: Tensor, labels: Tensor
 ) -> tuple[Triplets, Tensor]:
-    """Two views of each picture: triplets of their categories, and all their looks.
+    """Triplets of the categories of two views of each picture, and all their looks.
 
-    The looks are float [2N, look], the first views before the second. The triplets are all that
+    The looks are float [2B, look], the first views before the second. The triplets are all that
     break the margin among the first views (the second ones have another's edges): the hardest
     alone can pull a new head into one point.
     """
-    pictures = data.images[processes.share(chosen)]
-    first, second = view(pictures, encoder, recipe), view(pictures, encoder, recipe)
-    second = swap_frames(second) if recipe.swap else second
-    embeddings = processes.gather(encoder(torch.cat([first, second])))
-    category, look = processes.unwrap(encoder).parts(embeddings)
-    category, labels = category[: len(chosen)], data.labels[chosen].to(category.device)
+    embeddings = encoder(pictures)
+    while not isinstance(encoder, LookEncoder):  # several processes have it wrapped
+        encoder = encoder.module
+    category, look = encoder.parts(embeddings)
+    category = category[: len(labels)]
     return _pick(category, breaking(recipe.margin)(category, labels)), look
 
 
 def breaking(margin: float) -> nn.Module:
     """A miner of all triplets of a batch that break the margin."""
-    return TripletMarginMiner(margin=margin, type_of_triplets="all")
+    return _miners().TripletMarginMiner(margin=margin, type_of_triplets="all")
+
+
+def _miners() -> ModuleType:
+    """Only trainings need the package, and it takes seconds to import."""
+    from pytorch_metric_learning import miners  # noqa: PLC0415
+
+    return miners
 
 
 def _pick(embeddings: Tensor, positions: tuple[Tensor, Tensor, Tensor]) -> Triplets:
@@ -187,15 +206,31 @@ def _rows(embeddings: Tensor, positions: Tensor) -> Tensor:
     return embeddings[positions] if embeddings.is_cuda else embeddings.index_select(0, positions)
 
 
-OBJECTIVES: dict[str, Callable[..., Terms]] = {
-    "random": random_triplets,
-    "semi-hard": partial(
-        mined_triplets, miner=TripletMarginMiner(margin=0.2, type_of_triplets="semihard")
+class Objective(NamedTuple):
+    """How triplets are found: what the encoder is shown, and what is made of its embeddings."""
+
+    load: Callable[..., tuple]  # data set, positions and recipe to a batch
+    triplets: Callable[..., Terms]  # encoder, recipe and the parts of the batch
+
+
+OBJECTIVES = {
+    "random": Objective(three_views, random_triplets),
+    "semi-hard": Objective(
+        one_view,
+        partial(
+            mined_triplets,
+            make_miner=lambda _: _miners().TripletMarginMiner(0.2, type_of_triplets="semihard"),
+        ),
     ),
-    "batch-hard": partial(mined_triplets, miner=BatchHardMiner()),
-    "all": all_triplets,
-    "look": look_triplets,
-    "colour": colour_triplets,
+    "batch-hard": Objective(
+        one_view, partial(mined_triplets, make_miner=lambda _: _miners().BatchHardMiner())
+    ),
+    # gentler than the hardest alone, works from scratch
+    "all": Objective(
+        one_view, partial(mined_triplets, make_miner=lambda recipe: breaking(recipe.margin))
+    ),
+    "look": Objective(two_views, look_triplets),
+    "colour": Objective(two_views, colour_triplets),
 }
 
 
@@ -210,11 +245,16 @@ def encoder_for(objective: str, classifier: nn.Sequential | None = None) -> nn.M
     return look_encoder_from(classifier) if looks else encoder_from(classifier)
 
 
+# The training
+
+
 def balanced_batches(labels: Tensor, batch_size: int) -> Iterator[Tensor]:
     """Batches of positions int64 [batch_size] with about as many pictures of each class.
 
     As many batches as it takes to show as many pictures as there are. Classes are shuffled each
     on its own and begun again when they run out, so a small class is seen more often.
+    (pytorch-metric-learning's `MPerClassSampler` draws each batch anew, and so leaves pictures of
+    a large class out by chance.)
     """
     classes = [torch.nonzero(labels == label)[:, 0] for label in labels.unique()]
     each = max(2, batch_size // len(classes))
@@ -230,11 +270,7 @@ def _repeated(members: Tensor, length: int) -> Tensor:
 
 
 def train_siamese(
-    encoder: nn.Module,
-    catalog: Catalog,
-    recipe: SiameseRecipe,
-    seed: int = 0,
-    checkpoint: Path | None = None,
+    encoder: nn.Module, catalog: Catalog, recipe: SiameseRecipe, seed: int = 0
 ) -> tuple[nn.Module, list[dict[str, float]]]:
     """Train `encoder` in place; returns the averaged encoder and one row of figures an epoch.
 
@@ -245,21 +281,53 @@ def train_siamese(
     pictures `precision@5`, `mAP` and `spread`. The rest is as in `train_classifier`.
 
     Raises:
-        FashionError: a class of one picture, no colour labels for the objective "colour", or a
-            checkpoint of another run.
+        FashionError: a class of one picture, or no colour labels for the objective "colour".
     """
+    return finish(siamese_training(encoder, catalog, recipe, seed))
+
+
+def siamese_training(
+    encoder: nn.Module, catalog: Catalog, recipe: SiameseRecipe, seed: int = 0
+) -> Training:
+    """The training that `train_siamese` finishes: for those who surround it with more."""
+    objective = OBJECTIVES[recipe.objective]
+    data = TripletDataset(catalog.train.images, catalog.train.labels, seed)
     colours = colour_labels(catalog) if recipe.objective == "colour" else None
-    data = TripletDataset(catalog.train.images, catalog.train.labels, seed, colours)
+    encoder.preparation = Preparation(recipe.evaluation_size)
+    encoder.to(memory_format=torch.channels_last)  # as the pictures are, see `to_input`
+    active: list[float] = []  # of each batch of an epoch
 
-    def learn(network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer,
-              epoch: int) -> dict:  # fmt: skip
+    def batches(epoch: int) -> Batches:
         data.epoch = epoch
-        return siamese_epoch(network, average, optimizer, data, recipe)
+        active.clear()
+        if recipe.objective == "random":
+            order = shuffled(len(data), recipe.batch_size, keep_last=True)
+        else:
+            order = list(balanced_batches(data.labels, recipe.batch_size))
+        return Batches(order, load)
 
-    def look(average: nn.Module) -> dict:
-        return evaluate_encoder(average, catalog, recipe.evaluation_size)
+    def load(chosen: Tensor) -> tuple:
+        batch = objective.load(data, chosen, recipe)
+        return batch if colours is None else (*batch, colours[chosen].to(pick_device()))
 
-    return run_epochs(encoder, catalog, recipe, seed, checkpoint, learn, look)
+    def loss_of(network: nn.Module, *batch: Tensor) -> Tensor:
+        terms = objective.triplets(network, recipe, *batch)
+        active.append(active_share(*terms[0][0], terms[0][1]))
+        return total_loss(terms)
+
+    def figures(average: nn.Module) -> dict[str, float]:
+        return {"active": sum(active) / len(active), **evaluate_encoder(average, catalog)}
+
+    about = describe_pictures(catalog)
+    return Training(encoder, batches, loss_of, figures, recipe, seed, about)
+
+
+def total_loss(terms: Terms) -> Tensor:
+    """The weighted sum of the triplet losses, a scalar; 0, with its gradient, of no triplets."""
+    found = [term for term in terms if len(term[0][0])]  # a miner may find none
+    if not found:
+        return terms[0][0][0].sum()
+    return sum(weight * triplet_loss(*triplets, margin) for triplets, margin, weight in found)
 
 
 def colour_labels(catalog: Catalog) -> Tensor:
@@ -277,42 +345,11 @@ def colour_labels(catalog: Catalog) -> Tensor:
     return torch.tensor([names.index(colour) for colour in colours])
 
 
-def siamese_epoch(
-    encoder: nn.Module,
-    average: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    data: TripletDataset,
-    recipe: SiameseRecipe,
-) -> dict[str, float]:
-    """One epoch, number `data.epoch`: as many pictures as there are. Loss and active share."""
-    if recipe.objective == "random":
-        batches = list(torch.randperm(len(data)).split(recipe.batch_size))
-    else:
-        batches = list(balanced_batches(data.labels, recipe.batch_size))
-    batches = processes.agree(batches)
-    losses, active = [], []
-    encoder.train()
-    for step, chosen in enumerate(batches, start=data.epoch * len(batches)):
-        set_learning_rate(optimizer, recipe, step / (len(batches) * recipe.epochs))
-        terms = OBJECTIVES[recipe.objective](encoder, data, chosen, recipe)
-        terms = [term for term in terms if len(term[0][0])]  # a miner may find none
-        if not terms:
-            losses.append(torch.zeros(()))
-            active.append(0.0)
-            continue
-        loss = sum(weight * triplet_loss(*parts, margin) for parts, margin, weight in terms)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        update_average(average, encoder, keep=min(recipe.average, (step + 1) / (step + 10)))
-        losses.append(loss.detach().cpu())
-        active.append(active_share(*terms[0][0], terms[0][1]))
-    return {"loss": float(torch.stack(losses).mean()), "active": sum(active) / len(active)}
-
-
 @torch.no_grad()
 def active_share(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float) -> float:
     """Share of triplets, 0 to 1, that break the margin: only these have a gradient."""
+    if not len(anchor):
+        return 0.0
     near, far = (anchor - positive).norm(dim=1), (anchor - negative).norm(dim=1)
     return float((near - far + margin > 0).float().mean())
 
@@ -326,10 +363,10 @@ def spread(embeddings: Tensor) -> float:
     return 1 - float(embeddings.mean(dim=0).norm())
 
 
-def evaluate_encoder(encoder: nn.Module, catalog: Catalog, size: int) -> dict[str, float]:
+def evaluate_encoder(encoder: nn.Module, catalog: Catalog) -> dict[str, float]:
     """Validation pictures searched among the training pictures: precision@5, mAP, spread."""
-    queries = predict(encoder, catalog.validation.images, size)
-    train = predict(encoder, catalog.train.images, size)
+    queries = predict(encoder, catalog.validation.images)
+    train = predict(encoder, catalog.train.images)
     labels = catalog.validation.labels
     measures = evaluate_retrieval(queries, labels, train, catalog.train.labels, k=5)
     found = {name: float(measures[name].mean()) for name in ("precision@5", "mAP")}

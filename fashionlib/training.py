@@ -1,42 +1,37 @@
-"""The training loop of chapter 2: plain PyTorch, the same result for the same seed."""
+"""The training loop of chapter 2: plain PyTorch, the same result for the same seed.
+
+Every training of the library goes through `train_epoch`, whatever is learned: it takes batches and
+a loss. What may surround a training (going on after a stop, many processes, teachers) is in
+`fashionlib.running`, and changes a `Training` from outside.
+"""
 
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.transforms import v2
 
 from fashionlib.catalog import Catalog, Split
-from fashionlib.counting import count_parameters
-from fashionlib.errors import FashionError
 from fashionlib.inference import pick_device, predict
 from fashionlib.metrics import accuracy
-from fashionlib.running import processes
 from fashionlib.settings import progress_bar
-from fashionlib.transforms import AUGMENTATIONS, augment, to_input
-from fashionlib.weights import load_tensors, save_tensors
-
-# inputs float [N, 3, H, W], labels int64 [N] or shares float [N, C]; to shares float [N, C]
-Teach = Callable[[Tensor, Tensor], Tensor]
+from fashionlib.transforms import AUGMENTATIONS, Preparation, augment, to_input
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything about a training run except the network, the pictures and the seed.
+    """Everything about the training of a classifier but network, pictures and seed.
 
     `size` and `evaluation_size` are sides in pixels: a random crop shows a garment larger than
     the whole picture does, so evaluating a little larger than training makes up for it (Touvron
     et al. 2019). `average` is the share of the old average kept at each step, 0 for none.
-    `mixup` blends each picture and its label with another's (Zhang et al. 2018, arXiv 1710.09412;
-    their alpha), 0 for never.
     """
 
     epochs: int = 10
@@ -49,13 +44,8 @@ class Recipe:
     average: float = 0.98
     augmentation: str = "fashion"
     schedule: str = "one-cycle"
-    mixup: float = 0.0
 
 
-# For the weights that come with the library: six times as long, so it takes more variety
-LONG_RECIPE = Recipe(
-    epochs=60, size=128, evaluation_size=144, average=0.995, augmentation="strong", mixup=0.2
-)
 ARTICLE_RECIPE = Recipe(
     size=64,
     evaluation_size=64,
@@ -69,10 +59,14 @@ ARTICLE_RECIPE = Recipe(
 )
 
 
+# The loop, and the three functions that it calls
+
+
 def one_cycle(progress: float, warm_up: float = 0.3) -> float:
     """Share of the largest learning rate at `progress` (0 to 1) of the training: up, then down.
 
-    Two half cosines (Smith and Topin 2018): from 4 % to 1 during the warm-up, then to 0.
+    Two half cosines (Smith and Topin 2018): from 4 % to 1 during the warm-up, then to 0. As
+    `torch.optim.lr_scheduler.OneCycleLR`, but for the momentum, which stays as it is.
     """
     if progress < warm_up:
         return 0.04 + 0.96 * (1 - math.cos(math.pi * progress / warm_up)) / 2
@@ -82,13 +76,112 @@ def one_cycle(progress: float, warm_up: float = 0.3) -> float:
 SCHEDULES = {"one-cycle": one_cycle, "constant": lambda progress: 1.0}
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, progress: float) -> None:
+def set_learning_rate(optimizer: torch.optim.Optimizer, recipe: Any, progress: float) -> None:
     """Follow the recipe's schedule; `progress` is the share of all steps that are done."""
     for group in optimizer.param_groups:
         group["lr"] = recipe.learning_rate * SCHEDULES[recipe.schedule](progress)
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+@torch.no_grad()
+def update_average(average: nn.Module, model: nn.Module, keep: float) -> None:
+    """Move the averaged weights towards the model's: average = keep · average + (1-keep) · model.
+
+    Batch-norm statistics are averaged too; integer counters are copied. As
+    `torch.optim.swa_utils.AveragedModel` with `use_buffers=True`.
+    """
+    for old, new in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+        if old.is_floating_point():
+            old.lerp_(new, 1 - keep)
+        else:
+            old.copy_(new)
+
+
+def train_epoch(
+    model: nn.Module,
+    average: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: "Batches",
+    loss_of: Callable[..., Tensor],
+    recipe: Any,
+    epoch: int,
+) -> float:
+    """One step for each batch; returns the mean loss. `model` and `average` change in place.
+
+    Args:
+        model: what is trained.
+        average: its averaged weights.
+        optimizer: of the model's parameters.
+        batches: of this epoch.
+        loss_of: the model and the parts of a batch to the loss, a scalar.
+        recipe: `epochs`, `learning_rate`, `schedule` and `average` are read.
+        epoch: its number, from 0.
+    """
+    losses = []
+    model.train()
+    for step, batch in enumerate(batches, start=epoch * len(batches)):
+        set_learning_rate(optimizer, recipe, progress=step / (len(batches) * recipe.epochs))
+        loss = loss_of(model, *batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        update_average(average, model, keep=min(recipe.average, (step + 1) / (step + 10)))
+        losses.append(loss.detach())
+    return float(torch.stack(losses).mean())
+
+
+# What the loop is given
+
+
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """The batches of one epoch: their positions are drawn, their pictures loaded one by one."""
+
+    order: Sequence[Tensor]  # positions int64 [B] of each batch
+    load: Callable[[Tensor], tuple]  # positions to a batch: what the network sees, then targets
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[tuple]:
+        return map(self.load, self.order)
+
+
+def shuffled(count: int, batch_size: int, keep_last: bool = False) -> Sequence[Tensor]:
+    """Positions 0 to count - 1 in a new order, int64 [batch_size] each, from torch's generator.
+
+    Those that do not fill a last batch wait for another epoch, unless `keep_last`. As torch's
+    `BatchSampler` over a `RandomSampler`.
+    """
+    batches = torch.randperm(count).split(batch_size)
+    return batches if keep_last else batches[: max(1, count // batch_size)]
+
+
+def labelled_batches(split: Split, recipe: Recipe) -> Batches:
+    """All pictures of a split once, augmented, with their labels.
+
+    A batch is inputs float [B, 3, size, size] and labels int64 [B], both on the device.
+    """
+    device, transform = pick_device(), AUGMENTATIONS[recipe.augmentation](recipe.size)
+
+    def load(chosen: Tensor) -> tuple[Tensor, Tensor]:
+        inputs = to_input(augment(split.images[chosen], transform), device=device)
+        return inputs, split.labels[chosen].to(device)
+
+    return Batches(shuffled(len(split), recipe.batch_size), load)
+
+
+def classification_loss(
+    model: nn.Module, inputs: Tensor, labels: Tensor, label_smoothing: float = 0.0
+) -> Tensor:
+    """Cross-entropy of inputs float [N, 3, H, W] and labels int64 [N] (or shares float [N, C]).
+
+    With label smoothing the wanted answer is not certainty: the right class gets a little less
+    than 1 and the others share the rest (Szegedy et al. 2016, section 7).
+    """
+    return F.cross_entropy(model(inputs), labels, label_smoothing=label_smoothing)
+
+
+def make_optimizer(model: nn.Module, recipe: Any) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter 2019) that decays matrices and kernels, not norms or biases."""
     kernels = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
@@ -99,232 +192,119 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=recipe.learning_rate)
 
 
-@torch.no_grad()
-def update_average(average: nn.Module, model: nn.Module, keep: float) -> None:
-    """Move the averaged weights towards the model's: average = keep · average + (1-keep) · model.
+# A training, epoch by epoch
 
-    Batch-norm statistics are averaged too; integer counters are copied.
+
+@dataclass(eq=False)
+class Training:
+    """A training under way: all that its next epoch depends on.
+
+    What surrounds it may change its parts before it begins: `batches` and `evaluate`, or
+    `network`, through which the steps go (`model` itself to begin with).
     """
-    for old, new in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
-        if old.is_floating_point():
-            old.lerp_(new, 1 - keep)
-        else:
-            old.copy_(new)
 
+    model: nn.Module  # trained in place
+    batches: Callable[[int], Batches]  # of the epoch of that number, drawn anew
+    loss_of: Callable[..., Tensor]  # see `train_epoch`
+    evaluate: Callable[[nn.Module], dict[str, float]]  # figures of the averaged model
+    recipe: Any
+    seed: int = 0
+    about: dict[str, Any] = field(default_factory=dict)  # which pictures: to know the run again
 
-def train_step(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    inputs: Tensor,
-    labels: Tensor,
-    label_smoothing: float = 0.0,
-) -> Tensor:
-    """One batch: inputs float [N, 3, H, W], labels int64 [N]; returns the loss, a scalar.
+    def __post_init__(self) -> None:
+        self.model.to(pick_device())
+        self.network = self.model
+        self.average = copy.deepcopy(self.model)
+        self.optimizer = make_optimizer(self.model, self.recipe)
+        self.history: list[dict[str, float]] = []
 
-    Labels may also be shares of classes, float [N, C], as mixup makes them.
-
-    With label smoothing the wanted answer is not certainty: the right class gets a little less
-    than 1 and the others share the rest (Szegedy et al. 2016, section 7).
-    """
-    logits = model(inputs)
-    loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss.detach()
-
-
-def train_epoch(
-    model: nn.Module,
-    average: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    split: Split,
-    recipe: Recipe,
-    epoch: int,
-    teach: Teach | None = None,
-) -> float:
-    """Show the network every picture of `split` once; returns the mean loss.
-
-    `model` and `average` are changed in place. The order and the augmentation are drawn from
-    torch's global generator. Pictures that do not fill a last batch wait for another epoch.
-    Several processes agree on the order, and each takes its share of every batch: the loss is of
-    that share. `teach` may change what is to be answered, see `distillation`.
-    """
-    device = next(model.parameters()).device
-    transform = AUGMENTATIONS[recipe.augmentation](recipe.size)
-    mix = v2.MixUp(alpha=recipe.mixup or 1.0, num_classes=int(split.labels.max()) + 1)
-    count = max(1, len(split.labels) // recipe.batch_size)
-    batches = processes.agree(torch.randperm(len(split.labels)).split(recipe.batch_size)[:count])
-    losses = []
-    model.train()
-    for step, chosen in enumerate(map(processes.share, batches), start=epoch * count):
-        set_learning_rate(optimizer, recipe, progress=step / (count * recipe.epochs))
-        inputs = to_input(augment(split.images[chosen], transform), device=device)
-        labels = split.labels[chosen].to(device)
-        if recipe.mixup > 0:
-            inputs, labels = mix(inputs, labels)
-        if teach is not None:
-            labels = teach(inputs, labels)
-        losses.append(train_step(model, optimizer, inputs, labels, recipe.label_smoothing))
-        update_average(average, model, keep=min(recipe.average, (step + 1) / (step + 10)))
-    return float(torch.stack(losses).mean())
+    def epochs(self) -> Iterator[dict[str, float]]:
+        """Train to the end. Gives a row of figures after each epoch, and keeps it in `history`."""
+        for epoch in range(len(self.history), self.recipe.epochs):
+            started = time.perf_counter()
+            with seeded(self.seed, epoch):
+                state = self.network, self.average, self.optimizer
+                loss = train_epoch(*state, self.batches(epoch), self.loss_of, self.recipe, epoch)
+                row = {"epoch": epoch + 1, "loss": loss, **self.evaluate(self.average)}
+            row["seconds"] = time.perf_counter() - started
+            self.history.append(row)
+            yield row
 
 
 @contextmanager
 def seeded(seed: int, epoch: int) -> Iterator[None]:
     """Draw from a generator of this seed and epoch, then give the caller's own one back.
 
-    Each epoch has draws of its own, so a run resumed after epoch 3 draws what an uninterrupted
-    one would have drawn; and so has each of several processes.
+    Each epoch has draws of its own, so a run that goes on after epoch 3 draws what an
+    uninterrupted one would have drawn.
     """
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with (
         torch.random.fork_rng(devices),
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
     ):
-        torch.manual_seed(seed * 10_007 + epoch + 1_000_000_007 * processes.rank())
+        torch.manual_seed(seed * 10_007 + epoch)
         yield
 
 
+def finish(
+    training: Training, epochs: Iterable[dict[str, float]] | None = None
+) -> tuple[nn.Module, list[dict[str, float]]]:
+    """Go through the epochs of a training, behind a progress bar.
+
+    Returns the averaged model in evaluation mode, and one row of figures an epoch. `epochs` are
+    `training.epochs()`, or what wraps these.
+    """
+    done, total = len(training.history), training.recipe.epochs
+    epochs = training.epochs() if epochs is None else epochs
+    bar = progress_bar(epochs, "training", "epoch", initial=done, total=total)
+    for row in bar:
+        bar.set_postfix({k: f"{row[k]:.3f}" for k in row if k not in ("epoch", "seconds")})
+    return training.average.eval(), training.history
+
+
 def train_classifier(
-    model: nn.Module,
-    catalog: Catalog,
-    recipe: Recipe,
-    seed: int = 0,
-    checkpoint: Path | None = None,
-    teach: Teach | None = None,
+    model: nn.Module, catalog: Catalog, recipe: Recipe, seed: int = 0
 ) -> tuple[nn.Module, list[dict[str, float]]]:
     """Train `model` in place; returns the averaged network and one row of figures an epoch.
 
     A row has `epoch`, `loss` (training, augmented pictures), `validation_loss`,
     `validation_accuracy` (0 to 1, averaged weights, plain pictures) and `seconds`. The test
-    pictures are not looked at. With `checkpoint`, the state is saved after each epoch and a run
-    that was interrupted goes on from there, with the result of an uninterrupted one. In several
-    processes (`distributed`) all get the same result; call it with the same weights in each.
-
-    Raises:
-        FashionError: the checkpoint belongs to another run, or cannot be written.
+    pictures are not looked at. From now on the network prepares pictures at the recipe's
+    evaluation size.
     """
-
-    def learn(network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer,
-              epoch: int) -> dict:  # fmt: skip
-        train = catalog.train
-        loss = train_epoch(network, average, optimizer, train, recipe, epoch, teach)
-        return {"loss": processes.mean(loss)}
-
-    def look(average: nn.Module) -> dict:
-        return evaluate(average, catalog.validation, recipe.evaluation_size)
-
-    return run_epochs(model, catalog, recipe, seed, checkpoint, learn, look)
+    return finish(classifier_training(model, catalog, recipe, seed))
 
 
-def run_epochs(
-    model: nn.Module,
-    catalog: Catalog,
-    recipe: Any,
-    seed: int,
-    checkpoint: Path | None,
-    learn: Callable[[nn.Module, nn.Module, torch.optim.Optimizer, int], dict[str, float]],
-    look: Callable[[nn.Module], dict[str, float]],
-    optimize: Callable[[nn.Module, Any], torch.optim.Optimizer] = make_optimizer,
-) -> tuple[nn.Module, list[dict[str, float]]]:
-    """What all trainings share: the average, the seed, the bar, and going on after a stop.
-
-    `learn(network, average, optimizer, epoch)` shows all pictures once, to `model` as `wrap` makes
-    it, and `look(average)` evaluates, in the first process alone; both return figures for the
-    epoch's row. `optimize(model, recipe)` makes the optimizer. Returns the averaged network and the
-    rows.
-    """
-    device = pick_device()
-    model.to(device, memory_format=torch.channels_last)
-    average = copy.deepcopy(model)
-    optimizer = optimize(model, recipe)
-    run = describe_run(model, catalog, recipe, seed)
-    history: list[dict[str, float]] = []
-    with processes.first_alone():
-        if checkpoint is not None and checkpoint.exists():
-            history = load_checkpoint(checkpoint, model, average, optimizer, run)
-    network = processes.wrap(model, device)
-    left = range(len(history), recipe.epochs)
-    bar = progress_bar(left, "training", "epoch", initial=len(history), total=recipe.epochs)
-    for epoch in bar:
-        started = time.perf_counter()
-        with seeded(seed, epoch):
-            row = {"epoch": epoch + 1, **learn(network, average, optimizer, epoch)}
-            processes.average_buffers(model)
-            processes.average_buffers(average)
-            row |= processes.from_first(look, average)
-        row["seconds"] = time.perf_counter() - started
-        history.append(row)
-        shown = {name: f"{row[name]:.3f}" for name in row if name not in ("epoch", "seconds")}
-        bar.set_postfix(shown)
-        if checkpoint is not None and processes.rank() == 0:
-            save_checkpoint(checkpoint, model, average, optimizer, run, history)
-    return average.eval(), history
+def classifier_training(
+    model: nn.Module, catalog: Catalog, recipe: Recipe, seed: int = 0
+) -> Training:
+    """The training that `train_classifier` finishes: for those who surround it with more."""
+    model.preparation = Preparation(recipe.evaluation_size)
+    model.to(memory_format=torch.channels_last)  # as the pictures are, see `to_input`
+    return Training(
+        model,
+        lambda epoch: labelled_batches(catalog.train, recipe),
+        partial(classification_loss, label_smoothing=recipe.label_smoothing),
+        lambda average: evaluate(average, catalog.validation),
+        recipe,
+        seed,
+        describe_pictures(catalog),
+    )
 
 
-def describe_run(model: nn.Module, catalog: Catalog, recipe: Any, seed: int) -> dict[str, Any]:
-    """What makes a run this run: a checkpoint of another one must not be gone on with."""
-    count = processes.world_size()
-    return {
-        "recipe": asdict(recipe),
-        "seed": seed,
-        "catalog": catalog.name,
-        "classes": list(catalog.classes),
-        "pictures": len(catalog.train),
-        "parameters": count_parameters(model),
-        **({"processes": count} if count > 1 else {}),
-    }
+def describe_pictures(catalog: Catalog) -> dict[str, Any]:
+    """What a training learns from, in plain data."""
+    classes = list(catalog.classes)
+    return {"catalog": catalog.name, "classes": classes, "pictures": len(catalog.train)}
 
 
-def evaluate(model: nn.Module, split: Split, size: int) -> dict[str, float]:
+def evaluate(model: nn.Module, split: Split) -> dict[str, float]:
     """Loss and accuracy of plain pictures; nan where the split has none."""
     if len(split.labels) == 0:
         return {"validation_loss": math.nan, "validation_accuracy": math.nan}
-    logits = predict(model, split.images, size)
+    logits = predict(model, split.images)
     return {
         "validation_loss": float(F.cross_entropy(logits, split.labels)),
         "validation_accuracy": accuracy(logits, split.labels),
     }
-
-
-def save_checkpoint(
-    path: Path,
-    model: nn.Module,
-    average: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    run: dict[str, Any],
-    history: list[dict[str, float]],
-) -> None:
-    """All that the next epoch depends on, in one safetensors file."""
-    tensors: dict[str, Tensor] = {}
-    tensors |= {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
-    for number, values in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in values.items()}
-    save_tensors(path, tensors, {"kind": "checkpoint", "run": run, "history": history})
-
-
-def load_checkpoint(
-    path: Path,
-    model: nn.Module,
-    average: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    run: dict[str, Any],
-) -> list[dict[str, float]]:
-    """Put a saved state back; returns the rows of the epochs that are done."""
-    tensors, metadata = load_tensors(path)
-    if metadata.get("run") != run:
-        raise FashionError(f"{path} is of a run with other settings: delete it to start anew.")
-    parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimizer": {}}
-    for name, tensor in tensors.items():
-        part, _, rest = name.partition(".")
-        parts[part][rest] = tensor
-    model.load_state_dict(parts["model"])
-    average.load_state_dict(parts["average"])
-    saved = optimizer.state_dict()
-    for name, tensor in parts["optimizer"].items():
-        number, _, key = name.partition(".")
-        saved["state"].setdefault(int(number), {})[key] = tensor
-    optimizer.load_state_dict(saved)
-    return metadata["history"]

@@ -1,5 +1,7 @@
 """From stored pictures to what a network sees: augmented for training, plain for evaluation."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
@@ -17,6 +19,23 @@ def to_input(images: Tensor, size: int | None = None, device: torch.device | str
         images = v2.functional.resize(images, [size, size], antialias=True)
     floats = images.float().div_(127.5).sub_(1.0)
     return floats.contiguous(memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How pictures become the input of one network: squares of `size` pixels, in a range.
+
+    A network answers well only to pictures prepared as those were that it was judged by, so it
+    carries this as `preparation`; `predict`, an index and an exported file ask for it there.
+    """
+
+    size: int = 128
+    range: tuple[float, float] = (-1.0, 1.0)
+    resize: str = "square"
+
+    def __call__(self, images: Tensor, device: torch.device | str = "cpu") -> Tensor:
+        """Pictures uint8 [N, 3, H, W] to float32 [N, 3, size, size] on `device`."""
+        return to_input(images, self.size, device)
 
 
 def article_augmentation(size: int) -> v2.Transform:

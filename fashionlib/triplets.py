@@ -20,27 +20,15 @@ class TripletDataset(Dataset):
         labels: int64 [N].
         seed: with the epoch and the index it decides the triplet, so any number of workers
             gives the same triplets.
-        colours: int64 [N] where they are known. Kept beside the labels; `indices` ignores them.
 
     Raises:
         FashionError: a class has a single picture (no positive for it), or there is one class.
     """
 
-    def __init__(
-        self, images: Tensor, labels: Tensor, seed: int = 0, colours: Tensor | None = None
-    ) -> None:
-        self.images, self.labels, self.colours = images, labels, colours
+    def __init__(self, images: Tensor, labels: Tensor, seed: int = 0) -> None:
+        self.images, self.labels = images, labels
         self.seed, self.epoch = seed, 0
-        self.of_class = {
-            int(label): torch.nonzero(labels == label)[:, 0].numpy() for label in labels.unique()
-        }
-        if len(self.of_class) < 2:
-            raise FashionError("triplets need two classes or more: there is no negative.")
-        for label, members in self.of_class.items():
-            if len(members) < 2:
-                raise FashionError(
-                    f"class {label} has a single picture: add another, or leave the class out."
-                )
+        self.of_class = positions_of_classes(labels)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -64,6 +52,23 @@ class TripletDataset(Dataset):
         """Three pictures, uint8 [3, H, W] each: anchor, positive, negative."""
         anchor, positive, negative = self.indices(index)
         return self.images[anchor], self.images[positive], self.images[negative]
+
+
+def positions_of_classes(labels: Tensor) -> dict[int, np.ndarray]:
+    """Where each class is in labels int64 [N]: ascending positions, int64, by label.
+
+    Raises:
+        FashionError: they allow no triplet: a class has a single picture, or there is one class.
+    """
+    found = {int(label): torch.nonzero(labels == label)[:, 0].numpy() for label in labels.unique()}
+    if len(found) < 2:
+        raise FashionError("triplets need two classes or more: there is no negative.")
+    for label, positions in found.items():
+        if len(positions) < 2:
+            raise FashionError(
+                f"class {label} has a single picture: add another, or leave the class out."
+            )
+    return found
 
 
 def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0) -> Tensor:

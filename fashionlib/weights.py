@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fashionlib.blocks import Plan
+from fashionlib.catalog.pictures import PREPROCESSING
 from fashionlib.errors import FashionError
 from fashionlib.files import replacing
 from fashionlib.heads import build_classifier, build_encoder
 from fashionlib.look_encoder import LookEncoder, build_look_encoder
+from fashionlib.transforms import Preparation
 
 SHIPPED = Path(__file__).with_name("shipped")
 
@@ -58,42 +60,35 @@ def load_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def save_classifier(
-    path: Path | str,
-    model: nn.Module,
-    plan: Plan,
-    classes: tuple[str, ...],
-    size: int,
-    **more: Any,
+    path: Path | str, model: nn.Module, classes: Sequence[str], **more: Any
 ) -> None:
-    """Save a classifier with all it takes to use it: plan, class names, preprocessing.
+    """Save a classifier with all it takes to use it: plan, class names, preparation of pictures.
 
-    `size` is the side in pixels of the square that pictures are evaluated at. `more` goes into
-    the metadata too (recipe, catalog, measured accuracy).
+    `more` goes into the metadata too (recipe, catalog, measured accuracy).
+
+    Raises:
+        FashionError: the place cannot be written; what was there before is unharmed.
     """
-    preprocessing = {"resize": "square", "size": size, "range": [-1.0, 1.0]}
-    metadata = {
-        "kind": "classifier",
-        "plan": asdict(plan),
-        "classes": list(classes),
-        "preprocessing": preprocessing,
-        **more,
-    }
-    save_tensors(path, model.state_dict(), metadata)
+    _save(path, model, {"kind": "classifier", "classes": list(classes), **more})
 
 
-def save_encoder(
-    path: Path | str, model: nn.Module, plan: Plan, dimensions: int, size: int, **more: Any
-) -> None:
-    """Save an encoder: embeddings of `dimensions` numbers for pictures of `size` × `size`."""
-    preprocessing = {"resize": "square", "size": size, "range": [-1.0, 1.0]}
-    metadata = {
-        "kind": "encoder",
-        "plan": asdict(plan),
-        "dimensions": dimensions,
-        "look": model.look[1].out_features if isinstance(model, LookEncoder) else 0,
-        "preprocessing": preprocessing,
-        **more,
-    }
+def save_encoder(path: Path | str, model: nn.Module, **more: Any) -> None:
+    """Save an encoder with all it takes to use it; `more` goes into the metadata too.
+
+    Raises:
+        FashionError: the place cannot be written; what was there before is unharmed.
+    """
+    if isinstance(model, LookEncoder):
+        look = model.look[1].out_features
+        dimensions = model.category.out_features + look
+    else:
+        look, dimensions = 0, model.head.linear.out_features
+    _save(path, model, {"kind": "encoder", "dimensions": dimensions, "look": look, **more})
+
+
+def _save(path: Path | str, model: nn.Module, metadata: dict[str, Any]) -> None:
+    metadata["plan"] = asdict(model.backbone.plan)
+    metadata["preprocessing"] = asdict(model.preparation)
     save_tensors(path, model.state_dict(), metadata)
 
 
@@ -129,7 +124,12 @@ def _load(
     tensors, metadata = load_tensors(path)
     if metadata.get("kind") != kind:
         raise FashionError(f"{path} holds no {kind}: give a file that holds one.")
-    model = build(plan_of(metadata), metadata)
+    plan = dict(metadata["plan"])  # JSON knows lists, a plan has tuples
+    plan["stages"] = tuple(map(tuple, plan["stages"]))
+    model = build(Plan(**plan), metadata)
+    model.preparation = Preparation(metadata["preprocessing"]["size"])
+    if json.loads(json.dumps(asdict(model.preparation))) != metadata["preprocessing"]:
+        raise FashionError(f"{path} prepares pictures as this version cannot: use a newer one.")
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
@@ -139,14 +139,18 @@ def _load(
     return model.to(memory_format=torch.channels_last).eval(), metadata
 
 
-def plan_of(metadata: dict[str, Any]) -> Plan:
-    """The plan of a saved network, from its metadata (JSON knows lists, a plan has tuples)."""
-    plan = dict(metadata["plan"])
-    return Plan(**plan | {"stages": tuple(tuple(stage) for stage in plan["stages"])})
-
-
 def fingerprint(model: nn.Module) -> str:
-    """Hash of a model's weights: an index remembers which encoder made its embeddings."""
+    """Hash of all that decides what a network answers to a picture file.
+
+    That is its weights and running statistics, how it prepares pictures, and how this version of
+    the library reads them. An index remembers which encoder made its embeddings.
+    """
+    preparation = repr((model.preparation, PREPROCESSING))
+    return hashlib.sha256((weights_hash(model) + preparation).encode()).hexdigest()[:16]
+
+
+def weights_hash(model: nn.Module) -> str:
+    """Hash of a network's weights and running statistics alone."""
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
         digest.update(name.encode())

@@ -22,21 +22,27 @@
 #   sleeve, length and backdrop of each picture are known, so that a later chapter can measure
 #   whether a search finds things that look alike, not only things of the same class.
 #
-# `load_catalog()` takes the photos where it can, the drawn garments where it cannot, and always
-# says which. A folder of your own pictures works too: `load_catalog("my/clothes")`, with one
-# folder for each class.
+# `load_catalog()` takes the photos where it can, the drawn garments where it cannot, and its
+# `about` says which. A folder of your own pictures works too: `load_catalog("my/clothes")`, with
+# one folder for each class. `drawn=` says how many garments to draw: here `MANY`, or `FEW` where
+# `FASHIONLIB_BUDGET=quick` is set, as it is when the chapters are tested.
 
 # %%
+import matplotlib.pyplot as plt
 import torch
 
-from fashionlib.catalog import load_catalog
+from fashionlib.catalog import FEW, MANY, load_catalog
 from fashionlib.errors import FashionError
 from fashionlib.pages import plots
 from fashionlib.pages.show import say, show, table
+from fashionlib.settings import budget
 
-drawn = load_catalog("drawn")
+plt.style.use("fashionlib.pages.book")
+drawn = load_catalog("drawn", drawn=budget(MANY, quick=FEW))
+print(drawn.about)
 try:
     photos = load_catalog("photos")
+    print(photos.about)
 except FashionError as error:
     photos = None
     say(f"**This page was built without the photos**: {error}")

@@ -28,10 +28,9 @@
 #   most of the work when the network looks at one picture.
 
 # %%
-import textwrap
 from dataclasses import replace
-from itertools import zip_longest
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -45,6 +44,7 @@ from fashionlib.heads import build_classifier
 from fashionlib.pages import diagrams
 from fashionlib.pages.show import say, show, table
 
+plt.style.use("fashionlib.pages.book")
 _ = torch.manual_seed(1)  # the same random numbers each time
 
 # %% [markdown]
@@ -407,6 +407,8 @@ class AlwaysAdd(nn.Module):
 
 
 # %%
+import textwrap
+
 try:
     AlwaysAdd()(torch.randn(1, 24, 32, 32))
 except RuntimeError as error:
@@ -628,6 +630,8 @@ say(
 # filters, and above all how many of them come after the strides.
 
 # %%
+from itertools import zip_longest
+
 backbones = {name: build_classifier(name).backbone for name in ("article", "fashion")}
 fields = {}
 for name, backbone in backbones.items():

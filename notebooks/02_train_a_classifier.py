@@ -35,7 +35,7 @@ from torch.nn import functional as F
 from torchvision.transforms import v2
 
 from fashionlib import metrics, training
-from fashionlib.catalog import load_catalog
+from fashionlib.catalog import FEW, MANY, load_catalog
 from fashionlib.counting import count_parameters
 from fashionlib.heads import build_classifier
 from fashionlib.inference import pick_device, predict
@@ -45,7 +45,9 @@ from fashionlib.running import processes
 from fashionlib.settings import budget
 from fashionlib.transforms import AUGMENTATIONS, augment, to_input
 
-catalog = load_catalog()
+plt.style.use("fashionlib.pages.book")
+catalog = load_catalog(drawn=budget(MANY, quick=FEW))
+print(catalog.about)
 say(f"This page was made with the **{catalog.name}** catalog, on **{pick_device().type}**.")
 
 # %% [markdown]

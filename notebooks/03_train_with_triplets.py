@@ -33,7 +33,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fashionlib import siamese, training
-from fashionlib.catalog import load_catalog
+from fashionlib.catalog import FEW, MANY, load_catalog
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.look_encoder import LookEncoder
@@ -44,7 +44,9 @@ from fashionlib.siamese import SiameseRecipe, train_siamese
 from fashionlib.transforms import to_input
 from fashionlib.triplets import TripletDataset
 
-catalog = load_catalog()
+plt.style.use("fashionlib.pages.book")
+catalog = load_catalog(drawn=budget(MANY, quick=FEW))
+print(catalog.about)
 EPOCHS, SIZE = budget(4, quick=1), budget(64, quick=32)
 
 # %% [markdown]
@@ -371,7 +373,7 @@ from fashionlib.pages.depths import Features, UpTo
 
 total = len(classifier.backbone.blocks)
 header = ["class @5", *[f"{look} @5" for look in known], "colour distance to random"]
-probes = {depth: UpTo(classifier, depth, train.images, SIZE) for depth in (1, 3, 6, total)}
+probes = {depth: UpTo(classifier, depth, train.images) for depth in (1, 3, 6, total)}
 depths = [[f"{depth} of {total}", *looks(probe)] for depth, probe in probes.items()]
 table(["blocks", *header], depths)
 

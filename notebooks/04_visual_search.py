@@ -22,9 +22,10 @@ import tempfile
 import time
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import torch
 
-from fashionlib.catalog import load_catalog
+from fashionlib.catalog import FEW, MANY, load_catalog
 from fashionlib.heads import build_encoder
 from fashionlib.inference import predict
 from fashionlib.pages import plots
@@ -34,7 +35,9 @@ from fashionlib.search import SearchIndex, build_index
 from fashionlib.settings import budget
 from fashionlib.weights import load_classifier, load_encoder, shipped
 
-catalog = load_catalog()
+plt.style.use("fashionlib.pages.book")
+catalog = load_catalog(drawn=budget(MANY, quick=FEW))
+print(catalog.about)
 encoder, about = load_encoder(shipped(f"encoder_{catalog.name}"))
 SIZE = about["preprocessing"]["size"]
 
@@ -340,7 +343,10 @@ show(
 # %%
 from fashionlib.catalog.new_backdrops import kept_at_k, on_new_backdrops
 
-drawn = catalog if catalog.name == "drawn" else load_catalog("drawn")
+drawn = catalog
+if catalog.name != "drawn":
+    drawn = load_catalog("drawn", drawn=budget(MANY, quick=FEW))
+    print(drawn.about)
 shown = drawn.test
 moved = on_new_backdrops(drawn, shown, seed=1)
 show(
@@ -401,7 +407,7 @@ from fashionlib.siamese import SiameseRecipe, train_siamese
 
 start, _ = load_classifier(shipped("classifier_drawn"))
 rows = [
-    ["first block, whole picture", *backdrop_row(*embed(UpTo(start, 1, drawn.train.images, SIZE)))],
+    ["first block, whole picture", *backdrop_row(*embed(UpTo(start, 1, drawn.train.images)))],
     ["classifier features", *backdrop_row(*embed(Features(start)))],
 ]
 small = budget(64, quick=32)
@@ -455,8 +461,6 @@ rows.append(["**test garments**", len(known), f"{float((known > limit).float().m
 table(["queries", "how many", "refused"], rows)
 
 # %% tags=["hide-input"]
-import matplotlib.pyplot as plt
-
 figure, axis = plt.subplots(figsize=(8, 3.2))
 groups = {"test garments": known, **far}
 axis.boxplot(
@@ -493,13 +497,13 @@ say(
 # %% tags=["remove-output"]
 from fashionlib.pages.search_explorer import search_explorer, search_explorer_page
 
-search_explorer(index, encoder, SIZE, catalog)
+search_explorer(index, encoder, catalog)
 
 # %% tags=["hide-input"]
 from IPython.display import HTML, display
 
 chosen = [int((labels == n).nonzero()[0]) for n in range(len(names))][:6]
-display(HTML(search_explorer_page(index, encoder, SIZE, catalog, chosen, k=6)))
+display(HTML(search_explorer_page(index, encoder, catalog, chosen, k=6)))
 
 # %% [markdown]
 # From the shell the same search is `fashionlib search --query picture.jpg --top-k 5`, in the

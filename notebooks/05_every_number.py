@@ -26,22 +26,33 @@
 # %%
 from statistics import median
 
+import matplotlib.pyplot as plt
 import torch
 from IPython.display import HTML, display
 from torch import nn
 
 from fashionlib.blocks import InvertedResidual, MobileNetBackbone, conv_bn
-from fashionlib.catalog import load_catalog
+from fashionlib.catalog import FEW, MANY, load_catalog
 from fashionlib.counting import count_parameters, layer_table
 from fashionlib.heads import build_classifier
 from fashionlib.pages import ledger_figures as figures
 from fashionlib.pages.latency import eager, latency_table, middle, ratios, rounds_of, take_turns
-from fashionlib.pages.ledger import covers, judge, rounds_to, spread, uncheckable, verdict_line
+from fashionlib.pages.ledger import (
+    covers,
+    judge,
+    mean_and_range,
+    rounds_to,
+    uncheckable,
+    verdict_line,
+)
 from fashionlib.pages.plots import picture_grid
 from fashionlib.pages.recorded_results import about, recorded
 from fashionlib.pages.show import say, show, source, table
+from fashionlib.settings import budget
 
-catalog = load_catalog()
+plt.style.use("fashionlib.pages.book")
+catalog = load_catalog(drawn=budget(MANY, quick=FEW))
+print(catalog.about)
 source(judge)
 
 # %%
@@ -248,9 +259,9 @@ enter(
     judge(
         "85% validation accuracy in 10 epochs",
         "results",
-        measured=", ".join(f"{names[p]} {spread(v, '.1%')}" for p, v in validation.items())
+        measured=", ".join(f"{names[p]} {mean_and_range(v, '.1%')}" for p, v in validation.items())
         + f"; {deep[0]['parameters']:,} parameters in more blocks, after "
-        f"{small['recipe']['epochs']} epochs, {spread(reached, '.1%')}",
+        f"{small['recipe']['epochs']} epochs, {mean_and_range(reached, '.1%')}",
         holds=(max(validation["article"]) >= 0.85, "The network as printed reaches it."),
         holds_if=(
             min(validation["fashion"]) >= 0.85,
@@ -385,7 +396,13 @@ show(
 table(
     ["network", "pixels", "seeds", "test", "ms for one picture"],
     [
-        [p.name, sizes[p.name], len(p.shares), spread(p.shares, ".1%"), f"{p.milliseconds:.1f}"]
+        [
+            p.name,
+            sizes[p.name],
+            len(p.shares),
+            mean_and_range(p.shares, ".1%"),
+            f"{p.milliseconds:.1f}",
+        ]
         for p in points
     ],
 )
@@ -430,8 +447,8 @@ enter(
     judge(
         "The triplet loss falls from 0.82 to 0.09",
         "triplet training",
-        measured=f"{spread(first[his])} to {spread(last[his])} over the seeds, with embeddings of "
-        "any length",
+        measured=f"{mean_and_range(first[his])} to {mean_and_range(last[his])} over the seeds, "
+        "with embeddings of any length",
         holds=(covers(first[his], 0.82) and covers(last[his], 0.09), "Within our seeds."),
         holds_if=(
             min(first[his]) > 0.09 >= min(last[his]),
@@ -443,8 +460,8 @@ enter(
     judge(
         "A margin of 1 is a good choice",
         "triplet training",
-        measured=f"precision@5 {spread(quality[one], '.3f')} with 1, "
-        f"{spread(quality[small], '.3f')} with 0.2",
+        measured=f"precision@5 {mean_and_range(quality[one], '.3f')} with 1, "
+        f"{mean_and_range(quality[small], '.3f')} with 0.2",
         holds=(min(quality[one]) >= max(quality[small]), "Better than 0.2 in every seed."),
         holds_if=(
             max(quality[one]) >= min(quality[small]),
@@ -499,7 +516,7 @@ seeds = [run["histories"] for run in transfer["runs"]]
 ends = {name: [run[name][-1]["precision@5"] for run in seeds] for name in list(seeds[0])[1:]}
 table(
     ["run", "epochs", "precision@5"],
-    [[name, len(seeds[0][name]), spread(ends[name], ".3f")] for name in ends],
+    [[name, len(seeds[0][name]), mean_and_range(ends[name], ".3f")] for name in ends],
 )
 
 # %% [markdown]
@@ -528,8 +545,8 @@ enter(
     judge(
         "15 epochs with transfer do what takes about 30 without, and better",
         "transfer",
-        measured=f"precision@5 {spread(ends['transfer'], '.3f')} after 15, "
-        f"{spread(ends['scratch, twice as long'], '.3f')} from scratch after 30",
+        measured=f"precision@5 {mean_and_range(ends['transfer'], '.3f')} after 15, "
+        f"{mean_and_range(ends['scratch, twice as long'], '.3f')} from scratch after 30",
         holds=(
             min(ends["transfer"]) > max(ends["scratch, twice as long"]),
             "Better in every seed, after half as many epochs.",
@@ -543,8 +560,8 @@ enter(
     judge(
         "Transfer saves 50%",
         "transfer",
-        measured=f"{spread(alone, '.0%')} of the epochs; {spread(both, '.0%')} if those of the "
-        "classifier count",
+        measured=f"{mean_and_range(alone, '.0%')} of the epochs; "
+        f"{mean_and_range(both, '.0%')} if those of the classifier count",
         holds=(min(both) >= 0.5, "Even with the classifier's training counted."),
         holds_if=(min(alone) >= 0.5, "If the classifier is there already, and costs nothing."),
         otherwise="Less is saved, even if the classifier costs nothing.",

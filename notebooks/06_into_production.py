@@ -20,9 +20,10 @@
 import tempfile
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import torch
 
-from fashionlib.catalog import load_catalog
+from fashionlib.catalog import FEW, MANY, load_catalog
 from fashionlib.export import export_onnx, load_onnx
 from fashionlib.inference import predict
 from fashionlib.metrics import format_accuracy
@@ -32,7 +33,9 @@ from fashionlib.pages.show import say, show, source, table
 from fashionlib.settings import budget
 from fashionlib.weights import fingerprint, load_encoder, shipped
 
-catalog = load_catalog()
+plt.style.use("fashionlib.pages.book")
+catalog = load_catalog(drawn=budget(MANY, quick=FEW))
+print(catalog.about)
 WEIGHTS = shipped(f"encoder_{catalog.name}")
 encoder, card = load_encoder(WEIGHTS)
 SIZE = card["preprocessing"]["size"]

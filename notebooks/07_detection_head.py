@@ -21,6 +21,7 @@
 # %%
 import time
 
+import matplotlib.pyplot as plt
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -30,14 +31,17 @@ from fashionlib import detection
 from fashionlib.blocks import conv_bn
 from fashionlib.counting import count_parameters
 from fashionlib.detection import Answers, DetectionRecipe, detect, frozen_maps, iou, is_right
-from fashionlib.drawn import CLASSES
+from fashionlib.drawn import SEVEN
 from fashionlib.drawn.scenes import SCENE_SEEDS, draw_scenes
 from fashionlib.heads import cell_centres
 from fashionlib.pages import plots
+from fashionlib.pages.boxes import box_figure
 from fashionlib.pages.show import say, show, table
 from fashionlib.retrieval import score
 from fashionlib.settings import budget
 from fashionlib.weights import fingerprint, load_classifier, shipped
+
+plt.style.use("fashionlib.pages.book")
 
 # %% [markdown]
 # ## Pictures with a known box
@@ -60,9 +64,9 @@ say(", ".join(f"{name}: {len(part):,} scenes" for name, part in scenes.items()) 
 
 # %% tags=["hide-input"]
 train, validation, test = scenes.values()
-names = [CLASSES[label] for label in train.labels[:12]]
+names = [SEVEN[label] for label in train.labels[:12]]
 show(
-    detection.box_figure(train.images[:12], names, train.boxes[:12]),
+    box_figure(train.images[:12], names, train.boxes[:12]),
     alt="Twelve scenes with a dashed box close around the one garment in each: "
     + ", ".join(
         f"{name}, {box[2]:.0%} of the picture wide and {box[3]:.0%} high"
@@ -171,7 +175,7 @@ class DetectionHead(nn.Module):
 
 # %% tags=["nbval-check-output"]
 torch.manual_seed(0)
-head = DetectionHead(features=64, classes=len(CLASSES)).eval()
+head = DetectionHead(features=64, classes=len(SEVEN)).eval()
 logits, boxes = head(maps["train"][13][:5])
 mixed, trust, corners = head.ask_cells(maps["train"][13][:5])
 print("logits:", tuple(logits.shape), " boxes:", tuple(boxes.shape))
@@ -227,7 +231,7 @@ recipe = DetectionRecipe(epochs=budget(15, quick=3))
 heads, histories = {}, {}
 for depth in maps["train"]:
     torch.manual_seed(0)
-    head = DetectionHead(64, len(CLASSES))
+    head = DetectionHead(64, len(SEVEN))
     parts = answers("train", depth), answers("validation", depth)
     heads[depth], histories[depth] = detection.train_head(head, *parts, recipe)
 print("trained heads on the maps after blocks", ", ".join(map(str, heads)))
@@ -293,12 +297,12 @@ say(
 def boxes_and_words(positions):
     overlap = iou(found, test.boxes)[positions]
     said, true = logits.argmax(dim=1)[positions], test.labels[positions]
-    marks = ["" if a == b else f" (is {CLASSES[b]})" for a, b in zip(said, true, strict=True)]
+    marks = ["" if a == b else f" (is {SEVEN[b]})" for a, b in zip(said, true, strict=True)]
     titles = [
-        f"{CLASSES[s]}{mark}\nIoU {o:.2f}" for s, mark, o in zip(said, marks, overlap, strict=True)
+        f"{SEVEN[s]}{mark}\nIoU {o:.2f}" for s, mark, o in zip(said, marks, overlap, strict=True)
     ]
     parts = test.images[positions], titles, test.boxes[positions], found[positions]
-    return detection.box_figure(*parts), "; ".join(titles).replace("\n", ", ")
+    return box_figure(*parts), "; ".join(titles).replace("\n", ", ")
 
 
 # %%

@@ -120,7 +120,7 @@ def book(tmp_path_factory) -> Path:
 
     What comes from there is fetched first, because the build itself has its network cut.
     """
-    fetch_runtime.runtime_folder()
+    fetch_runtime.runtime_package()
     out = tmp_path_factory.mktemp("book") / "html"
     empty = str(tmp_path_factory.mktemp("no photos"))  # other tests leave some in their cache
     done = build(out, FASHIONLIB_DATA=empty, FASHIONLIB_CACHE=empty)

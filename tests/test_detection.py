@@ -4,14 +4,12 @@ import math
 
 import pytest
 import torch
-from matplotlib.patches import Rectangle
 from tiny import same_weights
 from torchvision.ops import box_convert, box_iou, generalized_box_iou
 
 from fashionlib.detection import (
     Answers,
     DetectionRecipe,
-    box_figure,
     detect,
     detection_loss,
     frozen_maps,
@@ -200,16 +198,3 @@ def test_the_shipped_backbone_knows_where():
     assert lazy < 0.4
     assert history[-1]["iou"] > lazy + 0.2
     assert history[-1]["right"] > 0.5
-
-
-def test_boxes_are_drawn_where_they_are():
-    images = torch.zeros(2, 3, 100, 100, dtype=torch.uint8)
-    true, found = torch.tensor([[0.5, 0.4, 0.2, 0.6]] * 2), torch.tensor([[0.3, 0.3, 0.1, 0.1]] * 2)
-    drawn = [p for p in box_figure(images, ["a", "b"], true, found).axes[0].patches
-             if isinstance(p, Rectangle)]  # fmt: skip
-    assert len(drawn) == 2
-    for patch, box in zip(drawn, ((39.5, 9.5, 20, 60), (24.5, 24.5, 10, 10)), strict=True):
-        got = (*patch.get_xy(), patch.get_width(), patch.get_height())
-        assert got == pytest.approx(box, abs=1e-4)
-    assert drawn[0].get_linestyle() != drawn[1].get_linestyle()
-    assert len(box_figure(images, ["a", "b"], true).axes[0].patches) == 1

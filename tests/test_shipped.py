@@ -40,14 +40,8 @@ def test_the_card_says_what_the_file_says(name, tmp_path, monkeypatch):
     assert (tmp_path / f"{name}.md").read_text(encoding="utf-8") == card
 
 
-@pytest.fixture
-def whole_catalogs(photos_here, monkeypatch):
-    """The catalogs that the cards speak of; with the quick budget the drawn one is smaller."""
-    monkeypatch.setenv("FASHIONLIB_BUDGET", "full")
-
-
 @pytest.mark.parametrize("name", CATALOGS)
-def test_the_classifier_is_as_good_as_its_card(name, whole_catalogs):
+def test_the_classifier_is_as_good_as_its_card(name, photos_here):
     model, data = load(f"classifier_{name}")
     split = load_catalog(name).test
     logits = predict(model, split.images, data["preprocessing"]["size"])
@@ -57,7 +51,7 @@ def test_the_classifier_is_as_good_as_its_card(name, whole_catalogs):
 
 
 @pytest.mark.parametrize("name", CATALOGS)
-def test_the_encoder_is_as_good_as_its_card(name, whole_catalogs):
+def test_the_encoder_is_as_good_as_its_card(name, photos_here):
     model, data = load(f"encoder_{name}")
     catalog = load_catalog(name)
     size = data["preprocessing"]["size"]

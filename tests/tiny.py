@@ -7,7 +7,7 @@ from torch import nn
 
 from fashionlib.blocks import Plan
 from fashionlib.catalog import Catalog, Split
-from fashionlib.drawn import CLASSES, drawn_pictures
+from fashionlib.drawn import SEVEN, drawn_pictures
 from fashionlib.transforms import to_input
 
 
@@ -18,7 +18,7 @@ class Interrupted(Exception):
 def drawn_split(count: int, seed: int) -> Split:
     """`count` garments of 48 px; each run of seven has one of every class."""
     images, garments = drawn_pictures(count, seed, 48)
-    labels = torch.tensor([CLASSES.index(garment.category) for garment in garments])
+    labels = torch.tensor([SEVEN.index(garment.category) for garment in garments])
     names = tuple(f"{seed}/{n}" for n in range(count))
     attributes = {"colour": tuple(garment.colour for garment in garments)}
     return Split(torch.from_numpy(images), labels, names, attributes)
@@ -27,7 +27,7 @@ def drawn_split(count: int, seed: int) -> Split:
 def tiny_catalog() -> Catalog:
     """96 pictures to train with, 40 to validate, 20 to test."""
     splits = {"train": drawn_split(96, 1), "validation": drawn_split(40, 2)}
-    return Catalog("tiny", CLASSES, **splits, test=drawn_split(20, 3))
+    return Catalog("tiny", SEVEN, **splits, test=drawn_split(20, 3))
 
 
 def same_weights(first: torch.nn.Module, second: torch.nn.Module) -> bool:

@@ -1,5 +1,5 @@
 // The search explorer of chapter 4 in the built page, where no Python runs.
-// fashionlib/search_explorer.py has put every answer into a <template>; this shows the chosen one.
+// fashionlib/pages/search_explorer.py has put every answer into a <template>; this shows the chosen one.
 (function () {
   "use strict";
 

@@ -19,6 +19,8 @@ import pooch
 import requests
 from tqdm.auto import tqdm
 
+from fashionlib.catalog.contents import SPLITS
+from fashionlib.drawn import SEVEN
 from fashionlib.errors import FashionError
 from fashionlib.files import cache_dir, data_dir, new_folder, replacing
 from fashionlib.settings import progress_bar
@@ -49,19 +51,7 @@ UNREADABLE = (
     RuntimeError,
 )
 
-SPLITS = ("train", "validation", "test")
-PHOTO_CLASSES = (
-    "dress",
-    "hat",
-    "longsleeve",
-    "outwear",
-    "pants",
-    "shirt",
-    "shoes",
-    "shorts",
-    "skirt",
-    "t-shirt",
-)
+PHOTO_CLASSES = tuple(sorted((*SEVEN, "outwear", "shirt", "skirt")))
 
 
 class BrokenArchive(Exception):

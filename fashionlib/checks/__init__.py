@@ -1,9 +1,11 @@
 """Checkers for the exercises, one module each: they call an answer and judge what it does.
 
-A checker such as `checks.mining.semi_hard(answer)` prints one line where the answer is right and
-raises `NotYet` with one sentence where it is not. It never reads the answer's source.
+A checker such as `checks.mining.semi_hard(answer)` prints one line where the answer is right, and
+raises `NotYet` where it is not: its message is one sentence that says what to look at. It never
+reads the answer's source.
 """
 
+import math
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -92,6 +94,19 @@ class Task:
         self.need(bool(torch.isfinite(result).all()), f"{what} gives nan or inf among the numbers.")
         return result
 
+    def one_number(self, result: Any) -> float:
+        """The result as a finite number.
+
+        Raises:
+            NotYet: it is none.
+        """
+        try:
+            number = float(result)
+        except (TypeError, ValueError):
+            number = math.nan
+        self.need(math.isfinite(number), "the answer has to be one finite number.")
+        return number
+
     def done(self, what: str) -> None:
         """Print the line that says the task is solved."""
         print(f"task {self.number} ✓ {what}")
@@ -104,3 +119,14 @@ def _raised(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is the call above
     line = frames[0].line if frames else ""
     return f"{sentence.rstrip('.')}" + (f", at `{line}`." if line else ".")
+
+
+def random(*shape: int, seed: int) -> Tensor:
+    """The same normal numbers each time: float32 of this shape."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def close(first: Tensor, second: Tensor, tolerance: float = 1e-4) -> bool:
+    """Whether two results are equal, but for rounding."""
+    same_shape = first.shape == second.shape
+    return same_shape and torch.allclose(first.float(), second.float(), 1e-4, tolerance)

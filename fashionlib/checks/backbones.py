@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from fashionlib.checks import Task
+from fashionlib.checks import Task, close
 from fashionlib.settings import optional
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -17,11 +17,7 @@ SIDE = 64  # of the pictures that networks are tried with
 
 
 def to_timm(answer: Callable) -> None:
-    """Task 1: `answer(x, mean, std)` takes pictures from -1 to 1 to another mean and deviation.
-
-    Raises:
-        NotYet: it does not; the message says what differs.
-    """
+    """Task 1: `answer(x, mean, std)` takes pictures from -1 to 1 to another mean and deviation."""
     task = Task(1, "return the pictures, scaled for a network of this mean and std")
     mean, std = IMAGENET
     x = _pictures(2, 5)
@@ -45,19 +41,15 @@ def to_timm(answer: Callable) -> None:
         "these pictures are from 0 to 1, and mean and std have not been used.": unit,
     }
     for sentence, value in mistakes.items():
-        task.need(not _close(found, value), sentence)
-    task.need(_close(found, (unit - middle) / width), "the numbers are not (x - mean) / std.")
+        task.need(not close(found, value), sentence)
+    task.need(close(found, (unit - middle) / width), "the numbers are not (x - mean) / std.")
     same = task.tensor(task.call(answer, x, (0.5,) * 3, (0.5,) * 3), (2, 3, 5, 5), "to_timm")
-    task.need(_close(same, x), "with mean and std 0.5 nothing should change: use what is given.")
+    task.need(close(same, x), "with mean and std 0.5 nothing should change: use what is given.")
     task.done("scaled by the mean and std that are given")
 
 
 def timm_backbone(answer: Callable[..., nn.Module]) -> None:
-    """Task 2: `answer(name, pretrained=False, **options)` is a backbone out of a timm network.
-
-    Raises:
-        NotYet: it is not; the message says what differs.
-    """
+    """Task 2: `answer(name, pretrained=False, **options)` is a backbone out of a timm network."""
     timm = optional("timm", "exercises")
     task = Task(2, "make the network, its width and its scale, and return its features")
     for name in ("test_efficientnet", "mobilenetv3_small_050", "test_vit"):
@@ -116,12 +108,12 @@ def _check_scale(task: Task, timm: object, network: nn.Module, found: Tensor, na
 
     kind = {0.5: "to -1 to 1", 0.485: "by ImageNet's mean and std"}
     task.need(
-        not _close(found, says(*other)),
+        not close(found, says(*other)),
         f"{name} wants pictures scaled {kind[own['mean'][0]]}, but gets them "
         f"{kind[other[0][0]]}: read the scale from the network.",
     )
     task.need(
-        _close(found, says(own["mean"], own["std"])),
+        close(found, says(own["mean"], own["std"])),
         f"{name} gives other features than for pictures scaled by to_timm with its mean and std.",
     )
 
@@ -139,11 +131,7 @@ class _Small(nn.Module):
 
 
 def classifier_on(answer: Callable[..., nn.Module]) -> None:
-    """Task 3: `answer(backbone, classes)` is a classifier with the parts `backbone` and `head`.
-
-    Raises:
-        NotYet: it is not; the message says what differs.
-    """
+    """Task 3: `answer(backbone, classes)` is a classifier with the parts `backbone` and `head`."""
     task = Task(3, "return the backbone with a head on top")
     for features, classes in ((5, 7), (13, 4)):
         backbone = _Small(features)
@@ -158,11 +146,11 @@ def classifier_on(answer: Callable[..., nn.Module]) -> None:
         task.tensor(logits, (6, classes), f"with {classes} classes the model")
         shares = logits.sum(dim=1)
         task.need(
-            not _close(shares, torch.ones(6)),
+            not close(shares, torch.ones(6)),
             "these are shares of sum 1: leave the softmax to the loss.",
         )
         task.need(
-            not _close(logits.exp().sum(dim=1), torch.ones(6)),
+            not close(logits.exp().sum(dim=1), torch.ones(6)),
             "these are logarithms of shares: leave log_softmax to the loss.",
         )
         count = sum(parameter.numel() for parameter in model.head.parameters())
@@ -175,11 +163,7 @@ def classifier_on(answer: Callable[..., nn.Module]) -> None:
 
 
 def frozen(answer: Callable[..., nn.Module]) -> None:
-    """Task 4: `answer(backbone)` never trains its backbone, nor moves its statistics.
-
-    Raises:
-        NotYet: it does; the message says what moves.
-    """
+    """Task 4: `answer(backbone)` never trains its backbone, nor moves its statistics."""
     task = Task(4, "stop the gradients, and keep the backbone in evaluation mode")
     still = task.call(answer, _Small(4))
     backbone, early = still.backbone, not still.backbone.training
@@ -211,11 +195,7 @@ def frozen(answer: Callable[..., nn.Module]) -> None:
 
 
 def accuracy_within(answer: Callable) -> None:
-    """Task 5: `answer(history, seconds)` is what the last epoch within the time had reached.
-
-    Raises:
-        NotYet: it is not; the message says for which case.
-    """
+    """Task 5: `answer(history, seconds)` is what the last epoch within the time had reached."""
     task = Task(5, "return the accuracy that was reached when the time was up")
     accuracies, times = (0.5, 0.8, 0.7, 0.75), (2.0, 4.0, 3.0, 3.0)
     history = [
@@ -242,7 +222,3 @@ def _pictures(count: int, side: int) -> Tensor:
     """The same pictures each time: float [count, 3, side, side] from -1 to 1."""
     generator = torch.Generator().manual_seed(0)
     return torch.rand(count, 3, side, side, generator=generator) * 2 - 1
-
-
-def _close(first: Tensor, second: Tensor) -> bool:
-    return first.shape == second.shape and torch.allclose(first, second, rtol=1e-4, atol=1e-4)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fashionlib.blocks import Plan
-from fashionlib.checks import Task
+from fashionlib.checks import Task, close, random
 from fashionlib.errors import FashionError
 from fashionlib.heads import build_encoder
 from fashionlib.inference import predict
@@ -26,11 +26,7 @@ TOLERANCE = 1e-4  # of an embedding's numbers
 
 
 def export_encoder(answer: Callable) -> None:
-    """Task 1: `answer(encoder, size, path)` writes an ONNX file with the preparation in it.
-
-    Raises:
-        NotYet: it does not; the message says what differs.
-    """
+    """Task 1: `answer(encoder, size, path)` writes an ONNX file with the preparation in it."""
     runtime = optional("onnxruntime", "exercises")
     task = Task(1, "write the encoder to `path`, as an ONNX file")
     encoder, images = _small_encoder(0), _pictures(5)
@@ -53,7 +49,7 @@ def export_encoder(answer: Callable) -> None:
         _check_signature(task, session)
         found, one = (_run(task, session, part) for part in (images, images[:1]))
     task.need(
-        _close(one, found[:1]),
+        close(one, found[:1]),
         "a picture's embedding depends on the others of its batch: is all in evaluation mode?",
     )
     inputs = to_input(images, SIZE)
@@ -67,7 +63,7 @@ def export_encoder(answer: Callable) -> None:
             ),
         }
     for sentence, value in mistakes.items():
-        task.need(not _close(found, value, 1e-2), sentence)
+        task.need(not close(found, value, 1e-2), sentence)
     worst = float((found - predict(encoder, images, SIZE)).abs().max())
     task.need(worst < TOLERANCE, f"embeddings differ from PyTorch's by up to {worst:.1g}.")
     task.done(f"equal to PyTorch within {TOLERANCE:.0e}, in batches of any size")
@@ -97,14 +93,10 @@ def _run(task: Task, session: Any, images: Tensor) -> Tensor:
 
 
 def search_faiss(answer: Callable) -> None:
-    """Task 2: `answer(index, queries, k)` gives distances and positions, as torch tensors.
-
-    Raises:
-        NotYet: it does not; the message says what differs.
-    """
+    """Task 2: `answer(index, queries, k)` gives distances and positions, as torch tensors."""
     faiss = optional("faiss", "exercises")
     task = Task(2, "return distances and positions")
-    vectors, queries = _random(6, 4, seed=0), _random(3, 4, seed=1)
+    vectors, queries = random(6, 4, seed=0), random(3, 4, seed=1)
     index = faiss.IndexFlatL2(4)
     index.add(vectors.numpy())
 
@@ -122,9 +114,9 @@ def search_faiss(answer: Callable) -> None:
     task.need(not integers, "distances come first, then positions.")
     task.tensor(distances, (3, 4), "the first result")
     task.tensor(positions, (3, 4), "the second result")
-    task.need(not _close(distances, right[:, :4] ** 2), "these distances are still squared.")
-    task.need(not _close(distances, right[:, :4] ** 0.5), "one root is enough.")
-    task.need(_close(distances, right[:, :4]), "these are not the Euclidean distances.")
+    task.need(not close(distances, right[:, :4] ** 2), "these distances are still squared.")
+    task.need(not close(distances, right[:, :4] ** 0.5), "one root is enough.")
+    task.need(close(distances, right[:, :4]), "these are not the Euclidean distances.")
     task.need(torch.equal(positions, order[:, :4]), "the positions are not those of the nearest.")
     distances, positions = search(index, 8)
     task.need(tuple(distances.shape) == (3, 8), "k results are wanted, even where -1 fills up.")
@@ -135,7 +127,7 @@ def search_faiss(answer: Callable) -> None:
         bool(distances[:, 6:].isinf().all()),
         f"where nothing was found the distance is to be infinity, not {distances[0, 7]:.2g}.",
     )
-    task.need(_close(distances[:, :6], right), "infinity is only for what was not found.")
+    task.need(close(distances[:, :6], right), "infinity is only for what was not found.")
     rounded = np.full((3, 1), -1e-9, np.float32), np.zeros((3, 1), np.int64)
     distances, _ = search(SimpleNamespace(search=lambda x, k: rounded), 1)
     task.need(
@@ -146,14 +138,10 @@ def search_faiss(answer: Callable) -> None:
 
 
 def recall(answer: Callable) -> None:
-    """Task 3: `answer(found, exact)` is the share of `exact` that is in the same row of `found`.
-
-    Raises:
-        NotYet: it is not; the message says for which case.
-    """
+    """Task 3: `answer(found, exact)` is the share of `exact` that is in the same row of `found`."""
     task = Task(3, "return the share of the exact positions that were found")
     found, exact = torch.tensor([[1, 2, 3], [4, 5, 9]]), torch.tensor([[3, 1, 9], [6, 5, 4]])
-    value = _number(task, task.call(answer, found, exact))
+    value = task.one_number(task.call(answer, found, exact))
     mistakes = {
         "the order does not matter, what counts is whether a position is there at all.": 1 / 6,
         "a query with one right position is not fully right: count the share.": 1.0,
@@ -168,29 +156,17 @@ def recall(answer: Callable) -> None:
     task.need(abs(value - 2 / 3) < 1e-6, f"4 of 6 were found, that is 0.667, not {value:.3f}.")
     short = task.call(answer, torch.tensor([[7, -1, -1]]), torch.tensor([[7, 8, 9]]))
     task.need(
-        abs(_number(task, short) - 1 / 3) < 1e-6,
+        abs(task.one_number(short) - 1 / 3) < 1e-6,
         "1 of 3 was found, where -1 fills up: divide by the exact ones, not by those found.",
     )
     task.done("in any order, query by query")
 
 
-def _number(task: Task, result: Any) -> float:
-    try:
-        return float(result)
-    except (TypeError, ValueError):
-        task.need(False, "the answer has to be one number, the mean over the queries.")
-        raise
-
-
 def choose_nprobe(answer: Callable) -> None:
-    """Task 4: `answer(index, queries, exact, wanted)`, the smallest nprobe that is enough.
-
-    Raises:
-        NotYet: it is not; the message says for which recall.
-    """
+    """Task 4: `answer(index, queries, exact, wanted)`, the smallest nprobe that is enough."""
     faiss = optional("faiss", "exercises")
     task = Task(4, "return the smallest nprobe with the wanted recall")
-    vectors, queries = _random(3000, 16, seed=2), _random(200, 16, seed=3)
+    vectors, queries = random(3000, 16, seed=2), random(200, 16, seed=3)
     exact = euclidean(queries, vectors).argsort(dim=1)[:, :10]
     index = faiss.IndexIVFFlat(faiss.IndexFlatL2(16), 16, 12)
     index.train(vectors.numpy())
@@ -221,16 +197,12 @@ def choose_nprobe(answer: Callable) -> None:
 
 
 def load_faiss(answer: Callable) -> None:
-    """Task 5: `answer(path, encoder)` reads an index, unless other weights made it.
-
-    Raises:
-        NotYet: it does not; the message says for which file.
-    """
+    """Task 5: `answer(path, encoder)` reads an index, unless other weights made it."""
     faiss = optional("faiss", "exercises")
     task = Task(5, "read the index if this encoder made it, and refuse it otherwise")
     encoder, other = _small_encoder(0), _small_encoder(1)
     index = faiss.IndexFlatL2(4)
-    index.add(_random(6, 4, seed=0).numpy())
+    index.add(random(6, 4, seed=0).numpy())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "catalog.faiss"
         note = Path(f"{path}.json")
@@ -286,11 +258,3 @@ def _pictures(count: int) -> Tensor:
     coarse = torch.rand(count, 3, 10, 10, generator=generator)
     coarse *= torch.linspace(0.4, 1, count)[:, None, None, None] * 255
     return coarse.repeat_interleave(16, dim=2).repeat_interleave(16, dim=3).byte()
-
-
-def _random(*shape: int, seed: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def _close(first: Tensor, second: Tensor, tolerance: float = 1e-4) -> bool:
-    return first.shape == second.shape and torch.allclose(first, second, rtol=0, atol=tolerance)

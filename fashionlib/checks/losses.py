@@ -12,19 +12,15 @@ from pytorch_metric_learning.losses import ArcFaceLoss
 from torch import Tensor
 from torch.nn import functional as F
 
-from fashionlib.checks import Task
+from fashionlib.checks import Task, close, random
 
 LABELS = torch.tensor([0, 2, 0, 1, 2, 0, 0, 2, 0, 1])  # of four classes: none is of class 3
 
 
 def center_loss(answer: Callable) -> None:
-    """Task 1: `answer(embeddings, labels, centers)` is the mean of ½ ‖x − c‖² to the own centre.
-
-    Raises:
-        NotYet: it is not; the message says what differs.
-    """
+    """Task 1: `answer(embeddings, labels, centers)` is the mean of ½ ‖x − c‖² to the own centre."""
     task = Task(1, "return half the squared distance to the own centre, the mean over the batch")
-    embeddings, centers = _random(10, 5, seed=0).requires_grad_(), _random(4, 5, seed=1)
+    embeddings, centers = random(10, 5, seed=0).requires_grad_(), random(4, 5, seed=1)
     loss = task.call(answer, embeddings, LABELS, centers)
     plain = isinstance(loss, float | int)
     task.need(not plain, "a plain number has no gradient to learn from, so return the tensor.")
@@ -60,21 +56,17 @@ def center_loss(answer: Callable) -> None:
     }
     _recognise(task, loss, squared.mean() / 2, mistakes)
     task.need(loss.requires_grad, "no gradient gets back to the embeddings: do not detach them.")
-    one, two = _random(1, 3, seed=2), _random(7, 3, seed=3)
+    one, two = random(1, 3, seed=2), random(7, 3, seed=3)
     loss = task.tensor(task.call(answer, one, torch.tensor([6]), two), (), "center_loss")
     right = (one - two[6:]).square().sum() / 2
-    task.need(_close(loss, right), "it is wrong for one picture in 3 dimensions, of 7 classes.")
+    task.need(close(loss, right), "it is wrong for one picture in 3 dimensions, of 7 classes.")
     task.done("half the squared distance to the own centre, and a gradient")
 
 
 def moved_centers(answer: Callable) -> None:
-    """Task 2: `answer(embeddings, labels, centers, alpha=0.5)` moves centres by the paper's rule.
-
-    Raises:
-        NotYet: it does not; the message says what differs.
-    """
+    """Task 2: `answer(embeddings, labels, centers, alpha=0.5)` moves centres as the paper does."""
     task = Task(2, "return the centres, each moved towards the embeddings of its class")
-    embeddings, centers, alpha = _random(10, 5, seed=4), _random(4, 5, seed=5), 0.3
+    embeddings, centers, alpha = random(10, 5, seed=4), random(4, 5, seed=5), 0.3
     before = centers.clone()
     moved = task.call(answer, embeddings, LABELS, centers, alpha=alpha)
     unharmed = torch.equal(before, centers)
@@ -116,14 +108,10 @@ def moved_centers(answer: Callable) -> None:
 
 
 def arcface_logits(answer: Callable) -> None:
-    """Task 3: `answer(embeddings, weights, labels, margin=0.5, scale=8.0)`, ArcFace's logits.
-
-    Raises:
-        NotYet: they are not; the message says what differs.
-    """
+    """Task 3: `answer(embeddings, weights, labels, margin=0.5, scale=8.0)`, ArcFace's logits."""
     task = Task(3, "return the cosines, with a margin on the right class, times the scale")
-    weights = _random(4, 6, seed=6)
-    embeddings, more = 3 * F.normalize(weights)[LABELS] + _random(10, 6, seed=7), (0.4, 10.0)
+    weights = random(4, 6, seed=6)
+    embeddings, more = 3 * F.normalize(weights)[LABELS] + random(10, 6, seed=7), (0.4, 10.0)
 
     def logits(x: Tensor, w: Tensor, labels: Tensor = LABELS) -> Tensor:
         given = task.call(answer, x, w, labels, margin=more[0], scale=more[1])
@@ -131,26 +119,26 @@ def arcface_logits(answer: Callable) -> None:
 
     found = logits(embeddings, weights)
     task.need(
-        _close(found, logits(2 * embeddings, weights)),
+        close(found, logits(2 * embeddings, weights)),
         "a longer embedding gets other logits, so normalise the embeddings first.",
     )
     task.need(
-        _close(found, logits(embeddings, 2 * weights)),
+        close(found, logits(embeddings, 2 * weights)),
         "a longer class vector gets other logits, so normalise the weights too.",
     )
     _recognise(task, found, arcface(embeddings, weights, LABELS, *more),
                _mistakes_with_margin(embeddings, weights, *more))  # fmt: skip
-    far = 0.1 * _random(10, 6, seed=8) - F.normalize(weights)[LABELS]
+    far = 0.1 * random(10, 6, seed=8) - F.normalize(weights)[LABELS]
     cosines = F.normalize(far) @ F.normalize(weights).T
     rising = (cosines.clamp(-1, 1).acos() + more[0]).cos() * more[1]
     right = F.one_hot(LABELS, 4).bool()
     found = logits(far, weights)
     task.need(
-        not _close(found[right], rising[right]),
+        not close(found[right], rising[right]),
         "beyond π the cosine rises again, so there take cos θ - m sin m.",
     )
     task.need(
-        _close(found, arcface(far, weights, LABELS, *more)),
+        close(found, arcface(far, weights, LABELS, *more)),
         "embeddings opposite to their class, where θ + m is more than π, get other logits.",
     )
     axes = torch.eye(4, 6)  # so that the cosine is 1 to the last bit
@@ -165,7 +153,7 @@ def arcface_logits(answer: Callable) -> None:
     theirs = ArcFaceLoss(4, 6, margin=math.degrees(more[0]), scale=more[1])
     theirs.W.data = weights.T.clone()
     task.need(
-        _close(F.cross_entropy(logits(embeddings, weights), LABELS), theirs(embeddings, LABELS)),
+        close(F.cross_entropy(logits(embeddings, weights), LABELS), theirs(embeddings, LABELS)),
         "the loss differs from pytorch-metric-learning's.",
     )
     task.done("equal to pytorch-metric-learning's ArcFaceLoss")
@@ -215,15 +203,11 @@ def _mistakes_with_margin(
 
 
 def tightness(answer: Callable) -> None:
-    """Task 4: `answer(embeddings, labels)`: distance to the own mean by that between means.
-
-    Raises:
-        NotYet: it is not; the message says what differs.
-    """
+    """Task 4: `answer(embeddings, labels)`: distance to the own mean by that between means."""
     task = Task(4, "return the mean distance to the own class's mean, by that between the means")
     labels, classes = LABELS + 2, LABELS.unique()
-    embeddings = _random(10, 5, seed=9) + 2 * _random(4, 5, seed=10)[LABELS]
-    found = _number(task, task.call(answer, embeddings, labels))
+    embeddings = random(10, 5, seed=9) + 2 * random(4, 5, seed=10)[LABELS]
+    found = task.one_number(task.call(answer, embeddings, labels))
     means = _class_means(embeddings, LABELS)
     own = (embeddings - means[LABELS]).norm(dim=1)
     pairs, table = torch.pdist(means[classes]), torch.cdist(means[classes], means[classes])
@@ -252,24 +236,11 @@ def tightness(answer: Callable) -> None:
         ],
     }
     _recognise(task, torch.tensor(found), right, mistakes)
-    two = _number(task, task.call(answer, embeddings[:4], torch.tensor([9, 4, 9, 4])))
+    two = task.one_number(task.call(answer, embeddings[:4], torch.tensor([9, 4, 9, 4])))
     means = torch.stack([embeddings[:4:2].mean(dim=0), embeddings[1:4:2].mean(dim=0)])
     right = (embeddings[:4] - means.repeat(2, 1)).norm(dim=1).mean() / (means[0] - means[1]).norm()
-    task.need(_close(torch.tensor(two), right), "it is wrong for two classes, labelled 4 and 9.")
+    task.need(close(torch.tensor(two), right), "it is wrong for two classes, labelled 4 and 9.")
     task.done("small where classes are tight and far apart")
-
-
-def _number(task: Task, result: float | Tensor) -> float:
-    try:
-        number = float(result)
-    except (TypeError, ValueError):
-        number = math.nan
-    task.need(math.isfinite(number), "the answer has to be one finite number.")
-    return number
-
-
-def _random(*shape: int, seed: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def _class_means(embeddings: Tensor, labels: Tensor, like: Tensor | None = None) -> Tensor:
@@ -280,15 +251,11 @@ def _class_means(embeddings: Tensor, labels: Tensor, like: Tensor | None = None)
     return means
 
 
-def _close(first: Tensor, second: Tensor) -> bool:
-    return torch.allclose(first.float(), second.float(), rtol=1e-4, atol=1e-4)
-
-
 def _recognise(task: Task, found: Tensor, right: Tensor, mistakes: dict[str, list[Tensor]]) -> None:
     """Go on if `found` is right, else say which mistake gives just that."""
-    if _close(found, right):
+    if close(found, right):
         return
     for sentence, values in mistakes.items():
-        task.need(not any(_close(found, value) for value in values), sentence)
+        task.need(not any(close(found, value) for value in values), sentence)
     worst = float((found - right).detach().abs().max())
     task.need(False, f"on an example the answer is off by up to {worst:.2g}.")

@@ -25,11 +25,7 @@ DRAWS = 800  # of random triplets: a fair choice among eight stays well inside h
 
 
 def masks(answer: Callable[[Tensor], tuple[Tensor, Tensor]]) -> None:
-    """Check `answer(labels)`: bool [N, N] twice, `same` and `other`.
-
-    Raises:
-        NotYet: it is not right; the message says what to look at.
-    """
+    """Check `answer(labels)`: bool [N, N] twice, `same` and `other`."""
     task = Task(1, "return the two masks, `same` and `other`")
     result = task.call(answer, LABELS.clone())
     pair = isinstance(result, tuple | list) and len(result) == 2
@@ -62,11 +58,7 @@ def masks(answer: Callable[[Tensor], tuple[Tensor, Tensor]]) -> None:
 
 
 def draw_triplets(answer: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]) -> None:
-    """Check `answer(labels)`: one random triplet for each picture that can be an anchor.
-
-    Raises:
-        NotYet: it is not right; the message says what to look at.
-    """
+    """Check `answer(labels)`: one random triplet for each picture that can be an anchor."""
     task = Task(2, "return anchors, positives and negatives")
     drawn: list[Triplet] = []
     for _ in range(DRAWS):
@@ -98,11 +90,7 @@ def draw_triplets(answer: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]) -> 
 
 
 def semi_hard(answer: Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor, Tensor]]) -> None:
-    """Check `answer(embeddings, labels, margin)`: all semi-hard triplets of a batch.
-
-    Raises:
-        NotYet: it is not right; the message says what to look at.
-    """
+    """Check `answer(embeddings, labels, margin)`: all semi-hard triplets of a batch."""
     task = Task(3, "return all semi-hard triplets")
     for seed, margin in ((0, 0.2), (1, 0.5), (2, 0.05)):
         embeddings = _embeddings(seed)
@@ -117,11 +105,7 @@ def semi_hard(answer: Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor, Te
 
 
 def batch_hard(answer: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]) -> None:
-    """Check `answer(embeddings, labels)`: for each anchor its hardest positive and negative.
-
-    Raises:
-        NotYet: it is not right; the message says what to look at.
-    """
+    """Check `answer(embeddings, labels)`: for each anchor its hardest positive and negative."""
     task = Task(4, "return the hardest triplet of each anchor")
     for seed in range(3):
         embeddings = _embeddings(seed)

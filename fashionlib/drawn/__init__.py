@@ -28,7 +28,7 @@ from fashionlib.drawn.painting import COLOURS, PATTERNS, Canvas
 from fashionlib.errors import FashionError
 from fashionlib.settings import progress_bar
 
-CLASSES = ("dress", "hat", "longsleeve", "pants", "shoes", "shorts", "t-shirt")
+SEVEN = ("dress", "hat", "longsleeve", "pants", "shoes", "shorts", "t-shirt")  # classes
 
 _PATTERN_ODDS = (0.1, 0.1, 0.1, 0.54, 0.16)  # of PATTERNS
 
@@ -101,12 +101,12 @@ def sample_garment(rng: np.random.Generator, category: str | None = None) -> Gar
     """Draw the labels of a garment at random, of one category or of any.
 
     Raises:
-        FashionError: `category` is not one of `CLASSES`.
+        FashionError: `category` is not one of `SEVEN`.
     """
     if category is None:
-        category = _one(rng, CLASSES)
+        category = _one(rng, SEVEN)
     if category not in LINES:
-        raise FashionError(f"no class {category!r}. Choose one of: {', '.join(CLASSES)}.")
+        raise FashionError(f"no class {category!r}. Choose one of: {', '.join(SEVEN)}.")
     line = LINES[category]
     kind, sleeve, length = (_one(rng, x) for x in (line.kinds, line.sleeves, line.lengths))
     return Garment(
@@ -277,9 +277,9 @@ def drawn_pictures(
 
 
 def _nth_garment(seed: int, i: int) -> Garment:
-    group, place = divmod(i, len(CLASSES))
-    order = np.random.default_rng([seed, 2, group]).permutation(len(CLASSES))
-    return sample_garment(np.random.default_rng([seed, 4, i]), CLASSES[order[place]])
+    group, place = divmod(i, len(SEVEN))
+    order = np.random.default_rng([seed, 2, group]).permutation(len(SEVEN))
+    return sample_garment(np.random.default_rng([seed, 4, i]), SEVEN[order[place]])
 
 
 def _collect(pictures: np.ndarray, drawn: Iterable[np.ndarray]) -> None:

@@ -10,32 +10,16 @@ Colour = tuple[int, int, int]
 TILE = 256  # pixels, the side of the noise tiles: a power of two, so that & wraps
 
 LIGHT: tuple[Colour, ...] = (
-    (236, 231, 222),
-    (222, 214, 202),
-    (214, 219, 216),
-    (203, 212, 222),
-    (232, 214, 205),
-    (206, 214, 196),
-    (196, 190, 184),
-    (229, 222, 190),
-)
+    (236, 231, 222), (222, 214, 202), (214, 219, 216), (203, 212, 222),
+    (232, 214, 205), (206, 214, 196), (196, 190, 184), (229, 222, 190),
+)  # fmt: skip
 DEEP: tuple[Colour, ...] = (
-    (112, 126, 116),
-    (94, 110, 132),
-    (150, 98, 78),
-    (128, 112, 104),
-    (88, 86, 92),
-    (164, 134, 92),
-    (110, 84, 96),
-    (70, 84, 84),
-)
+    (112, 126, 116), (94, 110, 132), (150, 98, 78), (128, 112, 104),
+    (88, 86, 92), (164, 134, 92), (110, 84, 96), (70, 84, 84),
+)  # fmt: skip
 WOODS: tuple[Colour, ...] = (
-    (196, 158, 116),
-    (164, 122, 84),
-    (122, 88, 62),
-    (206, 184, 152),
-    (150, 132, 116),
-)
+    (196, 158, 116), (164, 122, 84), (122, 88, 62), (206, 184, 152), (150, 132, 116),
+)  # fmt: skip
 
 
 @cache
@@ -235,19 +219,12 @@ def _leaf(rng, draw, at, big) -> None:
     for turn in rng.uniform(0, 2 * np.pi) + np.arange(rng.integers(3, 7)) * 0.55:
         t = np.linspace(0, 1, 9)
         length, width = rng.uniform(0.12, 0.22), rng.uniform(0.015, 0.035)
-        along, across = (
-            np.array([np.cos(turn), np.sin(turn)]),
-            np.array([-np.sin(turn), np.cos(turn)]),
-        )
+        along, across = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
         ridge = at + length * t[:, None] * along
         bulge = width * np.sin(np.pi * t)[:, None] * across
         shade = rng.uniform(0.8, 1.1)
-        _polygon(
-            draw,
-            np.concatenate([ridge + bulge, (ridge - bulge)[::-1]]),
-            big,
-            tuple(int(c * shade) for c in green),
-        )
+        shape = np.concatenate([ridge + bulge, (ridge - bulge)[::-1]])
+        _polygon(draw, shape, big, tuple(int(c * shade) for c in green))
 
 
 def _cup(rng, draw, at, big) -> None:

@@ -9,23 +9,19 @@ from fashionlib.drawn.outlines import Piece, Points, curve, ellipse, spline, sym
 
 Range = tuple[float, float]
 
+# Outlines and tables read best as rows.
+# fmt: off
+
 # The label rule: how far a sleeve reaches (1 is the wrist), how far a leg reaches (1 is the
 # ankle) and how far down a top or a dress ends (in shoulder widths). Ranges do not overlap
 # between classes, but they nearly touch: a long t-shirt is almost a dress.
 SLEEVES: dict[str, Range] = {"short": (0.22, 0.46), "rolled": (0.56, 0.74), "long": (0.86, 1.0)}
 LEGS: dict[str, Range] = {
-    "short": (0.12, 0.26),
-    "knee": (0.3, 0.46),
-    "cropped": (0.58, 0.76),
-    "full": (0.86, 1.0),
+    "short": (0.12, 0.26), "knee": (0.3, 0.46), "cropped": (0.58, 0.76), "full": (0.86, 1.0),
 }
 HEMS: dict[str, Range] = {
-    "cropped": (0.92, 1.08),
-    "hip": (1.15, 1.45),
-    "tunic": (1.48, 1.66),
-    "mini": (1.78, 2.1),
-    "midi": (2.2, 2.6),
-    "maxi": (2.8, 3.2),
+    "cropped": (0.92, 1.08), "hip": (1.15, 1.45), "tunic": (1.48, 1.66),
+    "mini": (1.78, 2.1), "midi": (2.2, 2.6), "maxi": (2.8, 3.2),
 }
 
 
@@ -43,18 +39,10 @@ def _wrinkles(rng: np.random.Generator, count: int, x: Range, y: Range, lean: fl
 
 # half width, depth and roundness of the neckline
 NECKS = {
-    "crew": (0.18, 0.10, -0.24),
-    "v-neck": (0.17, 0.36, 0.02),
-    "scoop": (0.24, 0.25, -0.24),
-    "polo": (0.15, 0.15, -0.05),
-    "henley": (0.17, 0.11, -0.24),
-    "button-up": (0.14, 0.16, 0.0),
-    "turtleneck": (0.16, 0.04, -0.2),
-    "shift": (0.22, 0.10, -0.22),
-    "a-line": (0.23, 0.20, -0.22),
-    "skater": (0.22, 0.26, -0.2),
-    "slip": (0.27, 0.30, -0.1),
-    "shirt-dress": (0.14, 0.18, 0.0),
+    "crew": (0.18, 0.10, -0.24), "v-neck": (0.17, 0.36, 0.02), "scoop": (0.24, 0.25, -0.24),
+    "polo": (0.15, 0.15, -0.05), "henley": (0.17, 0.11, -0.24), "button-up": (0.14, 0.16, 0.0),
+    "turtleneck": (0.16, 0.04, -0.2), "shift": (0.22, 0.10, -0.22), "a-line": (0.23, 0.20, -0.22),
+    "skater": (0.22, 0.26, -0.2), "slip": (0.27, 0.30, -0.1), "shirt-dress": (0.14, 0.18, 0.0),
 }
 # half widths of waist and hem against the chest
 FLARES = {
@@ -81,14 +69,11 @@ def top(rng: np.random.Generator, kind: str, sleeve: str, hem: str) -> list[Piec
     shoulder = u(neck + 0.04, neck + 0.12) if sleeve == "none" else u(0.47, 0.53)
     waist_y = u(0.7, 0.9)
     neckline = curve((0, depth, roundness), (neck, -0.05, 0))
-    side = curve(
-        (neck, -0.05, 0.01),
-        (shoulder, 0.04 if sleeve != "none" else -0.02, -0.14 if sleeve == "none" else -0.05),
-        (chest, 0.42, -0.03),
-        (waist, min(waist_y, length - 0.15), 0.04 if flare > 1.4 * chest else 0.0),
-        (flare, length, u(0.0, 0.05)),
-        (0, length + u(-0.02, 0.07) * min(flare, 0.6), 0),
-    )
+    armhole = (-0.02, -0.14) if sleeve == "none" else (0.04, -0.05)
+    side = curve((neck, -0.05, 0.01), (shoulder, *armhole), (chest, 0.42, -0.03),
+                 (waist, min(waist_y, length - 0.15), 0.04 if flare > 1.4 * chest else 0.0),
+                 (flare, length, u(0.0, 0.05)),
+                 (0, length + u(-0.02, 0.07) * min(flare, 0.6), 0))
     body = Piece(symmetric(np.concatenate([neckline, side])))
     body.folds = _body_folds(rng, chest, flare, waist_y, length)
     body.seams = [symmetric(neckline * [1.2, 1] + [0, 0.045])]
@@ -150,23 +135,15 @@ def _sleeve(rng, reach, angle, bend, cuff, body, sleeve, contrast) -> list[Piece
     along = np.array([np.sin(lower), np.cos(lower)])
     wide = 0.2 - (0.2 - 0.085) * reach * cuff
     across = np.array([along[1], -along[0]])
-    upper_edge = [
-        (shoulder - 0.12, 0.01),
-        (shoulder + 0.01, 0.05),
-        elbow + across * (wide + 0.02),
-        wrist + across * wide,
-    ]
+    upper_edge = [(shoulder - 0.12, 0.01), (shoulder + 0.01, 0.05),
+                  elbow + across * (wide + 0.02), wrist + across * wide]
     lower_edge = [(chest - 0.06, 0.43), elbow - across * (wide + 0.02), wrist - across * wide]
     edge = [spline(np.array(e), closed=False) for e in (upper_edge, lower_edge)]
     main = Piece(np.concatenate([edge[0], edge[1][::-1]]), contrast, -upper, tone=-0.03)
     for _ in range(rng.integers(1, 4)):
         at = start + (elbow - start) * u(0.2, 1.0)
-        main.folds.append(
-            curve(
-                (*(at + across * wide * u(-1, 0.6)), u(-0.2, 0.2)),
-                (*(at - across * wide * u(0.2, 1) + along * u(-0.1, 0.2)), 0),
-            )
-        )
+        main.folds.append(curve((*(at + across * wide * u(-1, 0.6)), u(-0.2, 0.2)),
+                                (*(at - across * wide * u(0.2, 1) + along * u(-0.1, 0.2)), 0)))
     hem = np.array([wrist + across * wide, wrist - across * wide])
     main.seams = [hem - along * 0.05]
     ribbed = sleeve == "long" and cuff > 0.72
@@ -179,12 +156,8 @@ def _sleeve(rng, reach, angle, bend, cuff, body, sleeve, contrast) -> list[Piece
 def _cuff(hem: Points, along: Points, across: Points, ribbed: bool) -> list[Piece]:
     """A ribbed band below the hem of a sleeve, or the roll of a rolled-up one above it."""
     if not ribbed:
-        band = np.concatenate(
-            [
-                hem + [across * 0.02, -across * 0.02],
-                (hem + [across * 0.025, -across * 0.025])[::-1] - along * 0.12,
-            ]
-        )
+        band = np.concatenate([hem + [across * 0.02, -across * 0.02],
+                               (hem + [across * 0.025, -across * 0.025])[::-1] - along * 0.12])
         return [Piece(band, tone=0.04, seams=[hem - along * 0.045])]
     ribs = [np.array([p, p + along * 0.1]) for p in np.linspace(hem[0], hem[1], 6)[1:-1]]
     lower_edge = hem.mean(0) + (hem - hem.mean(0)) * 0.9 + along * 0.1
@@ -195,24 +168,13 @@ def _neck_trim(rng, kind: str, neck: float, depth: float, neckline: Points) -> l
     """Collar, rolled neck, or sometimes a band in the second colour."""
     u = rng.uniform
     if kind in COLLARED:
-        leaf = curve(
-            (0, depth - 0.01, -0.03),
-            (neck - 0.03, -0.1, 0.1),
-            (neck + 0.03, -0.04, 0),
-            (u(0.14, 0.24), depth + u(0.06, 0.14), 0.02),
-            (0, depth - 0.01, 0),
-        )
+        leaf = curve((0, depth - 0.01, -0.03), (neck - 0.03, -0.1, 0.1), (neck + 0.03, -0.04, 0),
+                     (u(0.14, 0.24), depth + u(0.06, 0.14), 0.02), (0, depth - 0.01, 0))
         cloth = "trim" if u() < 0.25 else "main"
         return [Piece(leaf, cloth, 0.6, 0.05), Piece(leaf * [-1, 1], cloth, -0.6, 0.05)]
     if kind == "turtleneck":
-        band = symmetric(
-            curve(
-                (0, -u(0.16, 0.24), 0.02),
-                (neck * 0.92, -0.2, -0.05),
-                (neck + 0.02, 0.0, 0.1),
-                (0, 0.06, 0),
-            )
-        )
+        band = symmetric(curve((0, -u(0.16, 0.24), 0.02), (neck * 0.92, -0.2, -0.05),
+                               (neck + 0.02, 0.0, 0.1), (0, 0.06, 0)))
         ribs = [np.array([(x, -0.2), (x, 0.06)]) for x in np.linspace(-neck, neck, 8)]
         return [Piece(band, "main", 0.0, 0.03, seams=ribs)]
     if kind in ("crew", "v-neck", "scoop") and u() < 0.35:
@@ -240,14 +202,8 @@ def _front(rng, kind: str, body: Piece, depth: float, length: float, chest: floa
 
 
 def _belt(rng, waist: float, y: float) -> Piece:
-    band = symmetric(
-        curve(
-            (0, y - 0.05, 0),
-            (waist * 1.02, y - 0.05, 0.03),
-            (waist * 1.02, y + 0.05, 0),
-            (0, y + 0.05, 0),
-        )
-    )
+    band = symmetric(curve((0, y - 0.05, 0), (waist * 1.02, y - 0.05, 0.03),
+                           (waist * 1.02, y + 0.05, 0), (0, y + 0.05, 0)))
     belt = Piece(band, "main" if rng.uniform() < 0.5 else "trim", 0.0, -0.08)
     if rng.uniform() < 0.5:
         belt.ornaments.append(("button", ellipse(0, y, 0.06, 0.045)))
@@ -258,15 +214,9 @@ def _belt(rng, waist: float, y: float) -> Piece:
 
 # half width of the hem against the thigh
 LEG_SHAPES = {
-    "skinny": (0.42, 0.55),
-    "straight": (0.7, 0.85),
-    "wide": (1.0, 1.35),
-    "jogger": (0.5, 0.62),
-    "jeans": (0.6, 0.9),
-    "tailored": (0.85, 1.0),
-    "sport": (0.95, 1.15),
-    "denim": (0.85, 1.0),
-    "cargo": (0.85, 1.1),
+    "skinny": (0.42, 0.55), "straight": (0.7, 0.85), "wide": (1.0, 1.35),
+    "jogger": (0.5, 0.62), "jeans": (0.6, 0.9), "tailored": (0.85, 1.0),
+    "sport": (0.95, 1.15), "denim": (0.85, 1.0), "cargo": (0.85, 1.1),
 }
 INSEAM = 1.75
 
@@ -297,15 +247,10 @@ def _leg(rng, hips: tuple[float, float, float], reach, width, angle, knee) -> Pi
     foot = np.array([hip / 2, rise]) + down * reach + across * knee
     middle = np.array([hip / 2, rise]) + down * reach / 2 + across * knee
     bulk = (width + hip / 2) / 2
-    outer = spline(
-        np.array([(waist, 0.0), (hip, rise * 0.75), middle + across * bulk, foot + across * width]),
-        closed=False,
-    )
+    outer = spline(np.array([(waist, 0.0), (hip, rise * 0.75), middle + across * bulk,
+                             foot + across * width]), closed=False)
     inner = np.array([foot - across * width, (middle - across * bulk), (0.0, rise)])
-    if reach > 0.5:
-        inner = np.concatenate([inner[:1], spline(inner, closed=False)[1:]])
-    else:
-        inner = inner[[0, 2]]
+    inner = spline(inner, closed=False) if reach > 0.5 else inner[[0, 2]]
     front = curve((0.0, rise, -0.05), (-0.03, rise * 0.5, 0), (-0.03, 0.0, 0))
     leg = Piece(np.concatenate([outer, inner, front[1:]]), "main", -angle)
     hem = np.array([foot + across * width, foot - across * width])
@@ -341,9 +286,8 @@ def _leg_details(rng, kind: str, main: Piece, hips, reach: float) -> list[Piece]
     if kind == "jogger" or (kind in ("jeans", "denim", "cargo") and u() < 0.4):
         grow = 0.82 if kind == "jogger" else 1.04
         edge = (hem - hem.mean(0)) * grow + hem.mean(0)
-        band = np.concatenate(
-            [edge + down * (0.06 if kind != "jogger" else 0.13), edge[::-1] - down * 0.05]
-        )
+        band = np.concatenate([edge + down * (0.06 if kind != "jogger" else 0.13),
+                               edge[::-1] - down * 0.05])
         return [Piece(band, "main", main.grain + 0.3, 0.07)]
     return []
 
@@ -351,9 +295,8 @@ def _leg_details(rng, kind: str, main: Piece, hips, reach: float) -> list[Piece]
 def _waistband(rng, kind: str, waist: float, rise: float) -> Piece:
     """The band on top of both legs, with the fly below and loops, button or drawstring."""
     u = rng.uniform
-    band = symmetric(
-        curve((0, 0.01, 0.0), (waist + 0.005, -0.02, 0), (waist + 0.02, 0.09, 0.02), (0, 0.12, 0))
-    )
+    band = symmetric(curve((0, 0.01, 0.0), (waist + 0.005, -0.02, 0), (waist + 0.02, 0.09, 0.02),
+                           (0, 0.12, 0)))
     piece = Piece(band, "trim" if u() < 0.12 else "main", 0.0, -0.06)
     if kind in ("sport", "jogger"):
         piece.seams = [np.array([(x, 0), (x, 0.11)]) for x in np.linspace(-waist, waist, 11)]

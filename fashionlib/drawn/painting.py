@@ -9,28 +9,16 @@ from fashionlib.drawn.backdrops import grid, sampled, soft_step
 from fashionlib.drawn.outlines import Piece, Points
 
 COLOURS: dict[str, tuple[int, int, int]] = {
-    "black": (44, 44, 48),
-    "blue": (58, 98, 168),
-    "brown": (118, 78, 52),
-    "green": (66, 128, 84),
-    "grey": (142, 144, 148),
-    "orange": (228, 126, 50),
-    "pink": (236, 158, 178),
-    "purple": (122, 80, 152),
-    "red": (190, 46, 50),
-    "white": (238, 235, 228),
-    "yellow": (234, 194, 72),
-}
+    "black": (44, 44, 48), "blue": (58, 98, 168), "brown": (118, 78, 52),
+    "green": (66, 128, 84), "grey": (142, 144, 148), "orange": (228, 126, 50),
+    "pink": (236, 158, 178), "purple": (122, 80, 152), "red": (190, 46, 50),
+    "white": (238, 235, 228), "yellow": (234, 194, 72),
+}  # fmt: skip
 PATTERNS = ("checks", "dots", "floral", "plain", "stripes")
 _STUFF = {
-    "wood": (176, 136, 96),
-    "metal": (176, 178, 182),
-    "linen": (214, 202, 182),
-    "lace": (240, 238, 232),
-    "button": (232, 226, 212),
-}
-
-
+    "wood": (176, 136, 96), "metal": (176, 178, 182), "linen": (214, 202, 182),
+    "lace": (240, 238, 232), "button": (232, 226, 212),
+}  # fmt: skip
 FINE = 3  # outlines are drawn this much larger, then reduced: smooth edges
 
 
@@ -77,8 +65,7 @@ class Canvas:
         shade = 1 + piece.tone + self._relief(soft) + self._marks(piece, local, shape)
         painted = self._cloth(piece, window, shade)
         for cloth, points in piece.ornaments:
-            ink = _filled(local(points, FINE), shape)
-            ink = np.asarray(ink, np.float32)[..., None] / 255
+            ink = np.asarray(_filled(local(points, FINE), shape), np.float32)[..., None] / 255
             painted += (self.palette[cloth] * shade[..., None] - painted) * ink
         below = self.colour[window] * (1 - 0.3 * soft * (1 - cover))[..., None]
         self.colour[window] = below + (painted - below) * cover[..., None]

@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 from torchvision.ops import box_convert, masks_to_boxes
 
-from fashionlib.drawn import CLASSES, Garment, Rendering, on_backdrop, render, sample_garment
+from fashionlib.drawn import SEVEN, Garment, Rendering, on_backdrop, render, sample_garment
 from fashionlib.drawn.backdrops import backdrop, shifted
 from fashionlib.errors import FashionError
 from fashionlib.settings import progress_bar
@@ -30,7 +30,7 @@ class Scenes:
     """N scenes of one garment each, and where it is."""
 
     images: Tensor  # uint8 [N, 3, size, size]
-    labels: Tensor  # int64 [N], positions in `drawn.CLASSES`
+    labels: Tensor  # int64 [N], positions in `drawn.SEVEN`
     boxes: Tensor  # float32 [N, 4]: centre x, centre y, width, height, in shares of the side
     garments: tuple[Garment, ...]  # each as laid out: its backdrop is the scene's
 
@@ -53,14 +53,14 @@ def draw_scenes(count: int, seed: int, layouts: int = 1, size: int = 192) -> Sce
     images, boxes, garments = [], [], []
     for i in progress_bar(range(count), "drawing", "garment"):
         rng = np.random.default_rng([seed, 6, i])
-        garment, cut = _whole_garment(rng, CLASSES[i % len(CLASSES)])
+        garment, cut = _whole_garment(rng, SEVEN[i % len(SEVEN)])
         for _ in range(layouts):
             laid = on_backdrop(garment, int(rng.integers(2**31)))
             scene, mask = _laid_out(rng, cut, laid, size)
             images.append(torch.from_numpy(scene.transpose(2, 0, 1).copy()))
             boxes.append(_box(mask))
             garments.append(laid)
-    labels = torch.tensor([CLASSES.index(garment.category) for garment in garments])
+    labels = torch.tensor([SEVEN.index(garment.category) for garment in garments])
     return Scenes(torch.stack(images), labels, torch.stack(boxes), tuple(garments))
 
 

@@ -44,7 +44,7 @@ def export_onnx(weights: Path | str, out: Path | str) -> None:
         raise FashionError(f"{weights} holds no classifier or encoder: give a file that does.")
     load, output = KINDS[kind]
     model, metadata = load(weights)
-    whole = nn.Sequential(Preparation(metadata["preprocessing"]["size"]), model)
+    whole = nn.Sequential(PreparationLayer(model.preparation.size), model)
     pictures = torch.zeros(2, 3, 160, 128, dtype=torch.uint8)  # only free dimensions are taken
     free = {n: torch.export.Dim(name) for n, name in {0: "batch", 2: "height", 3: "width"}.items()}
     program = to_program(whole, pictures, [output], free)
@@ -101,7 +101,7 @@ def to_program(
     return program
 
 
-class Preparation(nn.Module):
+class PreparationLayer(nn.Module):
     """`to_input` in operations that ONNX has: uint8 [N, 3, H, W] to float32 [N, 3, size, size].
 
     ONNX has an antialiased Resize, but onnxruntime's rounds otherwise than torch: 8 of 100 values

@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from fashionlib.metrics import format_accuracy
-from fashionlib.pages.ledger import spread
+from fashionlib.pages.ledger import mean_and_range
 from fashionlib.pages.plots import PALETTE
 
 Results = Mapping[str, Any]
@@ -81,7 +81,7 @@ def pays(values: list[float]) -> bool:
 def gain_table(results: Results) -> tuple[list[str], list[list[str]]]:
     """Header and rows, the greatest mean gain first."""
     first, found = first_trial(results), _sorted(results)
-    gain = {trial: spread(values, "+.1f") for trial, values in found.items()}
+    gain = {trial: mean_and_range(values, "+.1f") for trial, values in found.items()}
     time = {trial: f"{ratio:.1f}" for trial, ratio in costs(results).items()}
     parameters = {run["trial"]: run["parameters"] for run in results["runs"]}
     # the network and the training of the first trial
@@ -91,7 +91,7 @@ def gain_table(results: Results) -> tuple[list[str], list[list[str]]]:
         [
             trial,
             str(len(right[trial])),
-            spread(right[trial], ".1%"),
+            mean_and_range(right[trial], ".1%"),
             gain.get(trial, ""),
             time.get(trial, "on another processor"),
             f"{parameters[trial]:,}",

@@ -1,8 +1,8 @@
 """The block explorer: move a block's settings, see what it costs (chapter 1).
 
 It has two faces. This one runs in Jupyter and counts real modules. The one in the built page,
-`book/_static/block_explorer.js`, has no Python behind it and uses formulas; tests/test_explorer.py
-holds the two equal.
+`book/_static/block_explorer.js`, has no Python behind it and uses formulas; a test holds them
+equal.
 """
 
 from dataclasses import asdict, dataclass

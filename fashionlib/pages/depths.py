@@ -17,6 +17,7 @@ class Features(nn.Module):
     def __init__(self, classifier: nn.Sequential) -> None:
         super().__init__()
         self.backbone = classifier.backbone
+        self.preparation = classifier.preparation
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -27,18 +28,19 @@ class Features(nn.Module):
 class UpTo(nn.Module):
     """The first `depth` blocks of a classifier, and the mean of their maps over the picture.
 
-    Each channel is standardised by its mean and deviation over `images`, uint8 [N, 3, H, W], at
-    `size` × `size`: channels differ so much in size that a few would decide every distance.
+    Each channel is standardised by its mean and deviation over `images`, uint8 [N, 3, H, W]:
+    channels differ so much in size that a few would decide every distance.
     """
 
-    def __init__(self, classifier: nn.Sequential, depth: int, images: Tensor, size: int) -> None:
+    def __init__(self, classifier: nn.Sequential, depth: int, images: Tensor) -> None:
         super().__init__()
         self.blocks = classifier.backbone.blocks[:depth]
+        self.preparation = classifier.preparation
         device = next(classifier.parameters()).device
         self.register_buffer("mean", torch.zeros((), device=device))
         self.register_buffer("deviation", torch.ones((), device=device))
         self.eval()
-        pooled = predict(self, images, size)
+        pooled = predict(self, images)
         self.mean = pooled.mean(dim=0).to(device)
         # a channel that never answers has none
         self.deviation = pooled.std(dim=0).clamp(min=1e-6).to(device)

@@ -71,7 +71,7 @@ def covers(values: Sequence[float], said: float) -> bool:
     return min(values) <= said <= max(values)
 
 
-def spread(values: Sequence[float], form: str = ".2f") -> str:
+def mean_and_range(values: Sequence[float], form: str = ".2f") -> str:
     """Mean, least and greatest of the runs: `0.93 (0.91 to 0.95)`."""
     mean = sum(values) / len(values)
     return f"{mean:{form}} ({min(values):{form}} to {max(values):{form}})"

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor
 
 from fashionlib.catalog import Catalog
@@ -85,18 +86,16 @@ def training_curves_alt(histories: Mapping[str, Sequence[Mapping[str, float]]]) 
 
 
 def confusion_figure(matrix: Tensor, classes: Sequence[str]) -> Figure:
-    """Counts int64 [C, C] as a grid: true class down, answer across."""
+    """Counts int64 [C, C] as a grid: true class down, answer across, coloured by share of a row."""
     figure, axis = plt.subplots(figsize=(5.4, 4.6))
     shares = matrix / matrix.sum(dim=1, keepdim=True).clamp(min=1)
-    axis.imshow(shares.numpy(), vmin=0, vmax=1)
-    axis.set_xticks(range(len(classes)), classes, rotation=40, ha="right")
-    axis.set_yticks(range(len(classes)), classes)
+    grid = ConfusionMatrixDisplay(shares.numpy(), display_labels=classes)
+    grid.plot(ax=axis, cmap="cividis", colorbar=False, im_kw={"vmin": 0, "vmax": 1})
+    for text, count in zip(grid.text_.flat, matrix.flatten().tolist(), strict=True):
+        text.set_text(count or "")
+    plt.setp(axis.get_xticklabels(), rotation=40, ha="right", rotation_mode="anchor")
     axis.set(xlabel="answer", ylabel="true class")
     axis.grid(visible=False)
-    for row, column in np.ndindex(*matrix.shape):
-        if count := int(matrix[row, column]):
-            colour = "black" if shares[row, column] > 0.5 else "white"
-            axis.text(column, row, count, ha="center", va="center", color=colour)
     return figure
 
 

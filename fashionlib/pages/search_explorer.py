@@ -13,6 +13,8 @@ import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from string import Template
 
 import torch
 from PIL import Image
@@ -28,62 +30,17 @@ SHOWN_SIDE = 64  # pixels; six queries in seven classes take about 200 pictures:
 QUALITY = 70
 WORDS = {True: "right", False: "wrong", None: ""}
 
-# Colours are the book theme's in a page, JupyterLab's in a notebook, and light elsewhere. The dark
-# book theme puts a light card under an output and dims its pictures; colours are our subject.
-STYLE = f"""<style>
-.search-explorer {{
-  --sx-text: var(--pst-color-text-base, var(--jp-content-font-color1, #222));
-  --sx-line: var(--pst-color-border, var(--jp-border-color1, #ccc));
-  --sx-accent: var(--pst-color-primary, var(--jp-brand-color1, #0072b2));
-  --sx-field: var(--pst-color-background, var(--jp-layout-color0, #fff));
-  background: var(--pst-color-surface, var(--jp-layout-color1, #f5f5f5));
-  border: 1px solid var(--sx-line); border-radius: 8px; color: var(--sx-text);
-  line-height: 1.4; margin: 1rem 0; overflow-wrap: anywhere; padding: 1rem;
-}}
-.sx-controls {{ display: flex; flex-wrap: wrap; gap: 0.8rem 2rem; margin-bottom: 1rem; }}
-.sx-controls fieldset {{ border: 0; margin: 0; padding: 0; }}
-.sx-queries {{ display: flex; flex-wrap: wrap; gap: 0.5rem; }}
-.sx-controls :is(legend, .sx-title) {{
-  color: var(--sx-text); display: block; float: none; font-size: 1rem; font-weight: 600;
-  margin: 0 0 0.4rem; padding: 0;
-}}
-.sx-queries span {{ position: relative; width: 3.4rem; }}
-.sx-queries input {{
-  cursor: pointer; height: 100%; inset: 0; margin: 0; opacity: 0; position: absolute; width: 100%;
-}}
-.sx-queries label {{ border-radius: 6px; display: block; margin: 0; }}
-.sx-queries input:checked + label {{ outline: 3px solid var(--sx-accent); outline-offset: 1px; }}
-.sx-queries input:focus-visible + label {{ box-shadow: 0 0 0 6px var(--sx-text); }}
-.sx-controls select {{
-  background: var(--sx-field); border: 1px solid var(--sx-text); border-radius: 6px;
-  color: var(--sx-text); font: inherit; max-width: 100%; padding: 0.4rem 0.6rem;
-}}
-.sx-controls select:focus-visible {{ outline: 3px solid var(--sx-accent); outline-offset: 1px; }}
-.search-explorer .sx-said {{ margin: 0 0 1rem; }}
-.sx-row {{ display: flex; flex-wrap: wrap; gap: 1rem 1.2rem; }}
-.sx-query {{ width: 5.4rem; }}
-.search-explorer ol {{
-  display: grid; flex: 1 1 14rem; gap: 0.8rem; list-style: none;
-  grid-template-columns: repeat(auto-fill, minmax(4.9rem, 1fr)); margin: 0; padding: 0;
-}}
-.search-explorer li {{ margin: 0; max-width: 6rem; }}
-.sx-row i {{
-  display: block; font-size: 0.85rem; font-style: normal; font-variant-numeric: tabular-nums;
-  margin-top: 0.3rem;
-}}
-.search-explorer img {{
-  aspect-ratio: 1; border-radius: 6px; box-sizing: border-box; display: block; margin: 0;
-  max-width: none; width: 100%;
-}}
-.sx-right img {{ border: 3px solid {FRAMES[True]["color"]}; }}
-.sx-wrong img {{ border: 3px dashed {FRAMES[False]["color"]}; }}
-html[data-theme="dark"] .bd-content div.cell_output .search-explorer img {{
-  background: none; border-radius: 6px; filter: none; padding: 0;
-}}
-html[data-theme="dark"] .bd-content div.cell_output .output.text_html:has(.search-explorer) {{
-  background: none; padding: 0;
-}}
-</style>"""
+
+def _template(name: str) -> Template:
+    """A file beside this one: what stands there as `$name` is put in."""
+    return Template(Path(__file__).with_name(name).read_text(encoding="utf-8").strip())
+
+
+PAGE, ANSWER = _template("search_explorer.html"), _template("search_explorer_answer.html")
+RESULT = _template("search_explorer_result.html")
+STYLE = _template("search_explorer.css").substitute(
+    right=FRAMES[True]["color"], wrong=FRAMES[False]["color"]
+)
 
 
 # What is asked, and what was found
@@ -156,16 +113,16 @@ def make_shelves(index: SearchIndex, encoder: nn.Module, catalog: Catalog) -> li
     return shelves
 
 
-def catalog_query(catalog: Catalog, position: int, encoder: nn.Module, size: int) -> Query:
-    """One of the catalog's test pictures, embedded at `size` × `size`."""
+def catalog_query(catalog: Catalog, position: int, encoder: nn.Module) -> Query:
+    """One of the catalog's test pictures with its embedding."""
     picture = catalog.test.images[position]
     category = catalog.classes[catalog.test.labels[position]]
-    embedding = embed_picture(encoder, picture, size)
+    embedding = embed_picture(encoder, picture)
     return Query(catalog.test.names[position], category, picture, embedding)
 
 
-def uploaded_query(name: str, content: bytes, encoder: nn.Module, size: int) -> Query:
-    """The bytes of a person's own picture file, embedded at `size` × `size`.
+def uploaded_query(name: str, content: bytes, encoder: nn.Module) -> Query:
+    """The bytes of a person's own picture file with its embedding.
 
     Raises:
         FashionError: they are not a picture, or a broken one.
@@ -173,7 +130,7 @@ def uploaded_query(name: str, content: bytes, encoder: nn.Module, size: int) -> 
     file = io.BytesIO(content)
     file.name = " ".join(name.split())  # by this name `read_picture` complains, in one line
     picture = torch.from_numpy(to_square(read_picture(file, SIDE), SIDE))
-    return Query(file.name, None, picture, embed_picture(encoder, picture, size))
+    return Query(file.name, None, picture, embed_picture(encoder, picture))
 
 
 def find(query: Query, shelf: Shelf, k: int, catalog: Catalog) -> Answer:
@@ -221,25 +178,25 @@ def as_html(answer: Answer, sources: Sequence[str]) -> str:
         sources: attributes that say where each picture is, first the query's, then k more.
     """
     own, *others = sources
-    name = "your picture" if answer.category is None else answer.category
-    cards = [_card(hit, source) for hit, source in zip(answer.hits, others, strict=True)]
-    return (
-        f'<p class="sx-said" aria-live="polite">{escaped(sentence(answer))}</p>'
-        f'<div class="sx-row"><div class="sx-query"><img alt="query: {escaped(name)}" {own}>'
-        f'<i aria-hidden="true"><b>query</b><br>{escaped(name)}</i></div>'
-        f"<ol>{''.join(cards)}</ol></div>"
+    results = [_result_html(hit, source) for hit, source in zip(answer.hits, others, strict=True)]
+    return ANSWER.substitute(
+        said=escaped(sentence(answer)),
+        name=escaped("your picture" if answer.category is None else answer.category),
+        source=own,
+        results="".join(results),
     )
 
 
-def _card(hit: Hit, source: str) -> str:
+def _result_html(hit: Hit, source: str) -> str:
     # the text under a picture is what its alt text says; nobody needs to hear it twice
-    word = WORDS[hit.right]
-    kind = f' class="sx-{word}"' if word else ""
-    mark = f"<b>{SIGNS[hit.right]}{word}</b><br>" if word else ""
-    alt = f"{hit.category}, distance {hit.distance:.3f}" + (f", {word}" if word else "")
-    return (
-        f'<li{kind}><img alt="{escaped(alt)}" {source}><i aria-hidden="true">{mark}'
-        f"{escaped(hit.category)}<br>{hit.distance:.3f}</i></li>"
+    word, category, distance = WORDS[hit.right], escaped(hit.category), f"{hit.distance:.3f}"
+    return RESULT.substitute(
+        kind=f' class="sx-{word}"' if word else "",
+        alt=f"{category}, distance {distance}" + (f", {word}" if word else ""),
+        source=source,
+        mark=f"<b>{SIGNS[hit.right]}{word}</b><br>" if word else "",
+        category=category,
+        distance=distance,
     )
 
 
@@ -260,13 +217,12 @@ def thumbnail(picture: Tensor) -> str:
 # The face in a running notebook
 
 
-def search_explorer(index: SearchIndex, encoder: nn.Module, size: int, catalog: Catalog):
+def search_explorer(index: SearchIndex, encoder: nn.Module, catalog: Catalog):
     """Search with a test picture or one of the reader's own, as an ipywidgets VBox.
 
     Args:
         index: training pictures of the catalog, under their names there.
         encoder: what made the index.
-        size: side in pixels that pictures are embedded at.
         catalog: where queries come from, and the pictures that are found.
 
     Raises:
@@ -292,12 +248,12 @@ def search_explorer(index: SearchIndex, encoder: nn.Module, size: int, catalog: 
         if query is not None:
             answer = find(query, shelves[category.value], k.value, catalog)
             shown = as_html(answer, _sources(query, answer, catalog))
-            out.value = f'{STYLE}<div class="search-explorer">{shown}</div>'
+            out.value = f'<style>{STYLE}</style><div class="search-explorer">{shown}</div>'
 
     def choose(_: object = None) -> None:
         nonlocal query
         if picture.value is not None:
-            query = catalog_query(catalog, picture.value, encoder, size)
+            query = catalog_query(catalog, picture.value, encoder)
             problem.value = ""
             update()
 
@@ -308,7 +264,7 @@ def search_explorer(index: SearchIndex, encoder: nn.Module, size: int, catalog: 
         (file,) = change.new
         upload.value = ()  # else the same file, chosen again, would be no change
         try:
-            query = uploaded_query(file["name"], bytes(file["content"]), encoder, size)
+            query = uploaded_query(file["name"], bytes(file["content"]), encoder)
         except FashionError as error:
             problem.value = f'<p role="alert">{escaped(str(error))}</p>'
             return
@@ -352,7 +308,6 @@ def _pictures(query: Query, answer: Answer, catalog: Catalog) -> list[tuple[str,
 def search_explorer_page(
     index: SearchIndex,
     encoder: nn.Module,
-    size: int,
     catalog: Catalog,
     queries: Sequence[int],
     k: int,
@@ -364,7 +319,6 @@ def search_explorer_page(
     Args:
         index: training pictures of the catalog, under their names there.
         encoder: what made the index.
-        size: side in pixels that pictures are embedded at.
         catalog: where queries come from, and the pictures that are found.
         queries: positions in the catalog's test pictures.
         k: how many results.
@@ -375,7 +329,7 @@ def search_explorer_page(
     """
     _check_positions(queries, catalog)
     shelves = make_shelves(index, encoder, catalog)
-    asked = [catalog_query(catalog, position, encoder, size) for position in queries]
+    asked = [catalog_query(catalog, position, encoder) for position in queries]
     answers = [[find(query, shelf, k, catalog) for shelf in shelves] for query in asked]
     numbers: dict[str, int] = {}
     addresses: list[str] = []
@@ -394,16 +348,26 @@ def search_explorer_page(
     # the first answer has the first pictures in it, the script takes them from there
     inside = 1 + len(answers[0][0].hits)
     first = as_html(answers[0][0], [f'src="{address}"' for address in addresses[:inside]])
-    templates = [
-        f'<template data-answer="{n} {m}">{panel}</template>' for (n, m), panel in panels.items()
-    ]
-    choices = [(query.category, numbered(query.name, query.picture)) for query in asked]
     prefix = f"sx{zlib.crc32(''.join(addresses).encode()):08x}"  # ids, unlike another explorer's
-    return (
-        f'{STYLE}<div class="search-explorer" role="group" aria-label="Search explorer">'
-        f"{_controls(choices, shelves, prefix)}"
-        f'<div class="sx-shown">{first}</div>{"".join(templates)}'
-        f'<script type="application/json">{_packed(addresses[inside:])}</script></div>'
+    return PAGE.substitute(
+        style=STYLE,
+        prefix=prefix,
+        queries="".join(
+            f'<span><input type="radio" name="{prefix}" id="{prefix}-{n}" value="{n}"'
+            f'{" checked" if n == 0 else ""}><label for="{prefix}-{n}">'
+            f'<img alt="query {n + 1}: {escaped(query.category)}" '
+            f"{numbered(query.name, query.picture)}></label></span>"
+            for n, query in enumerate(asked)
+        ),
+        shelves="".join(
+            f'<option value="{n}">{escaped(shelf.name)}</option>' for n, shelf in enumerate(shelves)
+        ),
+        first=first,
+        answers="".join(
+            f'<template data-answer="{n} {m}">{panel}</template>'
+            for (n, m), panel in panels.items()
+        ),
+        pictures=_packed(addresses[inside:]),
     )
 
 
@@ -416,29 +380,6 @@ def _check_positions(queries: Sequence[int], catalog: Catalog) -> None:
                 f"no test picture {position} in {catalog.name}: positions go from 0 to "
                 f"{len(catalog.test) - 1}."
             )
-
-
-def _controls(queries: Sequence[tuple[str, str]], shelves: Sequence[Shelf], prefix: str) -> str:
-    """What to search with and what to search in: a template, since only the script can use it.
-
-    `queries` are categories, each with the attributes that say where its picture is.
-    """
-    choices = "".join(
-        f'<span><input type="radio" name="{prefix}" id="{prefix}-{n}" value="{n}"'
-        f'{" checked" if n == 0 else ""}><label for="{prefix}-{n}">'
-        f'<img alt="query {n + 1}: {escaped(category)}" {source}></label></span>'
-        for n, (category, source) in enumerate(queries)
-    )
-    options = "".join(
-        f'<option value="{n}">{escaped(shelf.name)}</option>' for n, shelf in enumerate(shelves)
-    )
-    return (
-        '<template class="sx-choice"><div class="sx-controls">'
-        "<fieldset><legend>Search with</legend>"
-        f'<div class="sx-queries">{choices}</div></fieldset><div>'
-        f'<label class="sx-title" for="{prefix}-in">Search in</label>'
-        f'<select id="{prefix}-in">{options}</select></div></div></template>'
-    )
 
 
 def _packed(addresses: Sequence[str]) -> str:

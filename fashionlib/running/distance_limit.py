@@ -27,7 +27,7 @@ def distance_limit(nearest: Tensor, keep: float = 0.95) -> float:
     return float(nearest.quantile(keep, interpolation="higher"))
 
 
-def calibrated_limit(encoder: nn.Module, catalog: Catalog, size: int) -> float:
+def calibrated_limit(encoder: nn.Module, catalog: Catalog) -> float:
     """`distance_limit` of an encoder: validation pictures among the training pictures.
 
     Raises:
@@ -35,6 +35,6 @@ def calibrated_limit(encoder: nn.Module, catalog: Catalog, size: int) -> float:
     """
     if len(catalog.validation) == 0:
         raise FashionError(f"{catalog.name} has no validation pictures to find a limit with.")
-    queries = predict(encoder, catalog.validation.images, size)
-    known = predict(encoder, catalog.train.images, size)
+    queries = predict(encoder, catalog.validation.images)
+    known = predict(encoder, catalog.train.images)
     return round(distance_limit(euclidean(queries, known).min(dim=1).values), 4)

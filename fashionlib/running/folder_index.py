@@ -3,17 +3,18 @@
 import hashlib
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import torch
 from torch import Tensor, nn
 
 from fashionlib.catalog import SUFFIXES, Catalog
-from fashionlib.catalog.pictures import PREPROCESSING, read_picture, to_square
+from fashionlib.catalog.pictures import read_picture, to_square
 from fashionlib.errors import FashionError
 from fashionlib.files import cache_dir
 from fashionlib.inference import predict
@@ -119,30 +120,30 @@ class Refreshed:
     skipped: tuple[str, ...]  # one line for each that cannot be read, beginning with its name
 
 
-def refreshed_index(source: Source, encoder: nn.Module, size: int) -> Refreshed:
+def refreshed_index(source: Source, encoder: nn.Module) -> Refreshed:
     """The index of a source from the cache, brought up to date first and saved again.
 
     Only new and changed pictures are embedded (files by their size and time); those that are gone
     are dropped; broken ones are skipped, and tried again the next time. There is one index for
-    each source, in `cache_dir() / "indexes"`: with other weights, or at another size, all of it
-    is made anew.
+    each source, in `cache_dir() / "indexes"`: with another encoder, or another picture size, all
+    of it is made anew.
 
     Raises:
         FashionError: no picture can be read, or the cache cannot be written.
     """
     path = _cache_path(source)
-    made_with = {"made_by": fingerprint(encoder), "size": size, "preprocessing": PREPROCESSING}
-    old, stamps = _read(path, made_with)
+    made_by = fingerprint(encoder)
+    old, stamps = _read(path, made_by)
     kept = {name: row for name, row in old.items() if source.stamps.get(name) == stamps[name]}
-    fresh, skipped = _embed_new(source, kept, encoder, size)
+    fresh, skipped = _embed_new(source, kept, encoder)
     rows = kept | fresh
     if not rows:
         raise FashionError(f"{source.name} has no picture that can be read: {skipped[0]}")
     names = tuple(name for name in source.stamps if name in rows)
-    index = SearchIndex(torch.stack([rows[name] for name in names]), names, made_with["made_by"])
+    index = SearchIndex(torch.stack([rows[name] for name in names]), names, made_by)
     if fresh or len(kept) < len(old):
         files = {name: source.stamps[name] for name in names}
-        metadata = {"kind": "folder", "made_with": made_with, "ids": names, "files": files}
+        metadata = {"kind": "folder", "made_by": made_by, "ids": names, "files": files}
         save_tensors(path, {"embeddings": index.embeddings}, metadata)
     gone = sum(name not in source.stamps for name in old)
     return Refreshed(index, len(fresh), gone, skipped)
@@ -153,38 +154,51 @@ def _cache_path(source: Source) -> Path:
     return cache_dir() / "indexes" / f"{key}.safetensors"
 
 
-def _read(path: Path, made_with: dict) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
+def _read(path: Path, made_by: str) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
     """Embeddings and stamps by name; empty where nothing usable was saved."""
     try:
         tensors, metadata = load_tensors(path)
     except FashionError:  # not there yet, or damaged
         return {}, {}
-    if metadata.get("made_with") != made_with:
+    if metadata.get("made_by") != made_by:
         return {}, {}
     rows = dict(zip(metadata["ids"], tensors["embeddings"], strict=True))
     return rows, metadata["files"]
 
 
 def _embed_new(
-    source: Source, kept: dict[str, Tensor], encoder: nn.Module, size: int
+    source: Source, kept: dict[str, Tensor], encoder: nn.Module
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Embeddings float32 [D] of all pictures that are not in `kept`, and a line for each broken."""
     names = [name for name in source.stamps if name not in kept]
     rows: dict[str, Tensor] = {}
     skipped: list[str] = []
-    if not names:
-        return rows, ()  # and no empty progress bar
-    batches = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
-    # Threads suffice: Pillow lets go of the interpreter's lock while it decodes
-    with ThreadPoolExecutor() as pool:
-        for batch in progress_bar(batches, "embedding", "batch"):
-            outcomes = list(pool.map(partial(_try, source.read), batch))
-            good = [n for n, outcome in enumerate(outcomes) if isinstance(outcome, Tensor)]
-            skipped += [outcome for outcome in outcomes if isinstance(outcome, str)]
-            if good:
-                embeddings = predict(encoder, torch.stack([outcomes[n] for n in good]), size)
-                rows |= {batch[n]: row for n, row in zip(good, embeddings, strict=True)}
+    if names:  # and else no empty progress bar
+        found = embed_named(names, source.read, encoder)
+        for name, row in progress_bar(found, "embedding", "picture", total=len(names)):
+            if isinstance(row, str):
+                skipped.append(row)
+            else:
+                rows[name] = row
     return rows, tuple(skipped)
+
+
+def embed_named(
+    names: Iterable[str], read: Callable[[str], Tensor], encoder: nn.Module
+) -> Iterator[tuple[str, Tensor | str]]:
+    """Each name with its picture's embedding float32 [D], or with the line that says what is wrong.
+
+    Pictures are decoded and embedded a batch at a time, so memory does not grow with their number.
+    Threads decode: Pillow lets go of the interpreter's lock meanwhile.
+    """
+    names = iter(names)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        while batch := list(islice(names, BATCH)):
+            pictures = list(pool.map(partial(_try, read), batch))
+            good = [picture for picture in pictures if isinstance(picture, Tensor)]
+            rows = iter(predict(encoder, torch.stack(good)) if good else ())
+            for name, picture in zip(batch, pictures, strict=True):
+                yield name, picture if isinstance(picture, str) else next(rows)
 
 
 def _try(read: Callable[[str], Tensor], name: str) -> Tensor | str:

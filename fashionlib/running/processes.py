@@ -27,9 +27,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from fashionlib.errors import FashionError
 from fashionlib.inference import pick_device
+from fashionlib.training import Batches, Training
 
 PATIENCE = timedelta(hours=1)  # while the first process downloads or evaluates, the others wait
 
+APART = 1_000_003  # between the seeds of two processes, which augment each in its own way
 GRACE = 3.0  # seconds in which torchrun ends a process, if another one failed before it
 # Each process keeps its own running statistics in an epoch; newer versions of torch call that so
 _NEW, _OLD = "forward_sync_buffers", "broadcast_buffers"
@@ -37,7 +39,7 @@ OWN_BUFFERS = {_NEW if _NEW in signature(DistributedDataParallel).parameters els
 
 
 @contextmanager
-def processes() -> Iterator[None]:
+def joined() -> Iterator[None]:
     """Join the processes that torchrun started, for as long as the block lasts.
 
     All but the first print nothing and show no progress. When one fails, torchrun ends the others;
@@ -148,15 +150,6 @@ class _Gather(torch.autograd.Function):
         return share(gradient) * world_size()
 
 
-def mean(value: float) -> float:
-    """The mean over the processes of a number that each has its own of."""
-    if world_size() == 1:
-        return value
-    total = torch.tensor(value, device=pick_device())
-    dist.all_reduce(total)
-    return float(total) / world_size()
-
-
 def average_buffers(model: nn.Module) -> None:
     """Give all processes the mean of their running statistics (batch norm), in place."""
     if world_size() == 1:
@@ -167,38 +160,51 @@ def average_buffers(model: nn.Module) -> None:
             buffer.div_(world_size())
 
 
-class InBfloat16(nn.Module):
-    """A network whose forward pass computes in bfloat16 what bears it; the result is float32.
+class Gathered(nn.Module):
+    """A network whose outputs are those of all processes: float [B / processes, …] to [B, D].
 
-    Half the memory and the tensor cores of a GPU; weights, loss and gradients stay float32. With
-    the exponents of float32, nothing has to be scaled (Kalamkar et al. 2019, arXiv 1905.12322).
+    So the loss sees the whole batch, as if one process had computed it; DDP takes the mean of the
+    gradients.
     """
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        self.module = module
+        self.module = DistributedDataParallel(module, **OWN_BUFFERS)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """As the network's own: float32 [N, 3, H, W] to float32 [N, outputs]."""
-        with torch.autocast(inputs.device.type, torch.bfloat16):
-            return self.module(inputs).float()
+        """This process's rows of a batch to the outputs of all rows."""
+        return gather(self.module(inputs))
 
 
-def wrap(model: nn.Module, device: torch.device) -> nn.Module:
-    """The network as training calls it: with mixed precision on CUDA, and together with the others.
+def share_training(training: Training) -> None:
+    """Have all processes take the steps of a training together; call it in each, before it begins.
 
-    It has the same parameters. In a single process on a CPU it is `model` itself. On CUDA with
-    several processes, batch norm layers of `model` become `SyncBatchNorm`.
+    Each loads its rows of every batch, in the first one's order and augmented in its own way, and
+    gets the outputs and the targets of all rows. The first evaluates. A single process trains as
+    ever.
     """
-    several = world_size() > 1
-    if several and device.type == "cuda":
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    wrapped = InBfloat16(model) if device.type == "cuda" else model
-    return DistributedDataParallel(wrapped, **OWN_BUFFERS) if several else wrapped
+    if world_size() == 1:
+        return
+    if pick_device().type == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(training.model)  # changes the layers in it
+    training.network = Gathered(training.network)
+    training.seed += APART * rank()
+    batches, evaluate = training.batches, training.evaluate
+
+    def evaluate_once(average: nn.Module) -> dict[str, float]:
+        average_buffers(training.model)
+        average_buffers(average)
+        return from_first(evaluate, average)
+
+    training.batches = lambda epoch: shared(batches(epoch))
+    training.evaluate = evaluate_once
 
 
-def unwrap(model: nn.Module) -> nn.Module:
-    """The network inside of what `wrap` made."""
-    while isinstance(model, DistributedDataParallel | InBfloat16):
-        model = model.module
-    return model
+def shared(batches: Batches) -> Batches:
+    """Of each batch this process's rows of what the network sees, and all rows of the targets."""
+
+    def load(chosen: Tensor) -> tuple:
+        inputs, *targets = batches.load(share(chosen))
+        return inputs, *map(gather, targets)
+
+    return Batches(agree(batches.order), load)

@@ -1,11 +1,9 @@
 """What `fashionlib search` does: choose pictures and weights, search, and show what was found."""
 
-import io
 import json
 import math
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fashionlib.catalog import load_catalog
+from fashionlib.catalog import FEW, MANY, load_catalog
 from fashionlib.catalog.pictures import read_picture, to_square
 from fashionlib.errors import FashionError
 from fashionlib.files import replacing
@@ -30,6 +28,7 @@ from fashionlib.running.folder_index import (
     training_source,
 )
 from fashionlib.search import SIDE, embed_picture
+from fashionlib.settings import budget
 from fashionlib.weights import load_encoder, shipped
 
 OWN_WEIGHTS = Path("runs/encoder.safetensors")
@@ -79,9 +78,8 @@ def run_search(
     source, about_source = _find_source(catalog)
     weights, about_weights = find_weights(weights, source.name)
     encoder, metadata = load_encoder(weights)
-    size = metadata["preprocessing"]["size"]
-    refreshed = refreshed_index(source, encoder, size)
-    results = refreshed.index.search(embed_picture(encoder, picture, size), k)
+    refreshed = refreshed_index(source, encoder)
+    results = refreshed.index.search(embed_picture(encoder, picture), k)
     category = _query_category(query, source)
     found = _describe(results.ids[0], results.distances[0].tolist(), source, category)
     notes = [about_weights, *about_source, *_describe_refresh(source, refreshed)]
@@ -109,13 +107,11 @@ def run_search(
 
 
 def _find_source(catalog: str | None) -> tuple[Source, list[str]]:
-    """The pictures to search in, and the lines that `load_catalog` prints about them."""
+    """The pictures to search in, and lines about them."""
     if catalog not in (None, "photos", "drawn"):
         return folder_source(Path(catalog)), []
-    said = io.StringIO()
-    with redirect_stdout(said):
-        loaded = load_catalog(catalog)
-    return training_source(loaded), said.getvalue().splitlines()
+    loaded = load_catalog(catalog, drawn=budget(MANY, quick=FEW))
+    return training_source(loaded), loaded.about.splitlines()
 
 
 def find_weights(weights: Path | None, catalog: str) -> tuple[Path, str]:

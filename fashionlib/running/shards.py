@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
@@ -25,11 +25,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fashionlib.catalog.pictures import PREPROCESSING
 from fashionlib.errors import FashionError
 from fashionlib.files import replacing
-from fashionlib.inference import pick_device, predict
-from fashionlib.running.folder_index import BATCH, picture_files, read_file
+from fashionlib.inference import pick_device
+from fashionlib.running.folder_index import embed_named, picture_files, read_file
 from fashionlib.search import SearchIndex
 from fashionlib.settings import progress_bar
 from fashionlib.weights import fingerprint, load_encoder, load_tensors, save_tensors
@@ -59,7 +58,7 @@ class Shard:
     root: Path
     out: Path
     weights: Path
-    made_with: dict[str, Any]  # fingerprint of the weights, side in pixels, preprocessing
+    made_by: str  # fingerprint of the encoder
 
     @property
     def path(self) -> Path:
@@ -71,7 +70,7 @@ class Shard:
         return {
             "kind": "shard",
             "folder": str(self.root.resolve()),
-            "made_with": self.made_with,
+            "made_by": self.made_by,
             "files": hashlib.sha256(json.dumps(self.files).encode()).hexdigest(),
         }
 
@@ -97,11 +96,9 @@ def embed_folder(
             shards of other weights or of another folder or cannot be written, or a worker was
             killed.
     """
-    encoder, metadata = load_encoder(weights)
-    size = metadata["preprocessing"]["size"]
-    made_with = {"made_by": fingerprint(encoder), "size": size, "preprocessing": PREPROCESSING}
+    made_by = fingerprint(load_encoder(weights)[0])
     parts = enumerate(_cut(picture_files(root), shard_size))
-    shards = (Shard(number, files, root, out, weights, made_with) for number, files in parts)
+    shards = (Shard(number, files, root, out, weights, made_by) for number, files in parts)
     pictures = fresh = count = 0
     skipped: dict[int, list[str]] = {}
     with progress_bar(None, "embedding", "picture") as bar:
@@ -137,8 +134,11 @@ def index_from_shards(out: Path, encoder: nn.Module) -> SearchIndex:
     for number in range(shards):
         path = shard_path(out, number)
         tensors, metadata = load_tensors(path)
-        if metadata["made_with"]["made_by"] != made_by:
-            raise FashionError(f"{path} was made with other weights: embed the folder again.")
+        if metadata.get("made_by") != made_by:
+            raise FashionError(
+                f"{path} was made with other weights, or at another picture size: embed the folder "
+                "again."
+            )
         if metadata["ids"]:
             embeddings.append(tensors["embeddings"])
             ids += metadata["ids"]
@@ -196,7 +196,7 @@ def _right_contents(shard: Shard) -> dict[str, Any] | None:
     except FashionError:  # damaged
         return None
     wanted = shard.describe()
-    for part, what in (("made_with", "weights"), ("folder", "pictures")):
+    for part, what in (("made_by", "weights, or of another picture size"), ("folder", "pictures")):
         if found.get(part) != wanted[part]:
             raise FashionError(
                 f"{shard.out} holds embeddings of other {what}: name another folder, or delete it."
@@ -248,26 +248,12 @@ def _encoder(weights: Path, made_by: str) -> nn.Module:
 
 def _make(shard: Shard) -> dict[str, Any]:
     """Embed a shard's pictures and write its file; returns the metadata."""
-    encoder = _encoder(shard.weights, shard.made_with["made_by"])
-    ids: list[str] = []
-    skipped: list[str] = []
-    pictures = _readable(shard, ids, skipped)
-    embeddings = []
-    while batch := list(islice(pictures, BATCH)):
-        embeddings.append(predict(encoder, torch.stack(batch), shard.made_with["size"]))
-    metadata = shard.describe() | {"ids": ids, "skipped": skipped}
-    # torch.cat lets an empty one pass, whatever the dimensions of the others
-    save_tensors(shard.path, {"embeddings": torch.cat([torch.empty(0), *embeddings])}, metadata)
+    encoder = _encoder(shard.weights, shard.made_by)
+    names = [name for name, _ in shard.files]
+    found = list(embed_named(names, partial(read_file, shard.root), encoder))
+    rows = {name: row for name, row in found if isinstance(row, Tensor)}
+    skipped = [line for _, line in found if isinstance(line, str)]
+    metadata = shard.describe() | {"ids": list(rows), "skipped": skipped}
+    embeddings = torch.stack(list(rows.values())) if rows else torch.zeros(0, 0)
+    save_tensors(shard.path, {"embeddings": embeddings}, metadata)
     return metadata
-
-
-def _readable(shard: Shard, ids: list[str], skipped: list[str]) -> Iterator[Tensor]:
-    """Decode pictures uint8 [3, SIDE, SIDE], and note which those are, and why not the others."""
-    for name, _ in shard.files:
-        try:
-            picture = read_file(shard.root, name)
-        except FashionError as error:
-            skipped.append(str(error))
-            continue
-        ids.append(name)
-        yield picture

@@ -1,47 +1,59 @@
-"""Learning from trained networks besides the labels.
+"""What is to be answered, changed from outside: mixed pictures, and trained networks as teachers.
 
 Sources: Hinton et al., "Distilling the Knowledge in a Neural Network", arXiv 1503.02531; Beyer et
 al., "Knowledge distillation: A good teacher is patient and consistent", CVPR 2022, arXiv
 2106.05237 (teacher and student see the same augmented picture, for long).
 """
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fashionlib.catalog import Catalog
-from fashionlib.training import Recipe, train_classifier
+from fashionlib.inference import pick_device
+from fashionlib.training import Batches, Training
+
+
+def change_batches(training: Training, name: str, change: Callable[..., tuple]) -> None:
+    """Have each batch of a training changed before it is learned from; later changes come later.
+
+    `change` takes inputs float [N, 3, H, W] and labels, and returns both. `name` tells a run with
+    it from one without. Mixup (Zhang et al. 2018, arXiv 1710.09412) with their alpha:
+
+    ```python
+    change_batches(training, "mixup 0.2", v2.MixUp(alpha=0.2, num_classes=7))
+    ```
+    """
+    batches = training.batches
+
+    def changed(epoch: int) -> Batches:
+        plain = batches(epoch)
+        return replace(plain, load=lambda chosen: change(*plain.load(chosen)))
+
+    training.batches = changed
+    training.about = {**training.about, "changes": [*training.about.get("changes", []), name]}
+
+
+def learn_from(training: Training, teachers: Sequence[nn.Module]) -> None:
+    """Have half of what a classifier is to answer come from teachers: their answer and the label.
+
+    The teachers, in evaluation mode and with the training's classes, look at each augmented (and
+    mixed) picture that the student sees.
+    """
+    for teacher in teachers:
+        teacher.to(pick_device())
+
+    def ask(inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        answers = mean_answer(teachers, inputs)
+        shares = labels if labels.ndim == 2 else F.one_hot(labels, answers.shape[1])
+        return inputs, (shares + answers) / 2
+
+    change_batches(training, f"{len(teachers)} teachers", ask)
 
 
 @torch.inference_mode()
-def opinion(teachers: Sequence[nn.Module], inputs: Tensor) -> Tensor:
+def mean_answer(teachers: Sequence[nn.Module], inputs: Tensor) -> Tensor:
     """Mean probabilities of the teachers, float [N, C], for inputs float [N, 3, H, W]."""
     return torch.stack([teacher(inputs).softmax(dim=1) for teacher in teachers]).mean(dim=0)
-
-
-def distil_classifier(
-    student: nn.Module,
-    teachers: Sequence[nn.Module],
-    catalog: Catalog,
-    recipe: Recipe,
-    seed: int = 0,
-    checkpoint: Path | None = None,
-) -> tuple[nn.Module, list[dict[str, float]]]:
-    """As `train_classifier`, but half of what the student is to answer comes from teachers.
-
-    The teachers, in evaluation mode and with the catalog's classes, look at each augmented and
-    mixed picture that the student sees; their mean answer and the label count the same.
-
-    Raises:
-        FashionError: the checkpoint belongs to another run, or cannot be written.
-    """
-
-    def teach(inputs: Tensor, labels: Tensor) -> Tensor:
-        answers = opinion(teachers, inputs)
-        shares = labels if labels.ndim == 2 else F.one_hot(labels, answers.shape[1])
-        return (shares + answers) / 2
-
-    return train_classifier(student, catalog, recipe, seed, checkpoint, teach)

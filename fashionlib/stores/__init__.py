@@ -14,7 +14,7 @@ from typing import Protocol
 from torch import Tensor
 
 from fashionlib.errors import FashionError
-from fashionlib.stores.common import INDEXES, Hits
+from fashionlib.stores.common import INDEXES, Results
 from fashionlib.stores.exact_store import ExactStore
 from fashionlib.stores.faiss_store import FaissStore
 from fashionlib.stores.milvus_store import MilvusStore
@@ -52,7 +52,7 @@ class Store(Protocol):
             FashionError: the store cannot be written, or an id is none that it could hold.
         """
 
-    def search(self, queries: Tensor, k: int, category: str | None = None) -> Hits:
+    def search(self, queries: Tensor, k: int, category: str | None = None) -> Results:
         """The k nearest to one query [D], or to each of [Q, D], by Euclidean distance.
 
         With `category` only rows of it are looked at, and k of them are found if it has as many.

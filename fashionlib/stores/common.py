@@ -1,13 +1,12 @@
 """What all vector stores share: their answer, their checks, and how they settle ties."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from fashionlib.errors import FashionError
-from fashionlib.search import euclidean, first_repeated
+from fashionlib.search import Results, check_queries, euclidean, first_repeated
 
 INDEXES = ("flat", "hnsw")  # compares with every row; walks a graph of neighbours
 LONGEST = 4096  # bytes of an id or a category: the longest path that Linux takes
@@ -15,14 +14,6 @@ SPARE = 10  # candidates beyond k
 SLACK = 1e-5  # rounding of a squared distance, as a share of the squared lengths behind it
 
 Candidates = tuple[Sequence[str], Tensor]  # of one query: M ids, embeddings float32 [M, D]
-
-
-@dataclass(frozen=True, eq=False)
-class Hits:
-    """The nearest rows of each query, nearest first; of equal distances the lower id first."""
-
-    distances: Tensor  # float32 [Q, K], Euclidean; K is k, or as many rows as there are
-    ids: tuple[tuple[str, ...], ...]  # Q rows of K
 
 
 def check_rows(
@@ -68,27 +59,15 @@ def check_texts(texts: Iterable[str], what: str, least: int) -> None:
             raise FashionError(f"{message}.")
 
 
-def check_queries(queries: Tensor, k: int, category: str | None, dimensions: int) -> Tensor:
-    """One query [D] or several [Q, D] as float32 [Q, D] on the CPU.
+def check_search(queries: Tensor, k: int, category: str | None, dimensions: int) -> Tensor:
+    """What a store is asked: as `search.check_queries`, and for a category that it can hold.
 
     Raises:
-        FashionError: k below 1, other dimensions, a query that is not finite, or a category that
-            no store can hold.
+        FashionError: any of it is none that a store could answer.
     """
     if category is not None:
         check_texts([category], "category", 0)
-    if k < 1:
-        raise FashionError(f"the {k} nearest: ask for at least 1.")
-    queries = queries.detach().cpu().float()
-    queries = queries[None] if queries.ndim == 1 else queries
-    if queries.ndim != 2 or queries.shape[1] != dimensions:
-        raise FashionError(
-            f"a query of shape {list(queries.shape)} in a store of {dimensions} dimensions: "
-            "embed it with the encoder that made the store."
-        )
-    if not queries.isfinite().all():
-        raise FashionError("a query is not finite: the encoder's weights are broken.")
-    return queries.contiguous()
+    return check_queries(queries, k, dimensions)
 
 
 def check_encoder(
@@ -100,14 +79,16 @@ def check_encoder(
         FashionError: other weights made it, or embeddings of other dimensions are in it.
     """
     if made_by != wanted:
-        raise FashionError(f"{where} was made with other weights: fill a new store with these.")
+        raise FashionError(
+            f"{where} was made with other weights, or at another picture size: fill a new store."
+        )
     if dimensions != wanted_dimensions:
         raise FashionError(f"{where} has {dimensions} dimensions, not {wanted_dimensions}.")
 
 
 def search_settled(
     fetch: Callable[[Tensor, int], Sequence[Candidates]], queries: Tensor, k: int
-) -> Hits:
+) -> Results:
     """The k nearest of each query among what an engine finds, measured anew, with ties settled.
 
     Engines round distances each in its own way, and of equal distances give the one they met
@@ -142,4 +123,4 @@ def search_settled(
     if len({len(ids) for _, ids in rows}) > 1:
         raise FashionError("the graph did not reach k rows for every query: use a flat index.")
     distances = torch.stack([row for row, _ in rows]) if rows else torch.zeros(0, k)
-    return Hits(distances, tuple(ids for _, ids in rows))
+    return Results(distances, tuple(ids for _, ids in rows))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fashionlib.errors import FashionError
 from fashionlib.search import SearchIndex
-from fashionlib.stores.common import Hits, check_encoder, check_queries, check_rows, check_texts
+from fashionlib.stores.common import Results, check_encoder, check_rows, check_search, check_texts
 from fashionlib.weights import load_tensors, save_tensors
 
 
@@ -50,14 +50,14 @@ class ExactStore:
         index = SearchIndex(self._index.embeddings[kept], names, self.made_by)
         self._replace(index, tuple(self._categories[n] for n in kept))
 
-    def search(self, queries: Tensor, k: int, category: str | None = None) -> Hits:
+    def search(self, queries: Tensor, k: int, category: str | None = None) -> Results:
         """See `Store.search`."""
-        queries = check_queries(queries, k, category, self.dimensions)
+        queries = check_search(queries, k, category, self.dimensions)
         index = self._index if category is None else self._part(category)
         if not len(index):
-            return Hits(torch.zeros(len(queries), 0), ((),) * len(queries))
+            return Results(torch.zeros(len(queries), 0), ((),) * len(queries))
         results = index.search(queries, k)
-        return Hits(results.distances, results.ids)
+        return Results(results.distances, results.ids)
 
     def close(self) -> None:
         """Nothing to do: every change is in the file."""

@@ -17,10 +17,10 @@ from fashionlib.errors import FashionError
 from fashionlib.settings import optional
 from fashionlib.stores.common import (
     Candidates,
-    Hits,
+    Results,
     check_encoder,
-    check_queries,
     check_rows,
+    check_search,
     check_texts,
     search_settled,
 )
@@ -68,12 +68,12 @@ class FaissStore:
         with self._written():
             self._set(self._index, self._ids, self._categories, self._alive_without(ids))
 
-    def search(self, queries: Tensor, k: int, category: str | None = None) -> Hits:
+    def search(self, queries: Tensor, k: int, category: str | None = None) -> Results:
         """See `Store.search`."""
-        queries = check_queries(queries, k, category, self.dimensions)
+        queries = check_search(queries, k, category, self.dimensions)
         selected, count = self._select(category)
         if count == 0:
-            return Hits(torch.zeros(len(queries), 0), ((),) * len(queries))
+            return Results(torch.zeros(len(queries), 0), ((),) * len(queries))
         exact = self.kind == "flat" or category is not None
 
         def fetch(part: Tensor, width: int) -> list[Candidates]:

@@ -20,9 +20,9 @@ from fashionlib.settings import optional
 from fashionlib.stores.common import (
     LONGEST,
     Candidates,
-    Hits,
-    check_queries,
+    Results,
     check_rows,
+    check_search,
     check_texts,
     search_settled,
 )
@@ -95,9 +95,9 @@ class MilvusStore:
             listed = ", ".join(names[start : start + NAMES])
             self._call("delete", self._collection, filter=f"id in [{listed}]")
 
-    def search(self, queries: Tensor, k: int, category: str | None = None) -> Hits:
+    def search(self, queries: Tensor, k: int, category: str | None = None) -> Results:
         """See `Store.search`."""
-        queries = check_queries(queries, k, category, self.dimensions)
+        queries = check_search(queries, k, category, self.dimensions)
         condition = "" if category is None else f"category == {quoted(category)}"
 
         def fetch(part: Tensor, width: int) -> list[Candidates]:
@@ -151,7 +151,8 @@ class MilvusStore:
         if not self._call("has_collection", name):
             if any(other.startswith(PREFIX) for other in self._call("list_collections")):
                 raise FashionError(
-                    f"{self._name} was made with other weights: fill a new store with these."
+                    f"{self._name} was made with other weights, or at another picture size: "
+                    "fill a new store."
                 )
             schema = self._schema()
             self._call("create_collection", name, schema=schema, consistency_level="Strong")

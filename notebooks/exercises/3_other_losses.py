@@ -33,17 +33,18 @@ from torch import nn
 from torch.nn import functional as F
 
 from fashionlib import checks, retrieval, siamese, training
-from fashionlib.catalog import load_catalog
+from fashionlib.catalog import FEW, MANY, load_catalog
 from fashionlib.heads import build_classifier
 from fashionlib.inference import pick_device, predict
-from fashionlib.pages import plots
 from fashionlib.pages.show import say, show, table
 from fashionlib.settings import budget
 from fashionlib.siamese import SiameseRecipe
 from fashionlib.triplets import triplet_loss
 from fashionlib.weights import load_classifier, shipped
 
-catalog = load_catalog()
+plt.style.use("fashionlib.pages.book")
+catalog = load_catalog(drawn=budget(MANY, quick=FEW))
+print(catalog.about)
 CLASSES = len(catalog.classes)
 EPOCHS, SIZE = budget(4, quick=1), budget(64, quick=32)
 

@@ -32,7 +32,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fashionlib import checks
-from fashionlib.catalog import load_catalog
+from fashionlib.catalog import FEW, MANY, load_catalog
 from fashionlib.errors import FashionError
 from fashionlib.export import Preparation
 from fashionlib.heads import build_encoder
@@ -44,7 +44,9 @@ from fashionlib.weights import fingerprint, load_encoder, shipped
 
 faiss, onnxruntime = optional("faiss", "exercises"), optional("onnxruntime", "exercises")
 
-catalog = load_catalog()
+plt.style.use("fashionlib.pages.book")
+catalog = load_catalog(drawn=budget(MANY, quick=FEW))
+print(catalog.about)
 encoder, about = load_encoder(shipped(f"encoder_{catalog.name}"))
 SIZE = about["preprocessing"]["size"]
 folder = Path(tempfile.mkdtemp())

@@ -28,7 +28,7 @@ import matplotlib.pyplot as plt
 import torch
 
 from fashionlib import checks, siamese
-from fashionlib.catalog import load_catalog
+from fashionlib.catalog import FEW, MANY, load_catalog
 from fashionlib.inference import predict
 from fashionlib.pages import plots
 from fashionlib.pages.show import say, show, table
@@ -36,7 +36,9 @@ from fashionlib.settings import budget
 from fashionlib.siamese import SiameseRecipe, train_siamese
 from fashionlib.weights import load_classifier, load_encoder, shipped
 
-catalog = load_catalog()
+plt.style.use("fashionlib.pages.book")
+catalog = load_catalog(drawn=budget(MANY, quick=FEW))
+print(catalog.about)
 EPOCHS, SIZE, MARGIN = budget(4, quick=1), budget(64, quick=32), 0.3
 
 # %% [markdown]

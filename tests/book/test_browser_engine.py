@@ -1,6 +1,7 @@
 """The search engine inside the page answers as Python does, and helps whoever it cannot serve."""
 
 import base64
+import hashlib
 import io
 import json
 import os
@@ -20,6 +21,7 @@ import sphinx_book_theme
 import torch
 from browser_engine import Engine, arranged, export_engine, to_int16, write_search_engine
 from browsing import LUMINANCE, opened, overflow, served, weighed
+from fetch_runtime import FILES
 from PIL import Image
 from playwright.sync_api import Page, expect
 from tiny import PLAN, SIZE, THREE_CLASSES, settled, tiny_catalog
@@ -215,16 +217,16 @@ def test_examples_are_test_pictures_one_of_each_class(files, catalog):
 
 def test_drawn_garments_serve_too(tmp_path, monkeypatch):
     """A fresh machine without a network has nothing else, and no runtime either."""
-    drawn = replace(tiny_catalog(), name="drawn")
-    pictures = {name: Image.new("RGB", (60, 60), "teal") for name in drawn.test.names}
+    catalog = replace(tiny_catalog(), name="drawn")
+    pictures = {name: Image.new("RGB", (60, 60), "teal") for name in catalog.test.names}
     monkeypatch.setattr(Catalog, "open", lambda self, name: pictures[name])
-    monkeypatch.setattr(browser_engine, "load_catalog", lambda source: drawn)
+    monkeypatch.setattr(browser_engine, "load_catalog", lambda source, drawn=None: catalog)
     monkeypatch.setattr(browser_engine, "BOOK_CACHE", tmp_path / "cache")
     monkeypatch.setattr(
         browser_engine, "export_engine", lambda engine, path: path.write_bytes(b"graph")
     )
     monkeypatch.setattr(
-        browser_engine, "runtime_folder", lambda: fetch_runtime.runtime_folder(tmp_path / "none")
+        browser_engine, "runtime_package", lambda: fetch_runtime.runtime_package(tmp_path / "none")
     )
     monkeypatch.setenv("NPM_CONFIG_REGISTRY", NOWHERE)
     (tmp_path / "out").mkdir()
@@ -234,7 +236,7 @@ def test_drawn_garments_serve_too(tmp_path, monkeypatch):
     assert about["catalog"] == "drawn"
     assert about["runtime"] is None
     assert not (tmp_path / "out" / "old.webp").exists()
-    assert sum(about["counts"]) == len(drawn.train)
+    assert sum(about["counts"]) == len(catalog.train)
     assert Image.open(tmp_path / "out" / about["examples"][0]["file"]).size == (60, 60)
 
 
@@ -265,25 +267,30 @@ def registry(tmp_path, monkeypatch) -> Iterator[Path]:
 def test_another_package_is_not_used(registry, tmp_path):
     registry.write_bytes(b"something else")
     with pytest.raises(FashionError, match="sha512 is another"):
-        fetch_runtime.runtime_folder(tmp_path / "cache")
-    assert not list((tmp_path / "cache").glob("*/*"))
+        fetch_runtime.runtime_package(tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_a_registry_without_the_package_is_one_line(registry, tmp_path):
     with pytest.raises(FashionError, match="build the book once with a network"):
-        fetch_runtime.runtime_folder(tmp_path)
+        fetch_runtime.runtime_package(tmp_path)
 
 
-def test_the_runtime_is_fetched_once_and_mended(files, tmp_path, monkeypatch):
-    monkeypatch.setenv("NPM_CONFIG_REGISTRY", NOWHERE)
-    folder = tmp_path / f"onnxruntime-web-{fetch_runtime.VERSION}"
-    shutil.copytree(files / "runtime", folder)
-    assert fetch_runtime.runtime_folder(tmp_path) == folder  # asks nobody
-    assert "MIT License" in (folder / "LICENSE").read_text()
-    wasm = folder / "ort-wasm-simd-threaded.wasm"
-    wasm.write_bytes(wasm.read_bytes()[:-1] + b"x")
-    with pytest.raises(FashionError):  # it would be fetched, were there a registry
-        fetch_runtime.runtime_folder(tmp_path)
+def test_the_runtime_is_fetched_once_and_again_when_damaged(registry, tmp_path, monkeypatch):
+    cache, sent = tmp_path / "cache", b"a package"
+    known = base64.b64encode(hashlib.sha512(sent).digest()).decode()
+    monkeypatch.setattr(fetch_runtime, "SHA512", known)
+    registry.write_bytes(sent)
+    package = fetch_runtime.runtime_package(cache)
+    package.write_bytes(b"cut off")
+    assert fetch_runtime.runtime_package(cache).read_bytes() == sent
+    registry.unlink()
+    assert fetch_runtime.runtime_package(cache) == package  # asks nobody
+
+
+def test_the_runtime_comes_with_its_licence(files):
+    assert "MIT License" in (files / "runtime" / "LICENSE").read_text()
+    assert {path.name for path in (files / "runtime").iterdir()} == {"LICENSE", *FILES}
 
 
 # -- the page: loading -----------------------------------------------------------------------------

@@ -14,11 +14,10 @@ import pytest
 import torch
 from complaints import complaint
 from PIL import Image
-from tiny import drawn_split
+from tiny import drawn_split, tiny_catalog
 
-from fashionlib import catalog as module
 from fashionlib import drawn
-from fashionlib.catalog import SEVEN, SPLITS, Catalog, Split, load_catalog
+from fashionlib.catalog import FEW, MANY, SEVEN, SPLITS, Catalog, Split, load_catalog, loading
 from fashionlib.catalog.photos import PHOTO_CLASSES, read_manifest
 from fashionlib.catalog.pictures import read_picture, to_square
 
@@ -29,11 +28,6 @@ def own_cache(tmp_path_factory, monkeypatch) -> Path:
     cache = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("FASHIONLIB_CACHE", str(cache))
     return cache
-
-
-@pytest.fixture
-def quick(monkeypatch) -> None:
-    monkeypatch.setenv("FASHIONLIB_BUDGET", "quick")
 
 
 def save_picture(path: Path, seed: int | None = None) -> Path:
@@ -87,7 +81,7 @@ def check_consistent(catalog: Catalog, size: int) -> None:
 # The photos
 
 
-def test_photos(photos_here, capsys):
+def test_photos(photos_here):
     catalog = load_catalog("photos")
     assert catalog.name == "photos"
     assert catalog.classes == SEVEN
@@ -95,9 +89,10 @@ def test_photos(photos_here, capsys):
     assert catalog.train.labels.bincount().tolist() == [241, 123, 455, 468, 198, 202, 795]
     assert catalog.skipped == ()
     check_consistent(catalog, 160)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 1
-    assert "photos: 2,482 train, 276 validation, 296 test" in lines[0]
+    assert catalog.about == (
+        "Catalog photos: 2,482 train, 276 validation, 296 test pictures in 7 classes; as asked."
+    )
+    assert load_catalog().about == catalog.about.replace("as asked", "they are here")
 
 
 def test_photo_splits_share_no_file(photos_here):
@@ -131,21 +126,18 @@ def test_all_ten_photo_classes(photos_here, own_cache):
     complaint(lambda: load_catalog("photos", classes=("dress", "sock")), "'sock'")
 
 
-def test_no_network_gives_the_drawn_garments_and_says_so(
-    private_cache, own_cache, quick, monkeypatch, capsys
-):
+def test_no_network_gives_the_drawn_garments_and_says_so(private_cache, own_cache, monkeypatch):
     arrays = Path(private_cache, "arrays")
     arrays.mkdir(parents=True, exist_ok=True)
     (own_cache / "arrays").symlink_to(arrays)  # so that they are drawn once for all tests
     monkeypatch.delenv("FASHIONLIB_DATA", raising=False)
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there
-    catalog = load_catalog()
+    catalog = load_catalog(drawn=FEW)
     assert catalog.name == "drawn"
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 1
-    assert "drawn: 560 train, 140 validation, 140 test" in lines[0]
-    assert "no connection" in lines[0]
+    assert "drawn: 560 train, 140 validation, 140 test" in catalog.about
+    assert "no connection" in catalog.about
+    assert "\n" not in catalog.about
     complaint(lambda: load_catalog("photos"), "could not download", "FASHIONLIB_DATA")
 
 
@@ -158,12 +150,12 @@ def test_photos_from_an_archive_that_is_not_one(own_cache, tmp_path, monkeypatch
 # The drawn garments
 
 
-def test_drawn(quick, capsys):
-    catalog = load_catalog("drawn")
+def test_drawn():
+    catalog = load_catalog("drawn", drawn=FEW)
     assert counts(catalog) == [560, 140, 140]
     assert catalog.classes == SEVEN
     check_consistent(catalog, 160)
-    assert "drawn: 560 train" in capsys.readouterr().out
+    assert "drawn: 560 train" in catalog.about
     for split in splits(catalog).values():
         assert {"colour", "pattern"} <= split.attributes.keys()
         assert "category" not in split.attributes
@@ -172,15 +164,41 @@ def test_drawn(quick, capsys):
     assert set(catalog.train.attributes["colour"]) == set(drawn.COLOURS)
 
 
-def test_drawn_splits_share_no_garment(quick):
-    catalog = load_catalog("drawn")
+def test_as_many_are_drawn_as_asked_for_whatever_the_budget(own_cache, monkeypatch):
+    for setting in ("full", "quick"):
+        monkeypatch.setenv("FASHIONLIB_BUDGET", setting)
+        assert counts(load_catalog("drawn", size=32, drawn=(14, 9, 7))) == [14, 9, 7]
+    monkeypatch.setattr(loading, "_load_drawn", lambda size, classes, asked: asked_for(asked))
+    asked: list[tuple] = []
+
+    def asked_for(given: tuple) -> Catalog:
+        asked.append(given)
+        return tiny_catalog()
+
+    load_catalog("drawn")
+    assert asked == [MANY]
+
+
+def test_loading_prints_nothing(own_cache, tmp_path, capsys):
+    load_catalog("drawn", size=32, drawn=(7, 7, 7))
+    load(class_folders(tmp_path))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_catalog_made_by_hand_gives_no_reason():
+    about = "Catalog tiny: 96 train, 40 validation, 20 test pictures in 7 classes."
+    assert tiny_catalog().about == about
+
+
+def test_drawn_splits_share_no_garment():
+    catalog = load_catalog("drawn", drawn=FEW)
     assert len(set(catalog.garments.values())) == sum(counts(catalog))
     pictures = {image.numpy().tobytes() for x in splits(catalog).values() for image in x.images}
     assert len(pictures) == sum(counts(catalog))
 
 
-def test_a_drawn_picture_is_opened_larger(quick):
-    catalog = load_catalog("drawn")
+def test_a_drawn_picture_is_opened_larger():
+    catalog = load_catalog("drawn", drawn=FEW)
     garment = catalog.garments[catalog.test.names[3]]
     assert (
         to_square(drawn.draw_garment(garment, 160), 160) == catalog.test.images[3].numpy()
@@ -194,8 +212,8 @@ def test_a_drawn_picture_is_opened_larger(quick):
     assert int(np.argmin(gaps)) == 3
 
 
-def test_drawn_classes_can_be_chosen(quick, own_cache):
-    catalog = load_catalog("drawn", size=32, classes=("shoes", "dress"))
+def test_drawn_classes_can_be_chosen(own_cache):
+    catalog = load_catalog("drawn", size=32, classes=("shoes", "dress"), drawn=FEW)
     assert catalog.classes == ("shoes", "dress")
     check_consistent(catalog, 32)
     assert catalog.train.labels.bincount().tolist() == [80, 80]
@@ -203,20 +221,21 @@ def test_drawn_classes_can_be_chosen(quick, own_cache):
 
 
 def test_the_seven_classes_are_those_drawn():
-    assert drawn.CLASSES == SEVEN
+    assert tuple(drawn.LINES) == SEVEN
 
 
 def test_the_files_that_draw_are_all_in_the_cache_key():
     code = "import sys, fashionlib.drawn; print(*(x for x in sys.modules if 'fashionlib.' in x))"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
-    imported = {name.split(".")[1] + ".py" for name in output.decode().split()}
-    assert imported - {"errors.py", "progress.py"} == set(module.DRAWING)
+    drawing = {name for name in output.decode().split() if name.startswith("fashionlib.drawn")}
+    files = {name.removeprefix("fashionlib.drawn").strip(".") or "__init__" for name in drawing}
+    assert {f"{name}.py" for name in files} == set(loading.DRAWING)
 
 
 # Folders, as they should be
 
 
-def test_folder_with_splits(tmp_path, own_cache, capsys):
+def test_folder_with_splits(tmp_path, own_cache):
     root = split_folders(tmp_path / "Kleider für alle")
     catalog = load(root)
     assert catalog.name == str(root)
@@ -228,7 +247,7 @@ def test_folder_with_splits(tmp_path, own_cache, capsys):
     expected = to_square(read_picture(root / "test/hat/02.png"), 8)
     assert (catalog.test.images[-1].numpy() == expected).all()
     assert catalog.open("test/hat/02.png").size == (10, 12)
-    assert f"{root}: 6 train, 6 validation, 6 test" in capsys.readouterr().out
+    assert f"{root}: 6 train, 6 validation, 6 test" in catalog.about
 
 
 @pytest.mark.parametrize("name", ["valid", "val"])
@@ -328,13 +347,14 @@ def test_folders_within_a_class_folder_belong_to_it(tmp_path, own_cache):
     assert "hat/straw/summer.png" in where(load(tmp_path))
 
 
-def test_equal_files_in_different_splits_are_reported(tmp_path, own_cache, capsys):
+def test_equal_files_in_different_splits_are_reported(tmp_path, own_cache):
     split_folders(tmp_path)
     shutil.copy(tmp_path / "train/hat/00.png", tmp_path / "test/hat/copy.png")
     shutil.copy(tmp_path / "train/hat/01.png", tmp_path / "train/hat/copy.png")  # no leak
     for _ in ("decoded", "from the cache"):
-        assert load(tmp_path).duplicates == (("train/hat/00.png", "test/hat/copy.png"),)
-        lines = capsys.readouterr().out.splitlines()
+        catalog = load(tmp_path)
+        assert catalog.duplicates == (("train/hat/00.png", "test/hat/copy.png"),)
+        lines = catalog.about.splitlines()
         assert len(lines) == 2
         assert "train/hat/00.png = test/hat/copy.png" in lines[1]
 
@@ -414,7 +434,7 @@ def test_size_below_one(tmp_path):
     complaint(lambda: load_catalog(class_folders(tmp_path), size=0), "0 pixels")
 
 
-def test_unreadable_pictures_are_skipped_by_name(tmp_path, own_cache, capsys):
+def test_unreadable_pictures_are_skipped_by_name(tmp_path, own_cache):
     class_folders(tmp_path, 10)
     jpeg = io.BytesIO()
     Image.effect_noise((64, 64), 90).save(jpeg, "JPEG")
@@ -426,11 +446,10 @@ def test_unreadable_pictures_are_skipped_by_name(tmp_path, own_cache, capsys):
         assert sum(counts(catalog)) == 20
         assert len(catalog.skipped) == 3
         check_consistent(catalog, 8)
-        line = capsys.readouterr().out
-        assert len(line.splitlines()) == 1
+        assert len(catalog.about.splitlines()) == 1
         for name in ("hat/half.jpg", "hat/text.jpg", "dress/gone.jpg"):
             assert sum(reason.startswith(f"{name} ") for reason in catalog.skipped) == 1
-            assert name in line
+            assert name in catalog.about
         expected = to_square(read_picture(tmp_path / catalog.train.names[-1]), 8)
         assert (catalog.train.images[-1].numpy() == expected).all()
 
@@ -568,11 +587,11 @@ except FashionError as error:
 
 def test_drawing_needs_no_guard_in_a_script(tmp_path, own_cache):
     script = tmp_path / "mine.py"
-    script.write_text("from fashionlib.catalog import load_catalog\nload_catalog('drawn', size=32)")
-    environment = os.environ | {"FASHIONLIB_BUDGET": "quick"}
-    done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, check=True, env=environment
+    script.write_text(
+        "from fashionlib.catalog import FEW, load_catalog\n"
+        "print(load_catalog('drawn', size=32, drawn=FEW).about)"
     )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
     assert "drawn: 560 train" in done.stdout
 
 

@@ -239,7 +239,7 @@ WRONG = {
         (lambda found, exact: 1 - same(found, exact).any(dim=1).float().mean(), "missed"),
         (lambda found, exact: same(found, exact).any(1).all(1).float().mean(), "share of them"),
         (lambda found, exact: same(found, exact).sum() / (found >= 0).sum(), "1 of 3"),
-        (lambda found, exact: same(found, exact).any(dim=1).float(), "one number"),
+        (lambda found, exact: same(found, exact).any(dim=1).float(), "one finite number"),
         (lambda found, exact: 0.5, "0.667, not 0.500"),
         (lambda found, exact: found.recall, "raised AttributeError"),
     ],

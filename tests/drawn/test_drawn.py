@@ -10,10 +10,10 @@ import pytest
 from PIL import Image, ImageFilter
 
 from fashionlib.drawn import (
-    CLASSES,
     COLOURS,
     LINES,
     PATTERNS,
+    SEVEN,
     Garment,
     draw_garment,
     drawn_pictures,
@@ -69,19 +69,19 @@ def test_no_two_pictures_are_the_same(catalog):
 def test_classes_are_balanced_and_shuffled(catalog):
     categories = [garment.category for garment in catalog[1]]
     counts = Counter(categories)
-    assert set(counts) == set(CLASSES)
+    assert set(counts) == set(SEVEN)
     assert max(counts.values()) - min(counts.values()) <= 1
     assert len({tuple(categories[i : i + 7]) for i in range(0, 994, 7)}) > 100
 
 
 @pytest.mark.parametrize(
     ("label", "values"),
-    [("colour", COLOURS), ("pattern", PATTERNS), ("backdrop", BACKDROPS), ("category", CLASSES)],
+    [("colour", COLOURS), ("pattern", PATTERNS), ("backdrop", BACKDROPS), ("category", SEVEN)],
 )
 def test_every_label_occurs_with_every_class(catalog, label, values):
     seen = {(garment.category, getattr(garment, label)) for garment in catalog[1]}
     assert {value for _, value in seen} == set(values)
-    missing = {(c, v) for c in CLASSES for v in values} - seen
+    missing = {(c, v) for c in SEVEN for v in values} - seen
     assert label == "category" or len(missing) == 0
 
 
@@ -132,7 +132,7 @@ def test_the_main_colour_is_the_labelled_one():
     named = np.array(list(COLOURS.values()), float)
     right = 0
     for i in range(154):
-        garment = replace(sample_garment(rng, CLASSES[i % 7]), pattern="plain")
+        garment = replace(sample_garment(rng, SEVEN[i % 7]), pattern="plain")
         seen = render(garment, 96)
         inside = eroded(seen.mask, 3)
         mean = np.median(np.asarray(seen.picture, float)[inside], axis=0)
@@ -173,7 +173,7 @@ def test_stripes_run_one_way_and_checks_both():
     assert np.median(ratio["checks"]) < 1.35
 
 
-@pytest.mark.parametrize("category", CLASSES)
+@pytest.mark.parametrize("category", SEVEN)
 def test_another_backdrop_leaves_the_garment_alone(category):
     rng = np.random.default_rng(15)
     for i in range(5):
@@ -188,7 +188,7 @@ def test_another_backdrop_leaves_the_garment_alone(category):
 def test_the_box_is_tight_and_the_mask_fills_enough():
     rng = np.random.default_rng(17)
     for i in range(70):
-        seen = render(sample_garment(rng, CLASSES[i % 7]), 80)
+        seen = render(sample_garment(rng, SEVEN[i % 7]), 80)
         left, top, right, bottom = seen.box
         assert seen.mask[top:bottom, left:right].sum() == seen.mask.sum()
         for edge in (seen.mask[top], seen.mask[bottom - 1], seen.mask[:, left]):
@@ -200,7 +200,7 @@ def test_the_box_is_tight_and_the_mask_fills_enough():
 def test_pixels_do_not_give_the_class_away(catalog):
     """Ridge regression on pixels, and on a colour histogram, stays far from a network."""
     pictures, garments = catalog
-    labels = np.array([CLASSES.index(garment.category) for garment in garments])
+    labels = np.array([SEVEN.index(garment.category) for garment in garments])
     small = pictures.reshape(1000, 3, 20, 4, 20, 4).mean((3, 5)).reshape(1000, -1)
     bins = pictures[:, 0] // 64 * 16 + pictures[:, 1] // 64 * 4 + pictures[:, 2] // 64
     histogram = np.stack([np.bincount(b.ravel(), minlength=64) for b in bins])

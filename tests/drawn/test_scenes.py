@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchvision.ops import box_convert
 
-from fashionlib.drawn import CLASSES, sample_garment, scenes
+from fashionlib.drawn import SEVEN, sample_garment, scenes
 from fashionlib.drawn.scenes import LONG_SIDE, SCENE_SEEDS, draw_scenes
 from fashionlib.errors import FashionError
 
@@ -22,8 +22,8 @@ def test_shapes_types_and_one_of_each_class(drawn):
     assert drawn.images.dtype == torch.uint8
     assert (drawn.boxes.shape, drawn.boxes.dtype) == ((28, 4), torch.float32)
     assert len(drawn) == 28
-    assert torch.bincount(drawn.labels).tolist() == [4] * len(CLASSES)
-    assert [CLASSES[n] for n in drawn.labels] == [g.category for g in drawn.garments]
+    assert torch.bincount(drawn.labels).tolist() == [4] * len(SEVEN)
+    assert [SEVEN[n] for n in drawn.labels] == [g.category for g in drawn.garments]
 
 
 def test_every_garment_is_whole_and_of_the_size_it_should_have(drawn):

@@ -5,13 +5,15 @@ from tiny import tiny_catalog
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.pages.depths import Features, UpTo
-from fashionlib.transforms import to_input
+from fashionlib.transforms import Preparation, to_input
 
 
 @pytest.fixture(scope="module")
 def classifier():
     torch.manual_seed(0)
-    return build_classifier("article").eval()
+    classifier = build_classifier("article").eval()
+    classifier.preparation = Preparation(32)
+    return classifier
 
 
 @pytest.fixture(scope="module")
@@ -20,16 +22,16 @@ def images():
 
 
 def test_features_are_the_backbones_made_unit(classifier, images):
-    found = predict(Features(classifier), images[:5], 32)
+    found = predict(Features(classifier), images[:5])
     raw = classifier.backbone(to_input(images[:5], 32)).detach()
     assert torch.allclose(found, raw / raw.norm(dim=1, keepdim=True), atol=1e-5)
 
 
 @pytest.mark.parametrize("depth", [1, 4])
 def test_each_channel_is_standardised(classifier, images, depth):
-    probe = UpTo(classifier, depth, images, 32)
-    found = predict(probe, images, 32)
-    maps = predict(classifier.backbone.blocks[:depth], images, 32)
+    probe = UpTo(classifier, depth, images)
+    found = predict(probe, images)
+    maps = classifier.backbone.blocks[:depth](to_input(images, 32)).detach()
     assert found.shape == maps.shape[:2]
     assert torch.allclose(found.mean(dim=0), torch.zeros(found.shape[1]), atol=1e-3)
     alive = maps.mean(dim=(2, 3)).std(dim=0) > 1e-5
@@ -38,13 +40,13 @@ def test_each_channel_is_standardised(classifier, images, depth):
 
 
 def test_all_blocks_hold_what_the_features_hold(classifier, images):
-    probe = UpTo(classifier, len(classifier.backbone.blocks), images, 32)
-    pooled = predict(classifier.backbone, images, 32)
-    again = predict(probe, images, 32) * probe.deviation + probe.mean
+    probe = UpTo(classifier, len(classifier.backbone.blocks), images)
+    pooled = classifier.backbone(to_input(images, 32)).detach()
+    again = predict(probe, images) * probe.deviation + probe.mean
     assert torch.allclose(again, pooled, atol=1e-4)
 
 
 def test_probing_leaves_the_network_in_evaluation_mode(classifier, images):
-    for probe in (Features(classifier), UpTo(classifier, 2, images, 32)):
-        predict(probe, images[:2], 32)
+    for probe in (Features(classifier), UpTo(classifier, 2, images)):
+        predict(probe, images[:2])
         assert not any(module.training for module in probe.modules())

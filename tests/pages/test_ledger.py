@@ -50,10 +50,10 @@ def test_rounds_to(value, said, digits, same):
     assert ledger.rounds_to(value, said, digits) is same
 
 
-def test_covers_and_spread():
+def test_covers_and_mean_and_range():
     assert ledger.covers([0.1, 0.3], 0.2)
     assert not ledger.covers([0.1, 0.3], 0.31)
-    assert ledger.spread([0.1, 0.2, 0.6], ".1f") == "0.3 (0.1 to 0.6)"
+    assert ledger.mean_and_range([0.1, 0.2, 0.6], ".1f") == "0.3 (0.1 to 0.6)"
 
 
 def test_saved_and_loaded(tmp_path):

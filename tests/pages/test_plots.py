@@ -1,43 +1,14 @@
-"""A figure without words for those who cannot see it must fail."""
+"""Figures show what they are given; importing what draws them changes no setting of a person's."""
+
+import subprocess
+import sys
 
 import matplotlib.pyplot as plt
 import pytest
 import torch
-from IPython.utils.capture import capture_output
+from matplotlib.colors import to_hex
 
-from fashionlib.pages import plots, show as shows
-
-
-@pytest.fixture
-def figure():
-    figure, axis = plt.subplots()
-    axis.plot([1, 2])
-    yield figure
-    plt.close("all")
-
-
-@pytest.mark.parametrize(("alt", "caption"), [("", "what to see"), ("words", ""), (" ", " ")])
-def test_show_refuses_a_figure_without_words(figure, alt, caption):
-    with pytest.raises(ValueError, match="alt text"):
-        show(figure, alt=alt, caption=caption)
-
-
-def test_show_displays_picture_alt_and_caption(figure, monkeypatch):
-    shown = []
-    monkeypatch.setattr(plots, "display", shown.append)
-    show(figure, alt='5 > 3, said "he"', caption="a line & more")
-    page = shown[0].data
-    assert 'alt="5 &gt; 3, said &quot;he&quot;"' in page
-    assert "<figcaption>a line &amp; more</figcaption>" in page
-    assert 'src="data:image/png;base64,iVBOR' in page
-    assert not plt.get_fignums()
-
-
-def test_table_is_markdown(monkeypatch):
-    shown = []
-    monkeypatch.setattr(plots, "display", shown.append)
-    table(["a", "b"], [[1, 2.5], ["x", "y"]])
-    assert shown[0].data == "| a | b |\n| --- | --- |\n| 1 | 2.5 |\n| x | y |"
+from fashionlib.pages import plots
 
 
 def test_picture_grid_shows_every_picture():
@@ -57,8 +28,43 @@ def test_confusion_alt_names_the_commonest_mistake():
     assert text.index("hat called shoes 2 times") < text.index("shoes called shirt 1 times")
 
 
-def test_capture_output_is_what_a_notebook_sees():
-    """`say` goes through IPython's display, so that Jupyter and the book both render it."""
-    with capture_output() as captured:
-        say("**3** pictures")
-    assert "Markdown" in captured.stdout or captured.outputs
+def test_the_confusion_figure_shows_counts_coloured_by_their_share_of_the_row():
+    matrix = torch.tensor([[30, 10, 0], [0, 5, 5], [0, 0, 0]])
+    figure = plots.confusion_figure(matrix, ["hat", "shoes", "shirt"])
+    (axis,) = figure.axes
+    assert [text.get_text() for text in axis.texts] == ["30", "10", "", "", "5", "5", "", "", ""]
+    image = axis.images[0]
+    assert image.get_array() == pytest.approx(
+        torch.tensor([[0.75, 0.25, 0], [0, 0.5, 0.5], [0, 0, 0]]).numpy()
+    )
+    assert (image.get_clim(), image.get_cmap().name) == ((0, 1), "cividis")
+    labels = axis.get_xticklabels(), axis.get_yticklabels()
+    assert [[label.get_text() for label in side] for side in labels] == [
+        ["hat", "shoes", "shirt"]
+    ] * 2
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("answer", "true class")
+    plt.close(figure)
+
+
+def test_the_books_style_is_its_palette():
+    with plt.style.context("fashionlib.pages.book"):
+        colours = plt.rcParams["axes.prop_cycle"].by_key()["color"]
+        assert tuple(to_hex(colour).upper() for colour in colours) == plots.PALETTE
+        assert plt.rcParams["figure.constrained_layout.use"]
+        assert plt.rcParams["grid.color"] == "#dddddd"
+
+
+def test_importing_the_library_changes_no_setting_of_matplotlib():
+    code = """
+import importlib, pkgutil
+import matplotlib
+before = dict(matplotlib.rcParams)
+import fashionlib
+for module in pkgutil.walk_packages(fashionlib.__path__, "fashionlib."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+after = dict(matplotlib.rcParams)
+print([key for key in before if before[key] != after[key]])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "[]\n", done.stderr

@@ -26,6 +26,7 @@ from fashionlib.errors import FashionError
 from fashionlib.heads import build_encoder
 from fashionlib.pages.search_explorer import search_explorer, search_explorer_page
 from fashionlib.search import SearchIndex, build_index, embed_picture
+from fashionlib.transforms import Preparation
 from fashionlib.weights import fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,12 +42,14 @@ def catalog() -> Catalog:
 @pytest.fixture(scope="module")
 def encoder() -> torch.nn.Module:
     torch.manual_seed(0)
-    return build_encoder("article", 16).eval()
+    encoder = build_encoder("article", 16).eval()
+    encoder.preparation = Preparation(SIZE)
+    return encoder
 
 
 @pytest.fixture(scope="module")
 def index(catalog, encoder) -> SearchIndex:
-    return build_index(encoder, catalog.train.images, catalog.train.names, SIZE)
+    return build_index(encoder, catalog.train.images, catalog.train.names)
 
 
 Row = tuple[str, str, str]  # name, category, distance
@@ -58,7 +61,7 @@ def nearest(catalog, encoder, index) -> Callable[..., list[Row]]:
     labels = dict(zip(catalog.train.names, catalog.train.labels.tolist(), strict=True))
 
     def rank(picture, k: int, category: str = "all") -> list[Row]:
-        results = index.search(embed_picture(encoder, picture, SIZE), len(index))
+        results = index.search(embed_picture(encoder, picture), len(index))
         rows = [
             (name, catalog.classes[labels[name]], f"{distance:.3f}")
             for name, distance in zip(results.ids[0], results.distances[0].tolist(), strict=True)
@@ -136,7 +139,7 @@ class Widget:
 
 @pytest.fixture
 def widget(index, encoder, catalog) -> Widget:
-    return Widget(index, encoder, SIZE, catalog)
+    return Widget(index, encoder, catalog)
 
 
 def png(picture: torch.Tensor) -> bytes:
@@ -276,8 +279,8 @@ def hostile(catalog: Catalog) -> Catalog:
 def test_names_and_classes_are_text(catalog, encoder, index):
     odd = hostile(catalog)
     renamed = SearchIndex(index.embeddings, odd.train.names, index.made_by)
-    widget = Widget(renamed, encoder, SIZE, odd)
-    page = search_explorer_page(renamed, encoder, SIZE, odd, QUERIES, K)
+    widget = Widget(renamed, encoder, odd)
+    page = search_explorer_page(renamed, encoder, odd, QUERIES, K)
     for markup in (widget.out.value, page):
         markup.encode("utf-8")
         assert "<u>" not in markup
@@ -291,8 +294,8 @@ def test_the_wrong_index_is_refused(catalog, encoder, index):
     other = replace(index, made_by="0" * 64)
     foreign = index.add(index.embeddings[:1], ["a stranger"])
     for make in (
-        lambda *parts: search_explorer(*parts, SIZE, catalog),
-        lambda *parts: search_explorer_page(*parts, SIZE, catalog, QUERIES, K),
+        lambda *parts: search_explorer(*parts, catalog),
+        lambda *parts: search_explorer_page(*parts, catalog, QUERIES, K),
     ):
         with pytest.raises(FashionError, match="other weights"):
             make(other, encoder)
@@ -303,7 +306,7 @@ def test_the_wrong_index_is_refused(catalog, encoder, index):
 def test_a_category_that_the_index_lacks_is_not_offered(catalog, encoder, index):
     hats = catalog.train.labels == catalog.classes.index("hat")
     names = [name for name, hat in zip(catalog.train.names, hats, strict=True) if hat]
-    widget = Widget(index.remove(names), encoder, SIZE, catalog)
+    widget = Widget(index.remove(names), encoder, catalog)
     offered = [name for name, _ in widget.controls["category"].options]
     assert offered == ["all", *[name for name in catalog.classes if name != "hat"]]
 
@@ -313,7 +316,7 @@ def test_a_category_that_the_index_lacks_is_not_offered(catalog, encoder, index)
 
 @pytest.fixture(scope="module")
 def explorer(catalog, encoder, index) -> str:
-    return search_explorer_page(index, encoder, SIZE, catalog, QUERIES, K)
+    return search_explorer_page(index, encoder, catalog, QUERIES, K)
 
 
 @pytest.fixture(scope="module")
@@ -482,7 +485,7 @@ def test_right_and_wrong_differ_in_more_than_colour(page, catalog):
 
 
 def test_two_explorers_on_a_page_do_not_share_ids(catalog, encoder, index, explorer):
-    other = search_explorer_page(index, encoder, SIZE, catalog, QUERIES[::-1], K)
+    other = search_explorer_page(index, encoder, catalog, QUERIES[::-1], K)
     ids = [set(re.findall(r' id="([^"]+)"', markup)) for markup in (explorer, other)]
     assert len(ids[0]) == len(QUERIES) + 1
     assert not ids[0] & ids[1]
@@ -490,7 +493,7 @@ def test_two_explorers_on_a_page_do_not_share_ids(catalog, encoder, index, explo
 
 def test_the_page_needs_no_widgets(catalog, encoder, index, explorer, monkeypatch):
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    assert search_explorer_page(index, encoder, SIZE, catalog, QUERIES, K) == explorer
+    assert search_explorer_page(index, encoder, catalog, QUERIES, K) == explorer
 
 
 @pytest.mark.parametrize(
@@ -504,7 +507,7 @@ def test_the_page_needs_no_widgets(catalog, encoder, index, explorer, monkeypatc
 )
 def test_impossible_wishes_are_refused(catalog, encoder, index, queries, k, line):
     with pytest.raises(FashionError, match=line):
-        search_explorer_page(index, encoder, SIZE, catalog, queries, k)
+        search_explorer_page(index, encoder, catalog, queries, k)
 
 
 class Scatter(torch.nn.Module):
@@ -513,6 +516,7 @@ class Scatter(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.linear = torch.nn.Linear(3 * SIZE**2, 16)
+        self.preparation = Preparation(SIZE)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.sin(1e4 * self.linear(x.flatten(1)))
@@ -533,7 +537,7 @@ def test_each_picture_is_there_once_and_all_are_under_400_kb(catalog):
     # of one length: a short vector would be near every query
     embeddings = torch.nn.functional.normalize(torch.randn(len(images), 16), dim=1)
     index = SearchIndex(embeddings, names, fingerprint(encoder))
-    markup = search_explorer_page(index, encoder, SIZE, large, range(6), 6)
+    markup = search_explorer_page(index, encoder, large, range(6), 6)
     data = json.loads(re.search(r'json">(.*?)</script>', markup)[1])
     inside = re.findall(r'src="(data:[^"]*)"', markup)
     addresses = [*inside, *[data["start"] + end for end in data["ends"]]]

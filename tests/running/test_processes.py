@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from fashionlib import cli, siamese, training
 from fashionlib.catalog import Catalog
-from fashionlib.drawn import CLASSES, drawn_pictures
+from fashionlib.drawn import SEVEN, drawn_pictures
 from fashionlib.errors import FashionError
 from fashionlib.heads import build_classifier, build_encoder
 from fashionlib.look_encoder import build_look_encoder
@@ -169,7 +169,7 @@ def clothes_in(root: Path) -> Path:
     """Class folders, 20 drawn garments in each of three."""
     images, garments = drawn_pictures(140, 5, 64)
     for number, (image, garment) in enumerate(zip(images, garments, strict=True)):
-        if garment.category in CLASSES[:3]:
+        if garment.category in SEVEN[:3]:
             place = root / garment.category / f"{number:03d}.png"
             place.parent.mkdir(exist_ok=True, parents=True)
             Image.fromarray(np.moveaxis(image, 0, -1)).save(place)

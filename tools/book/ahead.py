@@ -14,25 +14,16 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
 
-import jupytext
+from chapters import CHAPTERS, EXERCISES
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn, JupyterCacheAbstract
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbformat import NotebookNode
+from page_key import read_page
 
 AT_ONCE = 2
-# these hold a stopwatch of which the reader is shown the time
-TIMED = (
-    "02_train_a_classifier",
-    "05_every_number",
-    "06_into_production",
-    "2_other_backbones",
-    "4_export_and_faiss",
-)
-# the first draws the catalog that all others take from the cache; then those that take long
-FIRST = "00_two_catalogs"
-LONG = ("03_train_with_triplets", "04_visual_search")
+TURNS = {page.script.stem: page.turn for page in (*CHAPTERS, *EXERCISES)}
 
 
 class Ran(NamedTuple):
@@ -50,10 +41,11 @@ def run_ahead(pages: Sequence[Path], cache_path: str, timeout: int) -> list[Ran]
     A notebook that fails is not put there. `timeout` is in seconds, for a cell.
     """
     cache = get_cache(cache_path)
-    missing = [page for page in pages if page.stem not in TIMED and not _has(cache, page)]
-    missing.sort(key=lambda page: (page.stem not in LONG, page))
-    first = [page for page in missing if page.stem == FIRST]
-    groups = first, [page for page in missing if page.stem != FIRST]
+    turns = {page: TURNS.get(page.stem, "any") for page in pages}
+    missing = [page for page in pages if turns[page] != "alone" and not _has(cache, page)]
+    missing.sort(key=lambda page: (turns[page] != "early", page))
+    first = [page for page in missing if turns[page] == "first"]
+    groups = first, [page for page in missing if page not in first]
     with patch.dict(os.environ, OMP_NUM_THREADS="1"):  # kernels inherit it
         return [ran for pages in groups for ran in _run_all(pages, cache, timeout)]
 
@@ -96,4 +88,4 @@ def _has(cache: JupyterCacheAbstract, page: Path) -> bool:
 
 
 def _read(page: Path) -> NotebookNode:
-    return jupytext.reads(page.read_text(encoding="utf-8"), fmt="py:percent")
+    return read_page(page.read_text(encoding="utf-8"))

@@ -15,19 +15,20 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from fetch_runtime import BOOK_CACHE, FILES, runtime_folder
+from fetch_runtime import BOOK_CACHE, FILES, runtime_package, unpack_runtime
 from onnx import TensorProto, helper, numpy_helper
+from page_key import library_hash
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import fashionlib
-from fashionlib.catalog import Catalog, load_catalog
+from fashionlib.catalog import FEW, MANY, Catalog, load_catalog
 from fashionlib.errors import FashionError
 from fashionlib.export import Preparation, to_program
 from fashionlib.files import new_folder
 from fashionlib.inference import predict
 from fashionlib.search import SIDE
+from fashionlib.settings import budget
 from fashionlib.weights import load_classifier, load_encoder, shipped
 
 THUMBNAIL = 96  # pixels; the page shows them at this size
@@ -46,7 +47,8 @@ def write_search_engine(target: Path, source: str | Path | None = None) -> None:
     Raises:
         FashionError: `source` is no catalog that weights come with, or the disk is full.
     """
-    catalog = load_catalog(source)
+    catalog = load_catalog(source, drawn=budget(MANY, quick=FEW))
+    print(catalog.about)
     made = BOOK_CACHE / f"search_engine-{_key(catalog)}"
     if not made.is_dir():
         with new_folder(made) as temporary:
@@ -56,9 +58,8 @@ def write_search_engine(target: Path, source: str | Path | None = None) -> None:
     about = json.loads((target / "engine.json").read_text(encoding="utf-8"))
     about["version"] = made.name  # part of every address: a browser keeps none of an older book
     try:
-        runtime = runtime_folder()
-        shutil.copytree(runtime, target / "runtime")
-        about["runtime"] = {name: (runtime / name).stat().st_size for name in FILES}
+        unpack_runtime(runtime_package(), target / "runtime")
+        about["runtime"] = {name: (target / "runtime" / name).stat().st_size for name in FILES}
     except FashionError as error:
         about["runtime"] = None
         print(f"The page Try it is built without its runtime: {error}")
@@ -67,13 +68,10 @@ def write_search_engine(target: Path, source: str | Path | None = None) -> None:
 
 def _key(catalog: Catalog) -> str:
     """Changes with everything that the files are made from."""
-    folder = Path(fashionlib.__file__).parent
-    sources = [Path(__file__), *sorted(folder.glob("*.py"))]
-    weights = [shipped(f"{kind}_{catalog.name}") for kind in ("classifier", "encoder")]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources + weights))
+    code = library_hash(Path(__file__).read_text(encoding="utf-8"))
     pictures = [zlib.crc32(split.images.numpy()) for split in catalog.splits.values()]
-    digest.update(repr((catalog.name, catalog.train.names, pictures)).encode())
-    return digest.hexdigest()[:12]
+    made_from = repr((code, catalog.name, catalog.train.names, pictures))
+    return hashlib.sha256(made_from.encode()).hexdigest()[:12]
 
 
 def make_engine(catalog: Catalog, folder: Path) -> None:

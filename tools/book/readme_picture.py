@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fashionlib.drawn import CLASSES, drawn_pictures
+from fashionlib.drawn import SEVEN, drawn_pictures
 
 ACROSS, SIDE = 10, 112
 TARGET = Path(__file__).resolve().parents[2] / "book" / "_static" / "drawn_catalog.jpg"
@@ -13,9 +13,9 @@ TARGET = Path(__file__).resolve().parents[2] / "book" / "_static" / "drawn_catal
 
 def main() -> None:
     """One row for each class, ten garments each."""
-    images, garments = drawn_pictures(ACROSS * len(CLASSES), seed=11, size=SIDE)
+    images, garments = drawn_pictures(ACROSS * len(SEVEN), seed=11, size=SIDE)
     categories = np.array([garment.category for garment in garments])
-    rows = [np.concatenate(list(images[categories == name]), axis=2) for name in CLASSES]
+    rows = [np.concatenate(list(images[categories == name]), axis=2) for name in SEVEN]
     sheet = np.moveaxis(np.concatenate(rows, axis=1), 0, -1)
     Image.fromarray(sheet).save(TARGET, quality=88)
     print(TARGET, sheet.shape)

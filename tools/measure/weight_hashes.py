@@ -23,6 +23,7 @@ os.environ["TQDM_DISABLE"] = "1"
 
 import torch
 from torch import nn
+from torchvision.transforms import v2
 
 import fashionlib
 
@@ -60,20 +61,25 @@ def small_catalog() -> Any:
     return catalog_type("tiny", classes, **splits)
 
 
-def classifier(train: str = "train_classifier", alpha: float = 0.0, **changes: Any) -> Callable:
-    """A training of a classifier; `train` is the function, called with teachers or without."""
+def classifier(taught: bool = False, mixup: float = 0.0, **changes: Any) -> Callable:
+    """A training of a classifier, with a teacher or without."""
 
     def run(checkpoint: Path | None) -> nn.Module:
         torch.manual_seed(1)
-        teachers = ([find("build_classifier")("article").eval()],) if "distil" in train else ()
+        teachers = [find("build_classifier")("article").eval()] if taught else []
         model = find("build_classifier")("fashion")
         recipe = find("Recipe")(epochs=2, size=40, evaluation_size=48, **changes)
-        options = {"alpha": alpha} if alpha else {}
-        if alpha and "mixup" in inspect.signature(find("Recipe")).parameters:
-            recipe, options = replace(recipe, mixup=alpha), {}
-        elif alpha:
-            options = {"change": find("mixup")(alpha, 7)}
-        return find(train)(model, *teachers, CATALOG, recipe, 3, checkpoint, **options)[0]
+        if hasattr(recipe, "mixup"):  # until f519cf9, all in one loop
+            recipe = replace(recipe, mixup=mixup)
+            if taught:
+                return find("distil_classifier")(model, teachers, CATALOG, recipe, 3, checkpoint)[0]
+            return find("train_classifier")(model, CATALOG, recipe, 3, checkpoint)[0]
+        training = find("classifier_training")(model, CATALOG, recipe, 3)
+        if mixup:
+            find("change_batches")(training, "mixup", v2.MixUp(alpha=mixup, num_classes=7))
+        if taught:
+            find("learn_from")(training, teachers)
+        return find("run")(training, checkpoint)[0]
 
     return run
 
@@ -87,7 +93,10 @@ def encoder(objective: str) -> Callable:
         recipe = find("SiameseRecipe")(
             objective, epochs=2, size=40, evaluation_size=48, batch_size=28, margin=0.5
         )
-        return find("train_siamese")(start, CATALOG, recipe, 3, checkpoint)[0]
+        train = find("train_siamese")
+        if "checkpoint" in inspect.signature(train).parameters:  # until f519cf9
+            return train(start, CATALOG, recipe, 3, checkpoint)[0]
+        return find("run")(find("siamese_training")(start, CATALOG, recipe, 3), checkpoint)[0]
 
     return run
 
@@ -107,9 +116,9 @@ def detection_head(_: None) -> nn.Module:
 TRAININGS: dict[str, Callable] = {
     "classifier": classifier(),
     "classifier, article's augmentation": classifier(augmentation="article"),
-    "classifier, mixup and strong": classifier(augmentation="strong", alpha=0.2),
-    "distillation": classifier("distil_classifier"),
-    "distillation, mixup": classifier("distil_classifier", alpha=0.2),
+    "classifier, mixup and strong": classifier(augmentation="strong", mixup=0.2),
+    "distillation": classifier(taught=True),
+    "distillation, mixup": classifier(taught=True, mixup=0.2),
     **{name: encoder(name) for name in find("OBJECTIVES")},
     "detection head": detection_head,
 }

@@ -23,12 +23,13 @@
 import copy
 from dataclasses import replace
 
+import matplotlib.pyplot as plt
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from fashionlib import checks, metrics, training
-from fashionlib.catalog import SEVEN, load_catalog
+from fashionlib.catalog import FEW, MANY, SEVEN, load_catalog
 from fashionlib.catalog.photos import PHOTO_CLASSES
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
@@ -38,7 +39,9 @@ from fashionlib.settings import budget
 from fashionlib.training import Recipe
 from fashionlib.weights import load_classifier, shipped
 
-seven = load_catalog()
+plt.style.use("fashionlib.pages.book")
+seven = load_catalog(drawn=budget(MANY, quick=FEW))
+print(seven.about)
 classifier, metadata = load_classifier(shipped(f"classifier_{seven.name}"))
 EPOCHS, SIZE = budget(3, quick=1), budget(80, quick=40)
 
@@ -62,6 +65,7 @@ def split_finely(split, classes):
 
 if seven.name == "photos":
     ten = load_catalog("photos", classes=PHOTO_CLASSES)
+    print(ten.about)
 else:
     classes = tuple(sorted({*SEVEN, *FINER.values()}))
     splits = {name: split_finely(split, classes) for name, split in seven.splits.items()}
@@ -312,6 +316,7 @@ my_clothes = stand_in  # the path of your folder, such as "/home/me/wardrobe"
 
 own_recipe = replace(recipe, epochs=budget(10, quick=2))
 mine, clothes = own_classifier(my_clothes, classifier, SEVEN, own_recipe)
+print(clothes.about)
 logits = predict(mine, clothes.test.images, SIZE)
 correct = metrics.count_correct(logits, clothes.test.labels)
 say(f"Right on pictures it has never seen: {metrics.format_accuracy(correct, len(logits))}.")

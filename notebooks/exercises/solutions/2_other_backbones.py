@@ -32,13 +32,15 @@ from torch import nn
 
 from fashionlib import checks, metrics, training
 from fashionlib.blocks import MobileNetBackbone
-from fashionlib.catalog import load_catalog
+from fashionlib.catalog import FEW, MANY, load_catalog
 from fashionlib.counting import count_macs, count_parameters
 from fashionlib.heads import ClassificationHead
 from fashionlib.pages.show import say, show, table
 from fashionlib.settings import budget, optional
 
-catalog = load_catalog()
+plt.style.use("fashionlib.pages.book")
+catalog = load_catalog(drawn=budget(MANY, quick=FEW))
+print(catalog.about)
 EPOCHS, SIZE = budget(3, quick=1), budget(64, quick=32)
 
 # %% [markdown]

@@ -1,0 +1,157 @@
+"""What a folder of pictures holds: which files, of which class, in which split."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from fashionlib.catalog.contents import SPLITS
+from fashionlib.errors import FashionError
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
+FOLDER_NAMES = {
+    "train": ("train",),
+    "validation": ("validation", "valid", "val"),
+    "test": ("test",),
+}
+
+Listing = dict[str, dict[str, list[str]]]  # split → class → file names relative to the root
+Entry = tuple[str, str, str]  # split, class, file name
+
+
+def find_pictures(root: Path, classes: tuple[str, ...] | None) -> Listing:
+    """The pictures of a folder, as `load_catalog` says; with classes, of these in their order.
+
+    Raises:
+        FashionError: it is not a catalog, or cannot be listed.
+    """
+    try:
+        return choose_classes(root, _find(root, classes), classes)
+    except OSError as error:
+        raise FashionError(f"{error.filename} cannot be listed: {error.strerror}.") from error
+
+
+def _find(root: Path, classes: tuple[str, ...] | None) -> Listing:
+    if not root.is_dir():
+        problem = "is a file" if root.exists() else "does not exist"
+        raise FashionError(f"{root} {problem}: a catalog is a folder with class folders in it.")
+    folders = {}
+    for split, names in FOLDER_NAMES.items():
+        present = [root / name for name in names if (root / name).is_dir()]
+        if present:
+            folders[split] = present[0]
+    if not folders:
+        ends = {"train": 0.8, "validation": 0.9, "test": 1.0}
+        return _split(_find_classes(root, root, classes), ends)
+    if "train" not in folders:
+        raise FashionError(f"{root} has a {min(folders)} folder but no train folder.")
+    found = {split: _find_classes(folder, root, classes) for split, folder in folders.items()}
+    if "validation" not in found:
+        found |= _split(found["train"], {"train": 0.9, "validation": 1.0})
+    return found
+
+
+def _find_classes(
+    folder: Path, root: Path, classes: tuple[str, ...] | None
+) -> dict[str, list[str]]:
+    """Pictures of each class folder, at any depth. Links to folders are not followed."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        is_class = path.is_dir() and not path.is_symlink() and not path.name.startswith(".")
+        if not is_class or (classes and path.name not in classes):
+            continue
+        found[path.name] = list(pictures_below(root, f"{path.relative_to(root).as_posix()}/"))
+        if not found[path.name]:
+            raise FashionError(f"the class folder {path} holds no pictures: fill or remove it.")
+    if not found:
+        wanted = f" named {', '.join(classes)}" if classes else ""
+        raise FashionError(f"{folder} has no class folders{wanted}: make one for each class.")
+    return found
+
+
+def pictures_below(root: Path, below: str = "") -> Iterator[str]:
+    """The names, relative to `root`, of all pictures in its folder `below` ("", or "a/b/").
+
+    They come in their order, a folder at a time, so that memory does not grow with a catalog.
+    Hidden files and links to folders are left out.
+
+    Raises:
+        OSError: a folder cannot be listed.
+    """
+    with os.scandir(root / below) as found:
+        folders = {entry.name: entry.is_dir(follow_symlinks=False) for entry in found}
+    # with a slash behind them, folders sort as the paths in them do
+    for name in sorted(folders, key=lambda name: name + "/" * folders[name]):
+        if name.startswith("."):
+            continue
+        if folders[name]:
+            yield from pictures_below(root, f"{below}{name}/")
+        elif Path(name).suffix.lower() in SUFFIXES and not (root / below / name).is_dir():
+            yield below + name
+
+
+def stamp(path: Path) -> list[int]:
+    """Size and time of a file, which change when it does; zeros where a link leads nowhere."""
+    try:
+        status = path.stat()
+    except OSError:  # reading it will say so, by name
+        return [0, 0]
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _split(classes: dict[str, list[str]], ends: dict[str, float]) -> Listing:
+    """Split each class by a hash of the file name, a number from 0 to 1.
+
+    A split gets the names below its end that no split before it got. So a file stays where it is
+    when others come or go, but for classes so small that train or validation would be left
+    without a picture.
+    """
+    listing: Listing = {split: {} for split in ends}
+    for label, names in classes.items():
+        ordered = sorted(names, key=_fraction)
+        start = 0
+        for split, end in ends.items():
+            stop = sum(_fraction(name) < end for name in ordered)
+            if split == "train":
+                stop = min(stop, len(ordered) - 1)  # leave one to validate with
+            if split in ("train", "validation"):
+                stop = max(stop, start + 1)
+            listing[split][label] = sorted(ordered[start:stop])
+            start = stop
+    return listing
+
+
+def _fraction(name: str) -> float:
+    return int(hashlib.sha256(os.fsencode(name)).hexdigest()[:12], 16) / 16**12
+
+
+def choose_classes(root: Path, found: Listing, classes: tuple[str, ...] | None) -> Listing:
+    """The classes in their order, or all in alphabetical order: the same ones in each split.
+
+    Raises:
+        FashionError: fewer than two, or one that a split lacks; it names the odd one.
+    """
+    everywhere = sorted({label for by_class in found.values() for label in by_class})
+    classes = classes or tuple(everywhere)
+    if len(classes) < 2:
+        raise FashionError(f"{root} has only the class {classes[0]!r}: two or more are needed.")
+    for label in classes:
+        holders = [split for split, by_class in found.items() if label in by_class]
+        if not holders:
+            raise FashionError(f"{root} has no class {label!r}: choose among its class folders.")
+        for split in [split for split in found if split not in holders]:
+            raise FashionError(
+                f"{root}: the class folder {label!r} is in {holders[0]} but not in {split}; "
+                "each split needs the same class folders."
+            )
+    return {
+        split: {label: found.get(split, {}).get(label, []) for label in classes} for split in SPLITS
+    }
+
+
+def entries(listing: Listing) -> Iterator[Entry]:
+    """All files of a listing, split by split and class by class."""
+    for split, by_class in listing.items():
+        for label, names in by_class.items():
+            for name in names:
+                yield split, label, name

@@ -1,0 +1,133 @@
+"""`load_catalog`: the photos, the drawn garments or a folder, as one and the same `Catalog`."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from fashionlib import drawn as drawing
+from fashionlib.catalog.cache import cache_key, through_cache
+from fashionlib.catalog.contents import SPLITS, Catalog, Split, attributes_of
+from fashionlib.catalog.decoding import decode
+from fashionlib.catalog.folder_layout import (
+    Listing,
+    choose_classes,
+    entries,
+    find_pictures,
+    stamp,
+)
+from fashionlib.catalog.photos import ensure_photos, manifest_hash, read_manifest
+from fashionlib.drawn import SEVEN, drawn_pictures
+from fashionlib.errors import FashionError
+
+# How many garments are drawn for train, validation and test: enough to learn the seven classes
+# from, or few, for a first look and for tests
+MANY, FEW = (2400, 300, 300), (560, 140, 140)
+
+# What the drawn catalog looks like depends on these files
+DRAWING = (
+    "__init__.py",
+    "garments.py",
+    "accessories.py",
+    "backdrops.py",
+    "outlines.py",
+    "painting.py",
+)
+SEEDS = {"train": 1, "validation": 2, "test": 3}
+
+
+def load_catalog(
+    source: str | Path | None = None,
+    size: int = 160,
+    classes: tuple[str, ...] | None = None,
+    drawn: tuple[int, int, int] = MANY,
+) -> Catalog:
+    """Load pictures; what came, and why, is in `Catalog.about`.
+
+    Args:
+        source: "photos", "drawn", or a folder. `None` takes the photos where they are or can be
+            fetched, and the drawn garments elsewhere. A folder holds class folders, or `train`,
+            `validation` (or `valid`, `val`) and `test` with class folders in them. Without
+            these, each class is split 80/10/10 by a hash of the file name. With `train` alone, a
+            tenth of it becomes the validation split. A missing `test` stays empty: a number
+            reported on pictures that were trained with would be worth nothing.
+        size: side of the decoded pictures in pixels.
+        classes: which classes, in the order of their labels. The default is `SEVEN`, and for a
+            folder all of its classes in alphabetical order.
+        drawn: where garments are drawn, how many of all seven classes for train, validation and
+            test.
+
+    Decoding happens once; the arrays are kept in `cache_dir()` until a file changes.
+
+    Raises:
+        FashionError: the folder is not a catalog (the message says what is wrong with it), the
+            photos cannot be had, or the disk is full.
+    """
+    if size < 1:
+        raise FashionError(f"a catalog of {size} pixels: the size must be at least 1.")
+    if classes is not None and len(set(classes)) < max(2, len(classes)):
+        raise FashionError(f"classes {classes}: name two or more, each once.")
+    reason = "as asked"
+    if source is None:
+        source, reason = _photos_or_drawn()
+    if source == "photos":
+        catalog = _load_photos(size, classes or SEVEN)
+    elif source == "drawn":
+        catalog = _load_drawn(size, classes or SEVEN, drawn)
+    else:
+        catalog = _load_folder(Path(source), size, classes)
+    return replace(catalog, reason=reason)
+
+
+def _photos_or_drawn() -> tuple[str, str]:
+    try:
+        ensure_photos()
+        return "photos", "they are here"
+    except FashionError as error:
+        return "drawn", f"since there are no photos: {error}".rstrip(".")
+
+
+def _load_photos(size: int, classes: tuple[str, ...]) -> Catalog:
+    root = ensure_photos()
+    found: Listing = {split: {} for split in SPLITS}
+    for name in sorted(read_manifest()):
+        split, label, _ = name.split("/")
+        found[split].setdefault(label, []).append(name)
+    listing = choose_classes(root, found, classes)
+    group = cache_key("photos", size, classes)
+    make = partial(decode, "photos", root, listing, size)
+    return through_cache(group, manifest_hash(), root, make)
+
+
+def _load_folder(root: Path, size: int, classes: tuple[str, ...] | None) -> Catalog:
+    listing = find_pictures(root, classes)
+    group = cache_key(str(root.resolve()), size, tuple(listing["train"]))
+    content = cache_key([(name, *stamp(root / name)) for _, _, name in entries(listing)])
+    make = partial(decode, str(root), root, listing, size)
+    # the name as it was given now, where the cache may know the folder by another path
+    return replace(through_cache(group, content, root, make), name=str(root))
+
+
+def _load_drawn(size: int, classes: tuple[str, ...], counts: tuple[int, int, int]) -> Catalog:
+    unknown = [label for label in classes if label not in SEVEN]
+    if unknown:
+        raise FashionError(f"no {unknown[0]!r} is drawn: choose among {', '.join(SEVEN)}.")
+    code = [Path(drawing.__file__).with_name(name).read_bytes() for name in DRAWING]
+    group = cache_key("drawn", size, classes, counts)
+    return through_cache(group, cache_key(code), None, partial(_draw, counts, size, classes))
+
+
+def _draw(counts: tuple[int, int, int], size: int, classes: tuple[str, ...]) -> Catalog:
+    splits, drawings = {}, {}
+    for split, count in zip(SPLITS, counts, strict=True):
+        # one process: several would start the reader's script anew, unless it guards against that
+        images, garments = drawn_pictures(count, SEEDS[split], size, processes=1)
+        kept = [n for n, garment in enumerate(garments) if garment.category in classes]
+        own = {f"{split}/{garments[n].category}/{n:04d}": garments[n] for n in kept}
+        labels = [classes.index(garment.category) for garment in own.values()]
+        pictures = torch.from_numpy(images[kept])
+        splits[split] = Split(pictures, torch.tensor(labels), tuple(own),
+                              attributes_of(own.values()))  # fmt: skip
+        drawings |= own
+    return Catalog("drawn", classes, **splits, garments=drawings)

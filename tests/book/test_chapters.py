@@ -1,0 +1,42 @@
+"""README, the front page, the notebooks and the library agree with the one list of chapters."""
+
+import re
+
+import pytest
+from chapters import AROUND, CHAPTERS, EXERCISES, ROOT, readme_table
+
+PAGES = (*CHAPTERS, *EXERCISES)
+LIBRARY = ROOT / "fashionlib"
+NAMED = [name for page in CHAPTERS for name in page.modules] + [*AROUND, "checks/"]
+
+
+def test_it_lists_the_notebooks_in_the_order_of_the_book():
+    """The front page's table of contents sorts them by name."""
+    notebooks = ROOT / "notebooks"
+    chapters, solutions = notebooks.glob("*.py"), (notebooks / "exercises/solutions").glob("*.py")
+    assert [page.script for page in PAGES] == [*sorted(chapters), *sorted(solutions)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.script.stem)
+def test_what_it_says_of_a_page_is_so(page):
+    text = page.script.read_text()
+    heading = re.search(r"^# # (.+)$", text, re.MULTILINE)[1]
+    assert page.title.partition(" · ")[2] == heading or page.title == heading
+    assert page.questions == ("# ## Questions\n" in text)
+
+
+def test_the_table_of_readme():
+    assert f"\n\n{readme_table()}\n\n" in (ROOT / "README.md").read_text()
+
+
+def test_the_cards_of_the_front_page():
+    text = (ROOT / "book" / "index.md").read_text()
+    cards = re.findall(r"^:::\{grid-item-card\} (.+)\n:link: (.+)$", text, re.MULTILINE)
+    wanted = [(page.title, f"chapters/{page.name}") for page in CHAPTERS]
+    assert cards == [*wanted, ("Try it", "try_it")]
+
+
+def test_each_module_and_each_room_belongs_to_one_chapter():
+    modules = {path.stem for path in LIBRARY.glob("*.py")} - {"__init__", "__main__"}
+    rooms = {f"{path.parent.name}/" for path in LIBRARY.glob("*/__init__.py")}
+    assert sorted(NAMED) == sorted(modules | rooms)

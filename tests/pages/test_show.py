@@ -1,0 +1,47 @@
+"""A figure without words for those who cannot see it must fail."""
+
+import matplotlib.pyplot as plt
+import pytest
+from IPython.utils.capture import capture_output
+
+from fashionlib.pages import show as module
+from fashionlib.pages.show import say, show, table
+
+
+@pytest.fixture
+def figure():
+    figure, axis = plt.subplots()
+    axis.plot([1, 2])
+    yield figure
+    plt.close("all")
+
+
+@pytest.mark.parametrize(("alt", "caption"), [("", "what to see"), ("words", ""), (" ", " ")])
+def test_show_refuses_a_figure_without_words(figure, alt, caption):
+    with pytest.raises(ValueError, match="alt text"):
+        show(figure, alt=alt, caption=caption)
+
+
+def test_show_displays_picture_alt_and_caption(figure, monkeypatch):
+    shown = []
+    monkeypatch.setattr(module, "display", shown.append)
+    show(figure, alt='5 > 3, said "he"', caption="a line & more")
+    page = shown[0].data
+    assert 'alt="5 &gt; 3, said &quot;he&quot;"' in page
+    assert "<figcaption>a line &amp; more</figcaption>" in page
+    assert 'src="data:image/png;base64,iVBOR' in page
+    assert not plt.get_fignums()
+
+
+def test_table_is_markdown(monkeypatch):
+    shown = []
+    monkeypatch.setattr(module, "display", shown.append)
+    table(["a", "b"], [[1, 2.5], ["x", "y"]])
+    assert shown[0].data == "| a | b |\n| --- | --- |\n| 1 | 2.5 |\n| x | y |"
+
+
+def test_capture_output_is_what_a_notebook_sees():
+    """`say` goes through IPython's display, so that Jupyter and the book both render it."""
+    with capture_output() as captured:
+        say("**3** pictures")
+    assert "Markdown" in captured.stdout or captured.outputs

@@ -1,0 +1,120 @@
+"""The one list of chapters and exercises: their order, what they build, how their pages are run.
+
+The table of README and the cards of the front page are held equal to it by a test. After a change
+here, `python tools/book/chapters.py` prints the table.
+"""
+
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Page(NamedTuple):
+    """A chapter, or the solution of an exercise."""
+
+    name: str  # below notebooks/, without .py
+    title: str
+    builds: str = ""  # in README
+    modules: tuple[str, ...] = ()  # of fashionlib that it teaches; a room ends in /
+    # "first": draws the catalog that all others take from the cache; "early": takes long;
+    # "alone": tells the reader how long something takes, so nothing else may run beside it
+    turn: Literal["first", "early", "alone", "any"] = "any"
+    questions: bool = False  # it ends with what was learned and with questions
+
+    @property
+    def script(self) -> Path:
+        """Its percent script."""
+        return ROOT / "notebooks" / f"{self.name}.py"
+
+
+CHAPTERS = (
+    Page(
+        "00_two_catalogs",
+        "The two catalogs",
+        "photos and drawn garments, decoded once",
+        ("catalog/", "drawn/"),
+        turn="first",
+    ),
+    Page(
+        "01_inverted_residual_block",
+        "1 · The inverted residual block",
+        "the block, its skip, its cost, and the bug behind a headline number",
+        ("blocks", "heads", "counting"),
+        questions=True,
+    ),
+    Page(
+        "02_train_a_classifier",
+        "2 · Train a classifier",
+        "the training loop in the open, honest accuracies",
+        ("transforms", "inference", "metrics", "training", "weights"),
+        turn="alone",
+        questions=True,
+    ),
+    Page(
+        "03_train_with_triplets",
+        "3 · Train with triplets",
+        "an encoder that knows what looks alike",
+        ("triplets", "siamese", "look_encoder", "retrieval"),
+        turn="early",
+        questions=True,
+    ),
+    Page(
+        "04_visual_search",
+        "4 · Search by picture",
+        "an index, its failures, an explorer, and what it says to a flower",
+        ("search",),
+        turn="early",
+        questions=True,
+    ),
+    Page(
+        "05_every_number",
+        "5 · Every number, measured",
+        "a ledger of the article's claims, with verdicts that are computed",
+        ("pages/",),
+        turn="alone",
+    ),
+    Page(
+        "06_into_production",
+        "6 · Into production",
+        "export, large catalogs, a database, many processes",
+        ("export/", "stores/", "running/"),
+        turn="alone",
+    ),
+    Page(
+        "07_detection_head",
+        "7 · A detection head",
+        "optional: where is the garment?",
+        ("detection",),
+        questions=True,
+    ),
+)
+_SOLUTIONS = "exercises/solutions"
+EXERCISES = (
+    Page(f"{_SOLUTIONS}/1_more_classes", "Exercise 1: More than seven classes"),
+    Page(f"{_SOLUTIONS}/2_other_backbones", "Exercise 2: Other backbones", turn="alone"),
+    Page(f"{_SOLUTIONS}/3_other_losses", "Exercise 3: Center loss and ArcFace"),
+    Page(f"{_SOLUTIONS}/4_export_and_faiss", "Exercise 4: ONNX and FAISS", turn="alone"),
+    Page(f"{_SOLUTIONS}/5_hard_negatives", "Exercise 5: Hard negatives"),
+)
+AROUND = ("files", "settings", "errors", "cli")  # what every chapter stands on, and none teaches
+
+
+def readme_table() -> str:
+    """README's table of the chapters, as Markdown."""
+    rows = [
+        (f"[{page.title}](notebooks/{page.name}.py)", page.builds, page.modules)
+        for page in CHAPTERS
+    ]
+    first = EXERCISES[0].name.replace(f"{_SOLUTIONS}/", "exercises/")
+    answers = "notebooks that check your answers"
+    rows.append((f"[Exercises](notebooks/{first}.py)", answers, ("checks/",)))
+    rows.append(("around them all", "folders, settings, the command line", AROUND))
+    lines = ["| chapter | what you build | in `fashionlib/` |", "|---|---|---|"]
+    for chapter, builds, modules in rows:
+        lines.append(f"| {chapter} | {builds} | {', '.join(f'`{name}`' for name in modules)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(readme_table())
