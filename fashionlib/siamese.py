@@ -127,12 +127,33 @@ def mined_triplets(
     recipe: SiameseRecipe,
     pictures: Tensor,
     labels: Tensor,
-    make_miner: Callable[[SiameseRecipe], nn.Module],
+    miner: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]],
 ) -> Terms:
-    """Embed each picture once, and let a miner choose triplets among the embeddings."""
+    """Embed each picture once, and let a miner choose triplets among the embeddings.
+
+    The miner takes embeddings float [B, D] and labels int64 [B] to positions of anchors, positives
+    and negatives, int64 [M] each.
+    """
     embeddings = encoder(pictures)
-    triplets = make_miner(recipe)(embeddings, labels)
-    return [(_pick(embeddings, triplets), recipe.margin, 1.0)]
+    return [(_pick(embeddings, miner(embeddings, labels)), recipe.margin, 1.0)]
+
+
+def semi_hard(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """All with a negative that is farther than the positive, but by less than 0.2 (FaceNet)."""
+    miner = _miners().TripletMarginMiner(margin=0.2, type_of_triplets="semihard")
+    return miner(embeddings, labels)
+
+
+def batch_hard(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """For each anchor the farthest positive and the nearest negative (Hermans et al.)."""
+    return _miners().BatchHardMiner()(embeddings, labels)
+
+
+def all_triplets(
+    encoder: nn.Module, recipe: SiameseRecipe, pictures: Tensor, labels: Tensor
+) -> Terms:
+    """All of a batch that break the margin: gentler than the hardest alone, works from scratch."""
+    return mined_triplets(encoder, recipe, pictures, labels, breaking(recipe.margin))
 
 
 def look_triplets(
@@ -215,20 +236,9 @@ class Objective(NamedTuple):
 
 OBJECTIVES = {
     "random": Objective(three_views, random_triplets),
-    "semi-hard": Objective(
-        one_view,
-        partial(
-            mined_triplets,
-            make_miner=lambda _: _miners().TripletMarginMiner(0.2, type_of_triplets="semihard"),
-        ),
-    ),
-    "batch-hard": Objective(
-        one_view, partial(mined_triplets, make_miner=lambda _: _miners().BatchHardMiner())
-    ),
-    # gentler than the hardest alone, works from scratch
-    "all": Objective(
-        one_view, partial(mined_triplets, make_miner=lambda recipe: breaking(recipe.margin))
-    ),
+    "semi-hard": Objective(one_view, partial(mined_triplets, miner=semi_hard)),
+    "batch-hard": Objective(one_view, partial(mined_triplets, miner=batch_hard)),
+    "all": Objective(one_view, all_triplets),
     "look": Objective(two_views, look_triplets),
     "colour": Objective(two_views, colour_triplets),
 }

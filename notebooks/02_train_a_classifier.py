@@ -26,13 +26,14 @@
 # 3. **Give every accuracy an interval.** A few hundred pictures cannot tell 86% from 87%.
 
 # %%
+import copy
 from collections import Counter
+from dataclasses import replace
 from statistics import fmean, median
 
 import matplotlib.pyplot as plt
 import torch
 from torch.nn import functional as F
-from torchvision.transforms import v2
 
 from fashionlib import metrics, training
 from fashionlib.catalog import FEW, MANY, load_catalog
@@ -41,8 +42,8 @@ from fashionlib.heads import build_classifier
 from fashionlib.inference import pick_device, predict
 from fashionlib.pages import doubted_labels, plots
 from fashionlib.pages.show import say, show, source, table
-from fashionlib.running import processes
 from fashionlib.settings import budget
+from fashionlib.training import set_learning_rate
 from fashionlib.transforms import AUGMENTATIONS, augment, to_input
 
 plt.style.use("fashionlib.pages.book")
@@ -163,31 +164,25 @@ print("range within -1 and 1:", bool(to_input(plain, 112).abs().max() <= 1))
 # %% [markdown]
 # ## The training loop
 #
-# Four small functions make up the loop. Each is the code that `fashionlib.training` holds, and a
-# test keeps the two equal.
+# The loop needs four things: a loss, a learning rate for each step, an average of the weights, and
+# batches. We write each of them down, then the loop. All of it is the code that
+# `fashionlib.training` holds, and a test keeps the two equal.
 #
-# **One step.** Predict, compare, and move every parameter a little against its gradient. The
-# loss is cross-entropy, with *label smoothing* {cite:p}`szegedy2016rethinking`: the wanted
+# **The loss** is cross-entropy, with *label smoothing* {cite:p}`szegedy2016rethinking`: the wanted
 # answer is a little less than certainty, which keeps a small network from chasing the odd wrong
 # label.
 
 
 # %%
-# the same code as fashionlib.training.train_step, kept equal by a test
-def train_step(model, optimizer, inputs, labels, label_smoothing=0.0):
-    logits = model(inputs)
-    loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss.detach()
+# the same code as fashionlib.training.classification_loss, kept equal by a test
+def classification_loss(model, inputs, labels, label_smoothing=0.0):
+    return F.cross_entropy(model(inputs), labels, label_smoothing=label_smoothing)
 
 
-model = build_classifier("fashion")
-optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-batch, labels = to_input(catalog.train.images[:16], 64), catalog.train.labels[:16]
-say(f"Loss of an untrained network: {train_step(model, optimizer, batch, labels):.2f}. Guessing "
-    f"evenly among seven classes gives ln 7 = {torch.tensor(7.0).log():.2f}.")  # fmt: skip
+inputs, labels = to_input(catalog.train.images[:16], 64), catalog.train.labels[:16]
+loss = classification_loss(build_classifier("fashion"), inputs, labels)
+say(f"Loss of an untrained network: {loss:.2f}. Guessing evenly among seven classes gives "
+    f"ln 7 = {torch.tensor(7.0).log():.2f}.")  # fmt: skip
 
 # %% [markdown]
 # **The learning rate** rises for the first third of the training and then falls to zero. Big
@@ -216,7 +211,7 @@ show(
 
 # %% [markdown]
 # **The average.** The weights of the last steps jump around a good place. Their moving average
-# sits closer to its middle, and costs one line a step. We evaluate the average, not the jumper.
+# sits closer to its middle, and costs one line a step. We evaluate the averaged weights.
 # Batch-norm's running statistics belong to the weights, so they are averaged with them.
 
 
@@ -238,42 +233,64 @@ for _ in range(3):
 print("after three halvings of the distance to 1:", average.weight.item())
 
 # %% [markdown]
-# **One epoch.** All training pictures in a new random order, batch by batch. (*Mixup*, which blends
-# each picture with another, is off here: it pays in trainings many times as long as ours. So is
-# `teach`, by which trained networks have a say in what is to be answered. And `distributed` does
-# nothing in a single process; with several, they agree on the batches and share each among them.)
+# **The batches.** `shuffled` draws a new order and cuts it into batches; `labelled_batches` loads
+# one after the other: pictures augmented, each on its own draw, and their labels. Both draw from
+# torch's generator, so a seed decides everything.
 
 # %%
-from fashionlib.training import set_learning_rate
+recipe = training.Recipe()
+with training.seeded(seed=0, epoch=0):
+    batches = training.labelled_batches(catalog.train, recipe)
+    inputs, labels = next(iter(batches))
+print("inputs", tuple(inputs.shape), "labels", tuple(labels.shape))
+say(f"{len(batches)} batches of {recipe.batch_size} make an epoch, by this recipe: `{recipe}`")
+
+# %% [markdown]
+# **One epoch** is one step for each batch: predict and compare (that is `loss_of`), work out how
+# the loss changes with every parameter (`backward`), and move each parameter a little against that.
+#
+# Nothing in these lines knows what is learned. The triplets of chapter 3 and the boxes of chapter 7
+# are learned by the same function, with other batches and another loss.
 
 
+# %%
 # the same code as fashionlib.training.train_epoch, kept equal by a test
-def train_epoch(model, average, optimizer, split, recipe, epoch, teach=None):
-    device = next(model.parameters()).device
-    transform = AUGMENTATIONS[recipe.augmentation](recipe.size)
-    mix = v2.MixUp(alpha=recipe.mixup or 1.0, num_classes=int(split.labels.max()) + 1)
-    count = max(1, len(split.labels) // recipe.batch_size)
-    batches = processes.agree(torch.randperm(len(split.labels)).split(recipe.batch_size)[:count])
+def train_epoch(model, average, optimizer, batches, loss_of, recipe, epoch):
     losses = []
     model.train()
-    for step, chosen in enumerate(map(processes.share, batches), start=epoch * count):
-        set_learning_rate(optimizer, recipe, progress=step / (count * recipe.epochs))
-        inputs = to_input(augment(split.images[chosen], transform), device=device)
-        labels = split.labels[chosen].to(device)
-        if recipe.mixup > 0:
-            inputs, labels = mix(inputs, labels)
-        if teach is not None:
-            labels = teach(inputs, labels)
-        losses.append(train_step(model, optimizer, inputs, labels, recipe.label_smoothing))
+    for step, batch in enumerate(batches, start=epoch * len(batches)):
+        set_learning_rate(optimizer, recipe, progress=step / (len(batches) * recipe.epochs))
+        loss = loss_of(model, *batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
         update_average(average, model, keep=min(recipe.average, (step + 1) / (step + 10)))
+        losses.append(loss.detach())
     return float(torch.stack(losses).mean())
 
 
-say("The settings it reads are data: `" + repr(training.Recipe()) + "`")
+# %% [markdown]
+# Two lines need a word. `progress` is the share of all steps that are done, from which the schedule
+# knows the learning rate. And `keep` starts small: an average that kept nearly everything from its
+# first step on would remember the random weights for a long time.
+#
+# Two epochs, to see it work:
+
+# %%
+torch.manual_seed(0)
+model = build_classifier("fashion").to(pick_device())
+average, optimizer = copy.deepcopy(model), training.make_optimizer(model, recipe)
+short = replace(recipe, epochs=2, size=budget(64, quick=32))
+some = catalog.train.at(torch.arange(0, len(catalog.train), 5))
+for epoch in range(short.epochs):
+    batches = training.labelled_batches(some, short)
+    loss = train_epoch(model, average, optimizer, batches, classification_loss, short, epoch)
+    print(f"epoch {epoch + 1}: mean loss {loss:.2f}")
 
 # %% [markdown]
-# `training.train_classifier` calls `train_epoch` once an epoch, evaluates the average on the
-# validation pictures after each, and can save its state to go on after an interruption.
+# `training.train_classifier` does this for all epochs of a recipe, and evaluates the average on the
+# validation pictures after each. Going on after an interruption, sharing the work among processes
+# and learning from other networks are wrapped around the loop from outside: `fashionlib.running`.
 #
 # ## The article's network, by the article's recipe
 #
@@ -289,8 +306,6 @@ assert count_parameters(build_classifier("article-dense")) == 429_399
 assert count_parameters(build_classifier("fashion")) <= 429_399
 
 # %%
-from dataclasses import replace
-
 EPOCHS = budget(10, quick=1)
 article_recipe = replace(training.ARTICLE_RECIPE, epochs=EPOCHS)
 
@@ -306,17 +321,17 @@ print("trained:", ", ".join(runs))
 
 
 # %%
-def right(model, split, recipe):
-    logits = predict(model, split.images, recipe.evaluation_size)
+def right(model, split):
+    logits = predict(model, split.images)
     return metrics.count_correct(logits, split.labels), len(split.labels)
 
 
 for plan, (model, _) in runs.items():
-    correct, total = right(model, catalog.validation, article_recipe)
+    correct, total = right(model, catalog.validation)
     say(f"`{plan}` after {EPOCHS} epochs: {metrics.format_accuracy(correct, total)} on validation.")
 
 # %%
-best, total = max(right(model, catalog.validation, article_recipe) for model, _ in runs.values())
+best, total = max(right(model, catalog.validation) for model, _ in runs.values())
 low, high = metrics.wilson_interval(best, total)
 verdict = metrics.against(best, total, 0.85)
 say(
@@ -341,7 +356,7 @@ recipe = training.Recipe(
 )
 runs["fashion"] = train("fashion", recipe)
 model, history = runs["fashion"]
-correct, total = right(model, catalog.validation, recipe)
+correct, total = right(model, catalog.validation)
 seconds = sum(row["seconds"] for row in history)
 say(
     f"`fashion` after {EPOCHS} epochs: **{metrics.format_accuracy(correct, total)}** on "
@@ -365,7 +380,7 @@ show(
 # others, so each of its pictures would count for more. `accuracy` counts pictures.
 
 # %%
-logits = predict(model, catalog.validation.images, recipe.evaluation_size)
+logits = predict(model, catalog.validation.images)
 labels = catalog.validation.labels
 batches = zip(logits.split(64), labels.split(64), strict=True)
 mean_of_batches = sum(metrics.accuracy(*batch) for batch in batches) / -(-len(labels) // 64)
@@ -684,11 +699,11 @@ say(
 # part. We report them once, and do not go back.
 
 # %%
-test_correct, test_total = right(model, catalog.test, recipe)
+test_correct, test_total = right(model, catalog.test)
 say(f"**Test: {metrics.format_accuracy(test_correct, test_total)}.**")
 
 # %%
-test_logits = predict(model, catalog.test.images, recipe.evaluation_size)
+test_logits = predict(model, catalog.test.images)
 rows = []
 for label, name in enumerate(catalog.classes):
     row = [name]
@@ -714,16 +729,15 @@ table(["class", "validation: right of this class", "test: right of this class"],
 import tempfile
 from pathlib import Path
 
-from fashionlib.blocks import PLANS
 from fashionlib.weights import load_classifier, save_classifier
 
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "classifier.safetensors"
-    save_classifier(path, model, PLANS["fashion"], catalog.classes, recipe.evaluation_size)
+    save_classifier(path, model, catalog.classes)
     loaded, metadata = load_classifier(path)
 cpu = model.cpu()
 same = torch.equal(
-    predict(loaded, catalog.test.images[:64], 64), predict(cpu, catalog.test.images[:64], 64)
+    predict(loaded, catalog.test.images[:64]), predict(cpu, catalog.test.images[:64])
 )
 print("classes:", ", ".join(metadata["classes"]))
 print("the loaded network answers the same:", same)

@@ -25,24 +25,29 @@
 # choose triplets better, and at last ask for something that no label says: how a garment *looks*.
 
 # %%
+import copy
+from collections import OrderedDict
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.data import Dataset
 
 from fashionlib import siamese, training
 from fashionlib.catalog import FEW, MANY, load_catalog
-from fashionlib.heads import build_classifier
-from fashionlib.inference import predict
+from fashionlib.heads import DIMENSIONS, EmbeddingHead, build_classifier
+from fashionlib.inference import pick_device, predict
 from fashionlib.look_encoder import LookEncoder
 from fashionlib.pages import plots
 from fashionlib.pages.show import say, show, source, table
 from fashionlib.settings import budget
-from fashionlib.siamese import SiameseRecipe, train_siamese
+from fashionlib.siamese import SiameseRecipe, train_siamese, view
+from fashionlib.training import Batches, make_optimizer, shuffled
 from fashionlib.transforms import to_input
-from fashionlib.triplets import TripletDataset
+from fashionlib.triplets import positions_of_classes
 
 plt.style.use("fashionlib.pages.book")
 catalog = load_catalog(drawn=budget(MANY, quick=FEW))
@@ -62,6 +67,39 @@ EPOCHS, SIZE = budget(4, quick=1), budget(64, quick=32)
 # - a class with a single picture has no positive, and says so;
 # - the draw depends on the seed, the epoch and the index alone, so it is the same with any number
 #   of worker processes.
+
+
+# %%
+# the same code as fashionlib.triplets.TripletDataset, kept equal by a test
+class TripletDataset(Dataset):
+    def __init__(self, images, labels, seed=0):
+        self.images, self.labels = images, labels
+        self.seed, self.epoch = seed, 0
+        self.of_class = positions_of_classes(labels)
+
+    def __len__(self):
+        return len(self.labels)
+
+    def indices(self, index):
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        label = int(self.labels[index])
+        same = self.of_class[label]
+        place = int(np.searchsorted(same, index))
+        positive = same[(place + 1 + rng.integers(len(same) - 1)) % len(same)]
+        others = [other for other in self.of_class if other != label]
+        negative = rng.choice(self.of_class[others[rng.integers(len(others))]])
+        return index, int(positive), int(negative)
+
+    def __getitem__(self, index):
+        anchor, positive, negative = self.indices(index)
+        return self.images[anchor], self.images[positive], self.images[negative]
+
+
+# %% [markdown]
+# `positions_of_classes` lists where the pictures of each class are. `indices` is where the triplet
+# is drawn: for the positive it takes a random number of steps from the anchor's own place among the
+# pictures of its class, around the end and on, so it never comes back to the anchor. For the
+# negative it draws the class first, then the picture.
 
 # %% tags=["nbval-check-output"]
 data = TripletDataset(catalog.train.images, catalog.train.labels, seed=0)
@@ -134,8 +172,7 @@ class SiameseNetwork(nn.Module):
 
 # %% [markdown]
 # The encoder is the backbone of a trained classifier with a new head: 64 numbers of length 1
-# instead of seven logits. We train a small classifier first. Its backbone is **copied**: two
-# networks that share one backbone object would both change when either is trained, without a word.
+# instead of seven logits. We train a small classifier first.
 
 # %%
 torch.manual_seed(0)
@@ -144,13 +181,62 @@ recipe = training.Recipe(epochs=budget(6, quick=1), size=SIZE, evaluation_size=S
 classifier, history = training.train_classifier(classifier, catalog, recipe)
 say(f"The classifier reaches {history[-1]['validation_accuracy']:.1%} on validation.")
 
+# %% [markdown]
+# Its backbone is **copied**: two networks that share one backbone object would both change when
+# either is trained, without a word. The encoder also takes over how the classifier's pictures are
+# prepared: their size belongs to the network.
+
+
+# %%
+# the same code as fashionlib.siamese.encoder_from, kept equal by a test
+def encoder_from(classifier, dimensions=DIMENSIONS):
+    backbone = copy.deepcopy(classifier.backbone)
+    head = EmbeddingHead(backbone.features, dimensions)
+    encoder = nn.Sequential(OrderedDict(backbone=backbone, head=head))
+    encoder.preparation = classifier.preparation
+    return encoder
+
+
+# %% [markdown]
+# ## The triplet step
+#
+# What the encoder is shown: views of the three pictures of each triplet, where a view is an
+# augmented picture. What is made of them: three embeddings each, and a loss.
+
+
+# %%
+# the same code as fashionlib.siamese.three_views, kept equal by a test
+def three_views(data, chosen, recipe):
+    columns = torch.tensor([data.indices(index) for index in chosen.tolist()]).T
+    return (tuple(view(data.images[column], recipe) for column in columns),)
+
+
+# the same code as fashionlib.siamese.random_triplets, kept equal by a test
+def random_triplets(encoder, recipe, views):
+    return [(SiameseNetwork(encoder)(*views), recipe.margin, 1.0)]
+
+
+# %% [markdown]
+# The steps themselves are taken by `train_epoch` of chapter 2, the very same function: only the
+# batches and the loss are others. (`random_triplets` returns a list, since our own encoder will
+# learn from two kinds of triplets at once; the 1.0 is the weight of this kind.)
+
 # %% tags=["nbval-check-output"]
-before = predict(classifier, catalog.validation.images[:32], SIZE)
-encoder = siamese.encoder_from(classifier)
-siamese.train_siamese(
-    encoder, catalog, SiameseRecipe("batch-hard", epochs=1, size=32, evaluation_size=32)
-)
-after = predict(classifier, catalog.validation.images[:32], SIZE)
+encoder = encoder_from(classifier).to(pick_device())
+one = SiameseRecipe("random", epochs=1, size=32, evaluation_size=32, batch_size=32)
+before = predict(classifier, catalog.validation.images[:32])
+batches = Batches(shuffled(320, one.batch_size), lambda chosen: three_views(data, chosen, one))
+
+
+def loss_of(encoder, views):
+    ((triplets, margin, _),) = random_triplets(encoder, one, views)
+    return triplet_loss(*triplets, margin)
+
+
+state = encoder, copy.deepcopy(encoder), make_optimizer(encoder, one)
+loss = training.train_epoch(*state, batches, loss_of, one, epoch=0)
+print("ten steps; the loss is below 1, what equal embeddings cost:", loss < 1)
+after = predict(classifier, catalog.validation.images[:32])
 print("the classifier answers as before:", torch.equal(before, after))
 
 # %% [markdown]
@@ -182,7 +268,7 @@ table(
 )
 
 # %% tags=["hide-input"]
-untrained = siamese.evaluate_encoder(siamese.encoder_from(classifier).eval(), catalog, SIZE)
+untrained = siamese.evaluate_encoder(encoder_from(classifier).to(pick_device()), catalog)
 say(
     f"Over {len(rows)} epochs the loss goes from {rows[0]['loss']:.2f} to {rows[-1]['loss']:.2f}, "
     f"and in the last one {rows[-1]['active']:.0%} of the triplets still teach something. "
@@ -361,7 +447,7 @@ known = [look for look in ("colour", "pattern") if look in queries.attributes]
 
 
 def looks(encoder):
-    order = rank(predict(encoder, queries.images, SIZE), predict(encoder, train.images, SIZE))
+    order = rank(predict(encoder, queries.images), predict(encoder, train.images))
     agreement = agreement_at_k(order, queries, train, 5)
     parts = (queries.images, queries.labels, train.images, train.labels, order[:, :5])
     row = [f"{float(values.mean()):.3f}" for values in agreement.values()]
@@ -469,7 +555,7 @@ show(
 # training mode, gradient or not.
 
 # %% tags=["nbval-check-output"]
-encoder = siamese.encoder_from(classifier).cpu()
+encoder = encoder_from(classifier).cpu()
 encoder.backbone.requires_grad_(False)
 norm = next(part for part in encoder.backbone.modules() if isinstance(part, nn.BatchNorm2d))
 for still in (False, True):
@@ -505,7 +591,7 @@ for still in (False, True):
 # <details class="answer"><summary>Answer</summary>
 #
 # All distances are equal, most likely 0: the encoder has collapsed to one point. Look at the
-# spread: `siamese.spread(predict(encoder, catalog.validation.images, SIZE))`.
+# spread: `siamese.spread(predict(encoder, catalog.validation.images))`.
 #
 # </details>
 #

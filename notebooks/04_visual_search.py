@@ -38,8 +38,7 @@ from fashionlib.weights import load_classifier, load_encoder, shipped
 plt.style.use("fashionlib.pages.book")
 catalog = load_catalog(drawn=budget(MANY, quick=FEW))
 print(catalog.about)
-encoder, about = load_encoder(shipped(f"encoder_{catalog.name}"))
-SIZE = about["preprocessing"]["size"]
+encoder, _ = load_encoder(shipped(f"encoder_{catalog.name}"))
 
 # %% [markdown]
 # The encoder is the one that comes with the library, trained like the last one of
@@ -53,11 +52,11 @@ SIZE = about["preprocessing"]["size"]
 
 # %%
 # the same code as fashionlib.search.visual_search, kept equal by a test
-def visual_search(query, catalog, encoder, k, size=128):
-    wanted = predict(encoder, query[None], size)[0]
+def visual_search(query, catalog, encoder, k):
+    wanted = predict(encoder, query[None])[0]
     found = []
     for position, picture in enumerate(catalog):
-        embedding = predict(encoder, picture[None], size)[0]
+        embedding = predict(encoder, picture[None])[0]
         found.append((float(torch.dist(wanted, embedding)), position))
     return sorted(found)[:k]
 
@@ -66,7 +65,7 @@ def visual_search(query, catalog, encoder, k, size=128):
 pictures = catalog.train.images[: budget(None, quick=200)]
 query = catalog.test.images[0]
 started = time.perf_counter()
-slow = visual_search(query, pictures, encoder, k=5, size=SIZE)
+slow = visual_search(query, pictures, encoder, k=5)
 slow_seconds = time.perf_counter() - started
 say(f"One query among {len(pictures):,} pictures took {slow_seconds:.1f} s.")
 
@@ -99,17 +98,17 @@ for k in (1, 3, 5):
     print(f"k={k}: positions {positions[0].tolist()}, distances {shown}")
 
 # %% [markdown]
-# A `SearchIndex` holds the embeddings, a name for each, and a fingerprint of the weights that made
+# A `SearchIndex` holds the embeddings, a name for each, and a fingerprint of the encoder that made
 # them. Its search is short, most of it checks what it is given:
 
 # %%
 source(SearchIndex.search)
 
 # %%
-index = build_index(encoder, catalog.train.images, catalog.train.names, SIZE)
+index = build_index(encoder, catalog.train.images, catalog.train.names)
 part = SearchIndex(index.embeddings[: len(pictures)], index.ids[: len(pictures)], index.made_by)
 started = time.perf_counter()
-results = part.search(predict(encoder, query[None], SIZE), k=5)
+results = part.search(predict(encoder, query[None]), k=5)
 seconds = time.perf_counter() - started
 same = [position for _, position in slow] == results.positions[0].tolist()
 say(
@@ -156,7 +155,7 @@ print("back again, as the last:", len(larger) == len(index), larger.ids[-1] == f
 # %%
 from fashionlib.retrieval import mean_colours
 
-queries = predict(encoder, catalog.test.images, SIZE)
+queries = predict(encoder, catalog.test.images)
 dresses = (catalog.test.labels == catalog.classes.index("dress")).nonzero()[:, 0]
 white = dresses[mean_colours(catalog.test.images[dresses]).min(dim=1).values.argmax()]
 
@@ -274,8 +273,8 @@ others = {
 }
 embedded = {
     name: (
-        build_index(model, catalog.train.images, catalog.train.names, SIZE),
-        predict(model, catalog.test.images, SIZE),
+        build_index(model, catalog.train.images, catalog.train.names),
+        predict(model, catalog.test.images),
     )
     for name, model in others.items()
 }
@@ -368,7 +367,7 @@ show(
 
 # %%
 def embed(model):
-    return [predict(model, images, SIZE) for images in (drawn.train.images, shown.images, moved)]
+    return [predict(model, images) for images in (drawn.train.images, shown.images, moved)]
 
 
 def backdrop_row(train, queries, queries_moved):
@@ -446,7 +445,7 @@ from fashionlib.running.distance_limit import distance_limit
 
 
 def to_nearest(images):
-    return index.search(predict(encoder, images, SIZE), k=1).distances[:, 0]
+    return index.search(predict(encoder, images), k=1).distances[:, 0]
 
 
 limit = distance_limit(to_nearest(catalog.validation.images), keep=0.95)
@@ -537,8 +536,8 @@ say(card.replace("# encoder", "**encoder", 1).replace("\n", "**\n", 1))
 # <details class="answer"><summary>Answer</summary>
 #
 # The vectors still have the same size, so distances can be computed; they only mean nothing, since
-# the two encoders put things in different places. The index compares the fingerprint of the weights
-# with the one it was made by, `index.made_by`, and refuses.
+# the two encoders put things in different places. The index compares the fingerprint of the encoder
+# with that of the one it was made by, `index.made_by`, and refuses.
 #
 # </details>
 #

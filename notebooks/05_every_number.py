@@ -480,9 +480,8 @@ from fashionlib.inference import predict
 from fashionlib.retrieval import average_precision, matches, rank, score
 from fashionlib.weights import load_encoder, shipped
 
-encoder, card = load_encoder(shipped(f"encoder_{catalog.name}"))
-SIZE = card["preprocessing"]["size"]
-embedded = {name: predict(encoder, catalog.splits[name].images, SIZE) for name in ("train", "test")}
+encoder, _ = load_encoder(shipped(f"encoder_{catalog.name}"))
+embedded = {name: predict(encoder, catalog.splits[name].images) for name in ("train", "test")}
 centre = embedded["train"].mean(dim=0)
 _, _, directions = torch.linalg.svd(embedded["train"] - centre, full_matrices=False)
 quality_of = {}
@@ -597,7 +596,7 @@ show(
 )
 
 # %%
-order = rank(predict(encoder, queries, SIZE), embedded["train"])[:, :5]
+order = rank(predict(encoder, queries), embedded["train"])[:, :5]
 dress = catalog.train.labels == catalog.classes.index("dress")
 white = torch.zeros(len(dress), dtype=torch.bool)
 white[white_dresses(catalog.train)] = True

@@ -37,8 +37,7 @@ plt.style.use("fashionlib.pages.book")
 catalog = load_catalog(drawn=budget(MANY, quick=FEW))
 print(catalog.about)
 WEIGHTS = shipped(f"encoder_{catalog.name}")
-encoder, card = load_encoder(WEIGHTS)
-SIZE = card["preprocessing"]["size"]
+encoder, _ = load_encoder(WEIGHTS)
 folder = Path(tempfile.mkdtemp())
 
 # %% [markdown]
@@ -52,7 +51,7 @@ folder = Path(tempfile.mkdtemp())
 export_onnx(WEIGHTS, folder / "encoder.onnx")
 run, described = load_onnx(folder / "encoder.onnx")
 pictures = catalog.test.images[: budget(296, quick=64)]
-difference = (run(pictures) - predict(encoder, pictures, SIZE)).abs().max()
+difference = (run(pictures) - predict(encoder, pictures)).abs().max()
 say(
     f"{(folder / 'encoder.onnx').stat().st_size / 1e6:.1f} MB. On {len(pictures)} test pictures "
     f"the embeddings differ from PyTorch's by at most {difference:.1e}."
@@ -115,7 +114,7 @@ source(Store)
 
 # %%
 train = catalog.train
-embeddings = predict(encoder, train.images, SIZE)
+embeddings = predict(encoder, train.images)
 categories = [catalog.classes[label] for label in train.labels]
 made_by = fingerprint(encoder)
 stores = {}
@@ -125,7 +124,7 @@ for address in ("catalog.safetensors", "catalog.faiss", "catalog.db"):
 table(["store", "rows"], [[address, f"{len(store):,}"] for address, store in stores.items()])
 
 # %%
-queries = predict(encoder, catalog.test.images[:32], SIZE)
+queries = predict(encoder, catalog.test.images[:32])
 exact = stores["catalog.safetensors"].search(queries, k=5)
 rows = []
 for address, store in stores.items():
@@ -314,8 +313,8 @@ say(f"{one['pictures']:,} photos. Recorded: {about(pipeline)}.")
 #
 # Each process has the whole network and takes its share of every batch; the gradients are averaged,
 # so together they take the step that one would take. They talk through NCCL where there is CUDA and
-# through Gloo elsewhere, and on CUDA the networks compute in bfloat16 what bears it. Three things
-# are easy to get wrong, and worth reading:
+# through Gloo elsewhere, and on CUDA these commands use bfloat16 where it is safe. Three things are
+# easy to get wrong, and worth reading:
 
 # %%
 from fashionlib.running import processes
@@ -325,7 +324,7 @@ source(processes.gather)
 source(processes.average_buffers)
 
 # %% [markdown]
-# `share`: all processes agree on the order of the pictures, and each takes every so-many-th.
+# `share`: all processes agree on the order of the pictures, and process r of n takes every n-th.
 # `gather`: triplets are found among *all* pictures of a batch, so the embeddings of all processes
 # come together, and gradients find their way back. `average_buffers`: batch norm keeps running
 # statistics, each process those of its own share; what is evaluated and saved has their mean.
@@ -367,11 +366,11 @@ from fashionlib.drawn.not_garments import stranger_pictures
 from fashionlib.running import drift
 from fashionlib.search import build_index
 
-index = build_index(encoder, train.images, train.names, SIZE)
+index = build_index(encoder, train.images, train.names)
 
 
 def distances(pictures):
-    return drift.nearest_distances(index, predict(encoder, pictures, SIZE))
+    return drift.nearest_distances(index, predict(encoder, pictures))
 
 
 calibration = distances(catalog.validation.images)
@@ -404,7 +403,7 @@ table(header, rows)
 # say so. So encoder and index are one pair, and the pair is swapped:
 
 # %%
-from fashionlib.running.live_index import Engine, LiveIndex
+from fashionlib.running.live_index import LiveIndex, Searcher
 
 source(LiveIndex)
 
@@ -418,15 +417,11 @@ torch.manual_seed(0)
 classifier, _ = load_classifier(shipped(f"classifier_{catalog.name}"))
 other = encoder_from(classifier).eval()  # other weights, and so another space
 part = slice(0, budget(600, quick=120))
-engines = [
-    Engine(
-        e,
-        build_index(e, train.images[part], [f"{name}:{n}" for n in train.names[part]], SIZE),
-        SIZE,
-    )
+old, new = (
+    Searcher(e, build_index(e, train.images[part], [f"{name}:{n}" for n in train.names[part]]))
     for name, e in (("old", encoder), ("new", other))
-]
-live = LiveIndex(engines[0])
+)
+live = LiveIndex(old)
 
 
 def ask(number):
@@ -437,7 +432,7 @@ def ask(number):
 with ThreadPoolExecutor(8) as pool:
     asked = [pool.submit(ask, number) for number in range(200)]
     asked[60].result()
-    live.swap(engines[1])
+    live.swap(new)
     answers = [one.result() for one in asked]
 say(
     f"{len(answers)} searches by eight threads, none failed: "

@@ -1,17 +1,17 @@
-"""Metric training: a copied backbone, triplets that are what they say, repeatable, resumable."""
+"""Metric training: a copied backbone, triplets that are what they say, the same for a seed."""
 
 import copy
 from dataclasses import replace
 
 import pytest
 import torch
-from tiny import same_weights, striped_catalog, tiny_catalog, without_time
+from tiny import same_weights, sized, small_encoder, striped_catalog, tiny_catalog, without_time
 
 from fashionlib import siamese
 from fashionlib.errors import FashionError
 from fashionlib.heads import build_classifier, build_encoder
 from fashionlib.inference import predict
-from fashionlib.look_encoder import build_look_encoder
+from fashionlib.look_encoder import LookEncoder
 from fashionlib.siamese import OBJECTIVES, SiameseRecipe, encoder_from, train_siamese
 from fashionlib.training import Recipe, train_classifier
 from fashionlib.triplets import TripletDataset
@@ -24,35 +24,27 @@ def catalog():
     return tiny_catalog()
 
 
-def new_encoder(objective: str) -> torch.nn.Module:
-    """Small and untrained, of the kind that the objective takes."""
-    torch.manual_seed(0)
-    if objective in ("look", "colour"):
-        return build_look_encoder("article", 16, 6)
-    return build_encoder("article", 16)
-
-
-def trained(catalog, objective="look", checkpoint=None, **changes):
-    encoder = new_encoder(objective)
+def trained(catalog, objective="look", **changes):
     recipe = replace(RECIPE, objective=objective, **changes)
-    return train_siamese(encoder, catalog, recipe, 0, checkpoint)
+    return train_siamese(small_encoder(objective), catalog, recipe)
 
 
 def test_embeddings_have_length_one(catalog):
-    embeddings = predict(build_encoder("article", 16), catalog.test.images, 32)
+    embeddings = predict(sized(build_encoder("article", 16), 32), catalog.test.images)
     assert embeddings.shape == (20, 16)
     assert torch.allclose(embeddings.norm(dim=1), torch.ones(20), atol=1e-5)
 
 
 def test_training_the_encoder_leaves_the_classifier_alone(catalog):
     """The backbone is a copy: the same logits before and after, to the last bit."""
-    classifier = build_classifier("article").eval()
-    before = predict(classifier, catalog.test.images, 32)
+    classifier = sized(build_classifier("article").eval(), 40)
+    before = predict(classifier, catalog.test.images)
     encoder = encoder_from(classifier, 16)
+    assert encoder.preparation == classifier.preparation
     assert same_weights(encoder.backbone, classifier.backbone)
     train_siamese(encoder, catalog, replace(RECIPE, objective="batch-hard"))
     assert not same_weights(encoder.backbone, classifier.backbone)
-    assert torch.equal(predict(classifier, catalog.test.images, 32), before)
+    assert torch.equal(predict(classifier, catalog.test.images), before)
 
 
 def test_training_goes_on_in_all_parts_of_what_a_training_returned(catalog):
@@ -83,8 +75,8 @@ def test_every_objective_trains(catalog, objective):
 def test_every_objective_learns(objective):
     """An untrained encoder sees colours; a trained one tells the direction of stripes."""
     catalog = striped_catalog(128, 40)
-    encoder = new_encoder(objective)
-    before = siamese.evaluate_encoder(encoder, catalog, 32)["precision@5"]
+    encoder = small_encoder(objective)
+    before = siamese.evaluate_encoder(encoder, catalog)["precision@5"]
     recipe = replace(RECIPE, objective=objective, epochs=18, batch_size=16, margin=0.5)
     _, history = train_siamese(encoder, catalog, recipe)
     assert before < 0.75
@@ -102,15 +94,14 @@ def test_a_seed_gives_the_same_twice_on_two_threads(catalog, objective, two_thre
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_triplets_are_of_the_right_labels(catalog, objective, monkeypatch):
     """Embeddings stand for their pictures' labels here, so a triplet can be checked by value."""
-    colours = torch.arange(96) % 3
-    data = TripletDataset(catalog.train.images, catalog.train.labels, colours=colours)
+    data = TripletDataset(catalog.train.images, catalog.train.labels)
     marked = torch.zeros(96, 3, 48, 48, dtype=torch.uint8)
     marked += data.labels.view(-1, 1, 1, 1).to(torch.uint8)
     data.images = marked
 
-    class Marks(torch.nn.Module):
+    class Marks(LookEncoder):
         def __init__(self):
-            super().__init__()
+            torch.nn.Module.__init__(self)
             self.weight = torch.nn.Parameter(torch.ones(()))
 
         def forward(self, x):  # a position on a circle for each label, and a little of its own
@@ -128,7 +119,10 @@ def test_triplets_are_of_the_right_labels(catalog, objective, monkeypatch):
     monkeypatch.setattr(siamese, "augment", lambda pictures, _: pictures)
     monkeypatch.setattr(siamese, "swap_frames", lambda pictures: pictures)
     chosen = next(iter(siamese.balanced_batches(data.labels, 28)))
-    terms = OBJECTIVES[objective](Marks(), data, chosen, RECIPE)
+    batch = OBJECTIVES[objective].load(data, chosen, RECIPE)
+    if objective == "colour":
+        batch = (*batch, chosen % 3)
+    terms = OBJECTIVES[objective].triplets(Marks(), RECIPE, *batch)
     anchor, positive, negative = (label_of(part) for part in terms[0][0])
     assert len(anchor) > 0
     assert torch.equal(anchor, positive)
@@ -143,11 +137,12 @@ def test_triplets_are_of_the_right_labels(catalog, objective, monkeypatch):
 def test_colour_triplets_follow_the_colour_labels(catalog, monkeypatch):
     """The look of each view is its place in the batch here, so its colour can be looked up."""
     colours = siamese.colour_labels(catalog)
-    data = TripletDataset(catalog.train.images, catalog.train.labels, colours=colours)
     chosen = torch.arange(20)
     places = torch.arange(40.0)[:, None]
     monkeypatch.setattr(siamese, "category_triplets", lambda *_: ((places,) * 3, places))
-    _, (look, _, _) = siamese.colour_triplets(None, data, chosen, RECIPE)
+    _, (look, _, _) = siamese.colour_triplets(
+        None, RECIPE, None, catalog.train.labels[chosen], colours[chosen]
+    )
     anchor, positive, negative = (colours[part[:, 0].long() % 20] for part in look)
     assert len(anchor) > 0
     assert torch.equal(anchor, positive)
@@ -157,7 +152,7 @@ def test_colour_triplets_follow_the_colour_labels(catalog, monkeypatch):
 def test_colours_that_nobody_labelled_are_an_error(catalog):
     plain = replace(catalog, train=replace(catalog.train, attributes={}))
     with pytest.raises(FashionError, match="tiny has no colour labels: use the objective 'look'"):
-        train_siamese(new_encoder("colour"), plain, replace(RECIPE, objective="colour"))
+        train_siamese(small_encoder("colour"), plain, replace(RECIPE, objective="colour"))
 
 
 def test_batches_are_balanced(catalog):
@@ -173,25 +168,6 @@ def test_a_seed_gives_the_same_result_twice(catalog):
     first, second = trained(catalog), trained(catalog)
     assert same_weights(first[0], second[0])
     assert without_time(first[1]) == without_time(second[1])
-
-
-def test_an_interrupted_run_resumes_to_the_same_result(catalog, tmp_path, monkeypatch):
-    whole = trained(catalog)
-    epoch = siamese.siamese_epoch
-
-    def stops(*arguments):
-        if arguments[3].epoch == 1:
-            raise KeyboardInterrupt
-        return epoch(*arguments)
-
-    path = tmp_path / "run.checkpoint.safetensors"
-    with monkeypatch.context() as patch:
-        patch.setattr(siamese, "siamese_epoch", stops)
-        with pytest.raises(KeyboardInterrupt):
-            trained(catalog, checkpoint=path)
-    model, history = trained(catalog, checkpoint=path)
-    assert same_weights(model, whole[0])
-    assert without_time(history) == without_time(whole[1])
 
 
 def test_spread_tells_a_collapse():
@@ -227,4 +203,72 @@ def test_a_class_of_one_picture_is_an_error(catalog):
     labels[0] = 99
     odd = replace(catalog, train=replace(catalog.train, labels=labels))
     with pytest.raises(FashionError, match="class 99 has a single picture"):
-        train_siamese(new_encoder("look"), odd, RECIPE)
+        train_siamese(small_encoder("look"), odd, RECIPE)
+
+
+# The loss
+
+
+@pytest.mark.parametrize("objective", ["semi-hard", "batch-hard", "all", "look", "colour"])
+def test_a_batch_without_triplets_costs_nothing_and_teaches_nothing(catalog, objective):
+    """All of one class: nobody has a negative. The loss is 0, each gradient 0, none of them nan."""
+    encoder = small_encoder(objective)
+    data = TripletDataset(catalog.train.images, catalog.train.labels)
+    chosen = torch.nonzero(data.labels == 3)[:6, 0]
+    batch = OBJECTIVES[objective].load(data, chosen, RECIPE)
+    if objective == "colour":  # and one colour, so no look of another one either
+        batch = (*batch, torch.zeros(6, dtype=torch.int64))
+    terms = OBJECTIVES[objective].triplets(encoder, RECIPE, *batch)
+    if objective == "look":  # of which there always are some
+        terms = terms[:1]
+    assert all(len(part) == 0 for triplets, _, _ in terms for part in triplets)
+    loss = siamese.total_loss(terms)
+    assert loss.item() == 0
+    loss.backward()
+    gradients = [p.grad for p in encoder.parameters() if p.grad is not None]
+    assert gradients
+    assert all((gradient == 0).all() for gradient in gradients)  # nan is not
+    assert siamese.active_share(*terms[0][0], terms[0][1]) == 0
+
+
+def test_a_training_on_batches_without_triplets_does_not_move_the_weights(catalog, monkeypatch):
+    """Also through the loop, where a gradient that is missing or nan would show."""
+    nobody = torch.zeros(3, 0, dtype=torch.int64)
+    monkeypatch.setattr(siamese, "breaking", lambda _: lambda *__: tuple(nobody))
+    encoder = small_encoder("all")
+    before = copy.deepcopy(encoder)
+    recipe = replace(RECIPE, objective="all", weight_decay=0.0)
+    _, history = train_siamese(encoder, catalog, recipe)
+    assert [row["loss"] for row in history] == [0, 0]
+    assert [row["active"] for row in history] == [0, 0]
+    pairs = zip(before.parameters(), encoder.parameters(), strict=True)
+    assert all(torch.equal(old, new) for old, new in pairs)
+
+
+def test_the_loss_is_the_weighted_sum_of_what_there_is():
+    torch.manual_seed(0)
+    first, second = ([torch.randn(n, 4) for _ in range(3)] for n in (5, 3))
+    nobody = [torch.zeros(0, 4)] * 3
+    found = siamese.total_loss([(nobody, 1.0, 9.0), (first, 0.3, 2.0), (second, 1.0, 0.5)])
+    parts = [siamese.triplet_loss(*first, 0.3), siamese.triplet_loss(*second, 1.0)]
+    assert torch.allclose(found, 2.0 * parts[0] + 0.5 * parts[1])
+
+
+def test_a_recipe_with_another_size_is_what_the_encoder_prepares_from_then_on(catalog):
+    average, _ = trained(catalog, "all", epochs=1, evaluation_size=40)
+    assert average.preparation.size == 40
+    assert average(average.preparation(catalog.test.images)).shape == (20, 16)
+
+
+def test_random_triplets_show_every_picture_as_an_anchor(catalog, monkeypatch):
+    """The last, smaller batch too: 96 pictures in batches of 28."""
+    sizes, load = [], siamese.OBJECTIVES["random"].load
+
+    def counted(data, chosen, recipe):
+        sizes.append(len(chosen))
+        return load(data, chosen, recipe)
+
+    objective = OBJECTIVES["random"]._replace(load=counted)
+    monkeypatch.setitem(OBJECTIVES, "random", objective)
+    trained(catalog, "random", epochs=1)
+    assert sizes == [28, 28, 28, 12]

@@ -1,17 +1,34 @@
-"""The loop: learns, repeats itself for a seed, resumes to the same result, never sees test."""
+"""The loop: learns, repeats itself for a seed, never sees test, and serves every training."""
 
 import copy
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
-from tiny import Interrupted, drawn_split, same_weights, tiny_catalog, without_time
+from tiny import (
+    drawn_split,
+    same_weights,
+    small_encoder,
+    stopped_after,
+    tiny_answers,
+    tiny_catalog,
+    without_time,
+)
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.utils.data import BatchSampler, RandomSampler
 
+import fashionlib
 from fashionlib import training
 from fashionlib.catalog import Catalog
-from fashionlib.errors import FashionError
-from fashionlib.heads import build_classifier
+from fashionlib.detection import DetectionRecipe, train_head
+from fashionlib.heads import DetectionHead, build_classifier
 from fashionlib.inference import predict
+from fashionlib.siamese import OBJECTIVES, SiameseRecipe, train_siamese
+from fashionlib.transforms import Preparation, to_input
 
 RECIPE = training.Recipe(epochs=3, size=32, evaluation_size=32, batch_size=16, learning_rate=2e-3)
 
@@ -21,16 +38,16 @@ def catalog() -> Catalog:
     return tiny_catalog()
 
 
-def trained(catalog, recipe=RECIPE, seed=0, checkpoint=None):
+def trained(catalog, recipe=RECIPE, seed=0):
     torch.manual_seed(seed)
     model = build_classifier("article", len(catalog.classes))
-    return training.train_classifier(model, catalog, recipe, seed, checkpoint)
+    return training.train_classifier(model, catalog, recipe, seed)
 
 
 def test_training_learns_what_it_is_shown(catalog):
     """Twelve epochs on 96 pictures: the training pictures are known far better than by chance."""
     average, history = trained(catalog, replace(RECIPE, epochs=12, learning_rate=4e-3))
-    logits = predict(average, catalog.train.images, 32)
+    logits = predict(average, catalog.train.images)
     assert (logits.argmax(1) == catalog.train.labels).float().mean() > 0.5
     assert history[-1]["loss"] < history[0]["loss"]
     assert [row["epoch"] for row in history] == list(range(1, 13))
@@ -51,38 +68,6 @@ def test_training_gives_the_callers_random_numbers_back(catalog):
     assert torch.equal(torch.get_rng_state(), expected)
 
 
-@pytest.mark.parametrize("after", [1, 2])
-def test_an_interrupted_run_resumes_to_the_same_result(catalog, tmp_path, monkeypatch, after):
-    """Stop in the middle of an epoch, start again: weights and history as if nothing was."""
-    whole = trained(catalog)
-    step, steps = training.train_step, []
-
-    def stops(*arguments, **options):
-        steps.append(1)
-        if len(steps) > after * 6 + 2:  # six batches an epoch, then two of the next
-            raise Interrupted
-        return step(*arguments, **options)
-
-    path = tmp_path / "run.checkpoint.safetensors"
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "train_step", stops)
-        with pytest.raises(Interrupted):
-            trained(catalog, checkpoint=path)
-    model, history = trained(catalog, checkpoint=path)
-    assert same_weights(model, whole[0])
-    assert without_time(history) == without_time(whole[1])
-
-
-def test_a_checkpoint_of_another_run_is_refused(catalog, tmp_path):
-    path = tmp_path / "run.checkpoint.safetensors"
-    trained(catalog, replace(RECIPE, epochs=1), checkpoint=path)
-    before = path.read_bytes()
-    with pytest.raises(FashionError, match=r"other settings: delete it") as caught:
-        trained(catalog, replace(RECIPE, epochs=2), checkpoint=path)
-    assert "\n" not in str(caught.value)
-    assert path.read_bytes() == before
-
-
 def test_test_pictures_and_validation_labels_do_not_influence_training(catalog):
     other = replace(
         catalog,
@@ -95,25 +80,14 @@ def test_test_pictures_and_validation_labels_do_not_influence_training(catalog):
 def test_validation_is_evaluated_without_augmentation(catalog):
     """Its figures are those of plain pictures, recomputed here."""
     average, history = trained(catalog)
-    logits = predict(average, catalog.validation.images, RECIPE.evaluation_size)
+    assert average.preparation == Preparation(RECIPE.evaluation_size)
+    logits = predict(average, catalog.validation.images)
     right = (logits.argmax(1) == catalog.validation.labels).sum().item()
     assert history[-1]["validation_accuracy"] == right / len(catalog.validation.labels)
-    assert torch.equal(logits, predict(average, catalog.validation.images, 32))
-
-
-def test_predict_leaves_the_mode_and_the_statistics_alone(catalog):
-    model = build_classifier("article").train()
-    before = copy.deepcopy(model.state_dict())
-    predict(model, catalog.test.images, 32, batch_size=7)
-    assert model.training
-    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
-
-
-def test_batch_size_of_evaluation_does_not_matter(catalog):
-    model = build_classifier("article")
-    one, many = (predict(model, catalog.test.images, 32, batch_size=n) for n in (3, 20))
-    assert one.shape == many.shape == (20, 7)
-    assert torch.allclose(one, many, atol=1e-5)
+    assert torch.equal(logits, predict(average, catalog.validation.images))
+    with torch.no_grad():
+        plain = average(to_input(catalog.validation.images, RECIPE.evaluation_size))
+    assert torch.allclose(logits, plain, atol=1e-5)
 
 
 def test_one_cycle_rises_then_falls_to_zero():
@@ -137,24 +111,6 @@ def test_update_average_is_the_formula():
     assert average.num_batches_tracked == 9
 
 
-def test_mixup_trains_and_blends(catalog, monkeypatch):
-    """With mixup the labels that reach the loss are shares of two classes that add up to 1."""
-    seen, step = [], training.train_step
-
-    def watch(model, optimizer, inputs, labels, label_smoothing):
-        seen.append(labels)
-        return step(model, optimizer, inputs, labels, label_smoothing)
-
-    monkeypatch.setattr(training, "train_step", watch)
-    trained(catalog, replace(RECIPE, epochs=1, mixup=0.5))
-    assert seen[0].shape == (16, 7)
-    assert torch.allclose(seen[0].sum(dim=1), torch.ones(16))
-    assert any(((share > 0.02) & (share < 0.98)).any() for share in seen)
-    seen.clear()
-    trained(catalog, replace(RECIPE, epochs=1))
-    assert seen[0].dtype == torch.int64
-
-
 def test_norms_and_biases_are_not_decayed():
     model = build_classifier("article")
     decayed, free = training.make_optimizer(model, RECIPE).param_groups
@@ -168,3 +124,161 @@ def test_a_catalog_smaller_than_a_batch_still_trains(catalog):
     few = replace(catalog, train=drawn_split(9, 4))
     _, history = trained(few)
     assert len(history) == 3
+
+
+# One loop
+
+
+@contextmanager
+def steps_watched() -> Iterator[list[bool]]:
+    """Of each step of any optimizer: was it `train_epoch` that made it?"""
+    inside, steps = [], []
+    loop = training.train_epoch
+
+    def watched(*arguments: object) -> float:
+        inside.append(1)
+        try:
+            return loop(*arguments)
+        finally:
+            inside.pop()
+
+    handle = register_optimizer_step_pre_hook(lambda *_: steps.append(bool(inside)))
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(training, "train_epoch", watched)
+            yield steps
+    finally:
+        handle.remove()
+
+
+def metric_training(objective: str) -> Callable[[Catalog], object]:
+    recipe = SiameseRecipe(objective, epochs=2, size=32, evaluation_size=32, batch_size=28)
+    return lambda catalog: train_siamese(small_encoder(objective), catalog, recipe)
+
+
+TRAININGS = {
+    "classifier": (lambda catalog: trained(catalog, replace(RECIPE, epochs=2)), 2 * 6),
+    **{name: (metric_training(name), 2 * (4 if name == "random" else 3)) for name in OBJECTIVES},
+    "detection head": (
+        lambda _: train_head(
+            DetectionHead(2, 2, hidden=8), *tiny_answers(), DetectionRecipe(2, batch_size=10)
+        ),
+        2 * 3,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", TRAININGS)
+def test_every_training_goes_through_the_one_loop(catalog, what):
+    train, count = TRAININGS[what]
+    with steps_watched() as steps:
+        train(catalog)
+    assert steps == [True] * count
+
+
+def test_nothing_else_in_the_library_takes_steps():
+    """What a room would add by hand would miss the schedule, the average and the wrappers."""
+    root = Path(fashionlib.__path__[0])
+    found = {
+        path.relative_to(root).as_posix(): len(re.findall(r"\.step\(\)", path.read_text("utf-8")))
+        for path in root.rglob("*.py")
+    }
+    assert {name: count for name, count in found.items() if count} == {"training.py": 1}
+
+
+def test_the_loop_takes_batches_and_a_loss_and_knows_nothing_of_the_task():
+    """Parts of a batch go to the loss as they are, after the network; its mean comes back."""
+    model, average = (torch.nn.Linear(1, 1, bias=False) for _ in range(2))
+    recipe = training.Recipe(epochs=1, learning_rate=0.5, average=0.0, schedule="constant")
+    optimizer = torch.optim.SGD(model.parameters(), lr=99.0)  # the schedule sets another
+    seen = []
+
+    def loss_of(network: torch.nn.Module, *parts: object) -> torch.Tensor:
+        assert network is model
+        assert network.training
+        seen.append(parts)
+        return network.weight.sum() * parts[1]
+
+    batches = training.Batches([torch.tensor([4, 2]), torch.tensor([7])], lambda at: (at, len(at)))
+    before = float(model.weight.detach())
+    loss = training.train_epoch(model.eval(), average, optimizer, batches, loss_of, recipe, 0)
+    assert [(part.tolist(), count) for part, count in seen] == [([4, 2], 2), ([7], 1)]
+    assert model.weight.item() == pytest.approx(before - 0.5 * 2 - 0.5)
+    assert torch.equal(average.weight, model.weight)
+    assert loss == pytest.approx((2 * before + (before - 1)) / 2)
+
+
+# What it is given
+
+
+def test_batches_load_one_at_a_time():
+    loaded = []
+    batches = training.Batches(torch.arange(6).split(2), lambda at: loaded.append(at) or (at,))
+    assert len(batches) == 3
+    assert loaded == []
+    (first,) = next(iter(batches))
+    assert first.tolist() == [0, 1]
+    assert len(loaded) == 1
+
+
+@pytest.mark.parametrize(("count", "keep_last"), [(35, False), (35, True), (32, True), (9, False)])
+def test_shuffled_is_torchs_batch_sampler(count, keep_last):
+    """A catalog smaller than a batch is one batch; else the last one waits unless it is kept."""
+    order = training.shuffled(count, 16, keep_last)
+    sampler = BatchSampler(RandomSampler(range(count)), 16, drop_last=not keep_last)
+    assert [len(batch) for batch in order] == ([len(batch) for batch in sampler] or [count])
+    met = torch.cat(list(order))
+    assert len(met.unique()) == len(met)
+    assert met.tolist() != sorted(met.tolist())
+    assert set(met.tolist()) <= set(range(count))
+
+
+def test_labelled_batches_are_the_splits_own_pictures_and_labels(catalog):
+    """Each picture once, with its label; the split is left as it was."""
+    split, before = catalog.train, catalog.train.images.clone()
+    plain = replace(RECIPE, augmentation="still")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(training.AUGMENTATIONS, "still", lambda size: lambda picture: picture)
+        torch.manual_seed(3)
+        batches = training.labelled_batches(split, plain)
+        parts = list(batches)
+    assert [len(labels) for _, labels in parts] == [16] * 6
+    for chosen, (inputs, labels) in zip(batches.order, parts, strict=True):
+        assert torch.equal(inputs, to_input(split.images[chosen]))
+        assert torch.equal(labels, split.labels[chosen])
+    assert torch.equal(split.images, before)
+
+
+def test_the_loss_of_a_classifier_takes_labels_or_shares():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(5, 3), torch.tensor([0, 2, 1, 1, 0])
+    by_hand = -logits.log_softmax(dim=1)[range(5), labels].mean()
+    model = torch.nn.Identity()
+    assert torch.allclose(training.classification_loss(model, logits, labels), by_hand)
+    shares = torch.nn.functional.one_hot(labels, 3).float()
+    assert torch.allclose(training.classification_loss(model, logits, shares), by_hand)
+    smooth = 0.7 * by_hand - 0.3 * logits.log_softmax(dim=1).mean(dim=1).mean()
+    assert torch.allclose(training.classification_loss(model, logits, labels, 0.3), smooth)
+
+
+def test_a_training_keeps_its_rows_and_goes_on_from_them(catalog):
+    """Whoever stops between two epochs and goes on has what one go would have given."""
+    torch.manual_seed(0)
+    model = build_classifier("article", 7)
+    under_way = training.classifier_training(model, catalog, RECIPE)
+    first = next(under_way.epochs())
+    assert under_way.history == [first]
+    average, history = training.finish(under_way)
+    whole, rows = trained(catalog)
+    assert same_weights(average, whole)
+    assert without_time(history) == without_time(rows)
+    assert not average.training
+
+
+def test_a_stopped_training_gives_the_random_numbers_back(catalog):
+    torch.manual_seed(0)
+    model = build_classifier("article", 7)
+    expected = torch.get_rng_state()
+    with stopped_after(8):
+        training.train_classifier(model, catalog, RECIPE)
+    assert torch.equal(torch.get_rng_state(), expected)

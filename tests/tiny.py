@@ -1,18 +1,47 @@
 """Small catalogs and networks: enough to see that something is learned, exported, found."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
+import pytest
 import torch
 from torch import nn
 
+from fashionlib import training
 from fashionlib.blocks import Plan
 from fashionlib.catalog import Catalog, Split
+from fashionlib.detection import Answers
 from fashionlib.drawn import SEVEN, drawn_pictures
-from fashionlib.transforms import to_input
+from fashionlib.heads import build_encoder
+from fashionlib.look_encoder import build_look_encoder
+from fashionlib.transforms import Preparation, to_input
 
 
 class Interrupted(Exception):
     """What a test stops a training with."""
+
+
+@contextmanager
+def stopped_after(steps: int) -> Iterator[None]:
+    """The training inside takes so many steps, and is stopped in the next one."""
+    taken, follow = [], training.set_learning_rate
+
+    def counted(*arguments: object, **more: object) -> None:
+        taken.append(1)
+        if len(taken) > steps:
+            raise Interrupted
+        follow(*arguments, **more)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):  # noqa: PT012
+        patch.setattr(training, "set_learning_rate", counted)
+        yield
+
+
+def sized(model: nn.Module, size: int) -> nn.Module:
+    """The network itself, which from now on prepares pictures at `size` pixels."""
+    model.preparation = Preparation(size)
+    return model
 
 
 def drawn_split(count: int, seed: int) -> Split:
@@ -60,6 +89,22 @@ def striped_catalog(train: int, validation: int, name: str = "stripes") -> Catal
     return Catalog(name, ("across", "down"), **splits, test=striped_split(10, 3))
 
 
+def small_encoder(objective: str) -> nn.Module:
+    """Untrained, of the kind that the objective takes, and the same each time."""
+    torch.manual_seed(0)
+    if objective in ("look", "colour"):
+        return sized(build_look_encoder("article", 16, 6), 32)
+    return sized(build_encoder("article", 16), 32)
+
+
+def tiny_answers() -> tuple[Answers, Answers]:
+    """Maps of noise with boxes: 30 to train a detection head with, 12 to validate."""
+    torch.manual_seed(0)
+    parts = [(torch.randn(n, 2, 4, 4), torch.arange(n) % 2, 0.2 + 0.3 * torch.rand(n, 4))
+             for n in (30, 12)]  # fmt: skip
+    return tuple(Answers(*part) for part in parts)
+
+
 # what is exported
 PLAN = Plan(8, ((2, 16, 2, 2),))  # small: exports in about a second
 SIZE = 57  # the stem has 29 places, the last block 15: windows of unequal width
@@ -80,4 +125,4 @@ def settled(model: nn.Module) -> nn.Module:
             layer.momentum = 1.0  # once is enough
     with torch.no_grad():
         model.train()(to_input(drawn(64), SIZE))
-    return model.eval()
+    return sized(model.eval(), SIZE)

@@ -10,13 +10,7 @@ from fashionlib import drawn as drawing
 from fashionlib.catalog.cache import cache_key, through_cache
 from fashionlib.catalog.contents import SPLITS, Catalog, Split, attributes_of
 from fashionlib.catalog.decoding import decode
-from fashionlib.catalog.folder_layout import (
-    Listing,
-    choose_classes,
-    entries,
-    find_pictures,
-    stamp,
-)
+from fashionlib.catalog.folder_layout import choose_classes, entries, find_pictures, stamp
 from fashionlib.catalog.photos import ensure_photos, manifest_hash, read_manifest
 from fashionlib.drawn import SEVEN, drawn_pictures
 from fashionlib.errors import FashionError
@@ -25,15 +19,8 @@ from fashionlib.errors import FashionError
 # from, or few, for a first look and for tests
 MANY, FEW = (2400, 300, 300), (560, 140, 140)
 
-# What the drawn catalog looks like depends on these files
-DRAWING = (
-    "__init__.py",
-    "garments.py",
-    "accessories.py",
-    "backdrops.py",
-    "outlines.py",
-    "painting.py",
-)
+# What the drawn catalog looks like depends on these modules
+DRAWING = ("__init__", "garments", "accessories", "backdrops", "outlines", "painting")
 SEEDS = {"train": 1, "validation": 2, "test": 3}
 
 
@@ -90,7 +77,7 @@ def _photos_or_drawn() -> tuple[str, str]:
 
 def _load_photos(size: int, classes: tuple[str, ...]) -> Catalog:
     root = ensure_photos()
-    found: Listing = {split: {} for split in SPLITS}
+    found = {split: {} for split in SPLITS}
     for name in sorted(read_manifest()):
         split, label, _ = name.split("/")
         found[split].setdefault(label, []).append(name)
@@ -113,7 +100,7 @@ def _load_drawn(size: int, classes: tuple[str, ...], counts: tuple[int, int, int
     unknown = [label for label in classes if label not in SEVEN]
     if unknown:
         raise FashionError(f"no {unknown[0]!r} is drawn: choose among {', '.join(SEVEN)}.")
-    code = [Path(drawing.__file__).with_name(name).read_bytes() for name in DRAWING]
+    code = [Path(drawing.__file__).with_name(f"{name}.py").read_bytes() for name in DRAWING]
     group = cache_key("drawn", size, classes, counts)
     return through_cache(group, cache_key(code), None, partial(_draw, counts, size, classes))
 

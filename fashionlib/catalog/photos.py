@@ -41,15 +41,8 @@ WAYS_OUT = (
 TIMEOUT = (3, 30)
 
 # What `zipfile` raises on damaged bytes; the last two are an unknown compression and a password.
-UNREADABLE = (
-    OSError,
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    ValueError,
-    NotImplementedError,
-    RuntimeError,
-)
+UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError,
+              NotImplementedError, RuntimeError)  # fmt: skip
 
 PHOTO_CLASSES = tuple(sorted((*SEVEN, "outwear", "shirt", "skirt")))
 

@@ -18,7 +18,7 @@ from fashionlib.heads import build_encoder
 from fashionlib.inference import predict
 from fashionlib.search import euclidean
 from fashionlib.settings import optional
-from fashionlib.transforms import to_input
+from fashionlib.transforms import Preparation, to_input
 from fashionlib.weights import fingerprint
 
 PLAN, SIZE = Plan(8, ((2, 16, 1, 2),)), 40  # of a small encoder, exported in a second or two
@@ -26,14 +26,14 @@ TOLERANCE = 1e-4  # of an embedding's numbers
 
 
 def export_encoder(answer: Callable) -> None:
-    """Task 1: `answer(encoder, size, path)` writes an ONNX file with the preparation in it."""
+    """Task 1: `answer(encoder, path)` writes an ONNX file with the preparation in it."""
     runtime = optional("onnxruntime", "exercises")
     task = Task(1, "write the encoder to `path`, as an ONNX file")
     encoder, images = _small_encoder(0), _pictures(5)
     before = fingerprint(encoder)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "encoder.onnx"
-        task.call(answer, encoder, SIZE, path)
+        task.call(answer, encoder, path)
         if not path.is_file():
             task.value(None)
         task.need(
@@ -56,7 +56,7 @@ def export_encoder(answer: Callable) -> None:
     with torch.no_grad():
         encoder.eval()
         mistakes = {
-            "the pictures are not resized to `size`.": encoder(to_input(images)),
+            "the pictures are not resized to the encoder's size.": encoder(to_input(images)),
             "the pictures go from 0 to 1, and should from -1 to 1.": encoder((inputs + 1) / 2),
             "the pictures go from 0 to 255, and should from -1 to 1.": encoder(
                 (inputs + 1) * 127.5
@@ -64,7 +64,7 @@ def export_encoder(answer: Callable) -> None:
         }
     for sentence, value in mistakes.items():
         task.need(not close(found, value, 1e-2), sentence)
-    worst = float((found - predict(encoder, images, SIZE)).abs().max())
+    worst = float((found - predict(encoder, images)).abs().max())
     task.need(worst < TOLERANCE, f"embeddings differ from PyTorch's by up to {worst:.1g}.")
     task.done(f"equal to PyTorch within {TOLERANCE:.0e}, in batches of any size")
 
@@ -246,6 +246,7 @@ def _small_encoder(seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = build_encoder(PLAN, 16)
+    encoder.preparation = Preparation(SIZE)
     with torch.no_grad():
         for _ in range(20):
             encoder(to_input(_pictures(5), SIZE))

@@ -88,16 +88,10 @@ def gain_table(results: Results) -> tuple[list[str], list[list[str]]]:
     time[MIRRORED], parameters[MIRRORED] = "1.0, twice to answer", parameters[first]
     right = {trial: list(by_seed.values()) for trial, by_seed in shares(results).items()}
     rows = [
-        [
-            trial,
-            str(len(right[trial])),
-            mean_and_range(right[trial], ".1%"),
-            gain.get(trial, ""),
-            time.get(trial, "on another processor"),
-            f"{parameters[trial]:,}",
-        ]
+        [trial, str(len(right[trial])), mean_and_range(right[trial], ".1%"), gain.get(trial, ""),
+         time.get(trial, "on another processor"), f"{parameters[trial]:,}"]
         for trial in (first, *found)
-    ]
+    ]  # fmt: skip
     return ["change", "seeds", "right", "gain, points", "time to train", "parameters"], rows
 
 
@@ -132,16 +126,10 @@ def small_table(results: Results) -> tuple[list[str], list[list[str]]]:
     rows = []
     for run in results["runs"]:
         validation, test = (run["right"][split] for split in ("validation", "test"))
-        rows.append(
-            [
-                run["network"],
-                str(run["seed"]),
-                f"{run['parameters']:,}",
-                format_accuracy(validation[PLAIN], of["validation"]),
-                f"{validation[MIRRORED] / of['validation']:.1%}",
-                format_accuracy(test[PLAIN], of["test"]),
-            ]
-        )
+        shown = [format_accuracy(validation[PLAIN], of["validation"]),
+                 f"{validation[MIRRORED] / of['validation']:.1%}",
+                 format_accuracy(test[PLAIN], of["test"])]  # fmt: skip
+        rows.append([run["network"], str(run["seed"]), f"{run['parameters']:,}", *shown])
     return ["network", "seed", "parameters", "validation", MIRRORED, "test"], rows
 
 

@@ -13,28 +13,18 @@ from fashionlib.blocks import InvertedResidual, conv_bn
 from fashionlib.counting import LayerCount, layer_table
 
 LABELS = {
-    "in_channels": "channels in",
-    "out_channels": "channels out",
-    "expansion": "expansion",
-    "stride": "stride",
-    "size": "map size",
-    "depthwise": "depthwise",
-}
+    "in_channels": "channels in", "out_channels": "channels out", "expansion": "expansion",
+    "stride": "stride", "size": "map size", "depthwise": "depthwise",
+}  # fmt: skip
 # least, most, step
 LIMITS = {
-    "in_channels": (8, 160, 8),
-    "out_channels": (8, 160, 8),
-    "expansion": (1, 8, 1),
-    "stride": (1, 2, 1),
-    "size": (7, 112, 1),
-}
+    "in_channels": (8, 160, 8), "out_channels": (8, 160, 8), "expansion": (1, 8, 1),
+    "stride": (1, 2, 1), "size": (7, 112, 1),
+}  # fmt: skip
 STEPS = {
-    "expand": "expand 1×1",
-    "filter": "filter 3×3",
-    "project": "project 1×1",
-    "block": "whole block",
-    "plain": "plain 3×3 convolution",
-}
+    "expand": "expand 1×1", "filter": "filter 3×3", "project": "project 1×1",
+    "block": "whole block", "plain": "plain 3×3 convolution",
+}  # fmt: skip
 
 CELL = 'style="text-align:left;vertical-align:top;padding:0.3em 1.2em 0.3em 0"'
 
@@ -116,19 +106,13 @@ def block_explorer():
     import ipywidgets  # noqa: PLC0415 - part of the notebooks extra; the library works without it
 
     start = asdict(Setting())
+    wide = {"style": {"description_width": "7em"}, "layout": {"width": "min(32em, 98%)"}}
     controls = {
-        name: ipywidgets.IntSlider(
-            start[name],
-            *limits,
-            description=LABELS[name],
-            style={"description_width": "7em"},
-            layout={"width": "min(32em, 98%)"},
-        )
+        name: ipywidgets.IntSlider(start[name], *limits, description=LABELS[name], **wide)
         for name, limits in LIMITS.items()
     }
-    controls["depthwise"] = ipywidgets.Checkbox(
-        start["depthwise"], description=LABELS["depthwise"], style={"description_width": "7em"}
-    )
+    style, label = wide["style"], LABELS["depthwise"]
+    controls["depthwise"] = ipywidgets.Checkbox(start["depthwise"], description=label, style=style)
     out = ipywidgets.HTML()
 
     def update(_: object = None) -> None:

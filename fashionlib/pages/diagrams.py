@@ -39,13 +39,8 @@ def kernel_grid(convolutions: Mapping[str, nn.Conv2d]) -> Figure:
                 values = conv.weight[o, i].detach().cpu().abs()
                 image[row : row + kernel, column : column + kernel] = values
         axis.imshow(image[:-1, :-1], cmap="cividis", vmin=0)
-        axis.set(
-            title=f"{title}\n{conv.weight.numel()} weights",
-            xlabel="input channels",
-            ylabel="output channels",
-            xticks=[],
-            yticks=[],
-        )
+        axis.set(title=f"{title}\n{conv.weight.numel()} weights", xticks=[], yticks=[])
+        axis.set(xlabel="input channels", ylabel="output channels")
         axis.grid(False)
     return figure
 
@@ -78,10 +73,8 @@ def block_boxes(input_shape: tuple[int, int, int], lines: Sequence[LayerCount]) 
         high, deep = 1.5 * height / most_pixels, 0.6 * width / most_pixels
         if number:
             line = lines[number - 1]
-            arrow = FancyArrowPatch(
-                (x + 0.1, 0), (x + 1.25, 0), arrowstyle="-|>", mutation_scale=14, color=INK
-            )
-            axis.add_patch(arrow)
+            ends = (x + 0.1, 0), (x + 1.25, 0)
+            axis.add_patch(FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=14, color=INK))
             middle = x + 0.62
             axis.text(middle, 1.62, line.name, ha="center", weight="bold", color=INK, size=11)
             axis.text(middle, 1.36, WHAT.get(line.name, ""), ha="center", size=8.5, color=INK)
@@ -100,21 +93,12 @@ def block_boxes(input_shape: tuple[int, int, int], lines: Sequence[LayerCount]) 
 
 def _box(axis: Axes, x: float, thick: float, high: float, deep: float, colour: str) -> None:
     """A box seen from the front left: `thick` to the right, `high` up, `deep` to the back."""
-    low, top, back = -high / 2 - deep / 4, high / 2 - deep / 4, deep / 2
-    faces = (
-        ([(x, low), (x + thick, low), (x + thick, top), (x, top)], 0.95),
-        ([(x, top), (x + thick, top), (x + thick + deep, top + back), (x + deep, top + back)], 0.6),
-        (
-            [
-                (x + thick, low),
-                (x + thick + deep, low + back),
-                (x + thick + deep, top + back),
-                (x + thick, top),
-            ],
-            0.35,
-        ),
-    )
-    for corners, alpha in faces:
+    low, top, right = -high / 2 - deep / 4, high / 2 - deep / 4, x + thick
+    front = [(x, low), (right, low), (right, top), (x, top)]
+    back = [(a + deep, b + deep / 2) for a, b in front]
+    above = [front[3], front[2], back[2], back[3]]
+    side = [front[1], back[1], back[2], front[2]]
+    for corners, alpha in ((front, 0.95), (above, 0.6), (side, 0.35)):
         axis.add_patch(Polygon(corners, facecolor=colour, alpha=alpha, edgecolor="white", lw=1))
 
 
@@ -183,9 +167,8 @@ def footprints(picture: np.ndarray, maps: Mapping[str, Tensor], fields: Sequence
         axes[0, column].set_title(f"{name}: field of {field} pixels", fontsize=10)
         shares = np.where(values == 0, np.nan, values / values.sum())
         norm = LogNorm(most / 1e4, most, clip=True)
-        drawn = axes[1, column].imshow(
-            shares, norm=norm, extent=(-0.5, size - 0.5, size - 0.5, -0.5)
-        )
+        extent = (-0.5, size - 0.5, size - 0.5, -0.5)
+        drawn = axes[1, column].imshow(shares, norm=norm, extent=extent)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[], facecolor="#eeeeee")
         axis.grid(False)

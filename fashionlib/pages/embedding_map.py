@@ -55,13 +55,7 @@ def map_figure(
     for label in sorted(set(labels.tolist())):
         # the median lies among the pictures of a class even when a few have strayed
         middle = places[labels == label].median(dim=0).values
-        axis.text(
-            *middle.tolist(),
-            classes[label],
-            zorder=5,
-            ha="center",
-            va="center",
-            fontweight="bold",
-            bbox={"boxstyle": "round", "facecolor": "white", "alpha": 0.85, "edgecolor": "none"},
-        )
+        frame = {"boxstyle": "round", "facecolor": "white", "alpha": 0.85, "edgecolor": "none"}
+        axis.text(*middle.tolist(), classes[label], zorder=5, ha="center", va="center",
+                  fontweight="bold", bbox=frame)  # fmt: skip
     return figure

@@ -66,16 +66,9 @@ def index_table(size: Row, wanted: float) -> tuple[list[str], list[list[str]]]:
     rows = []
     for kind, settings in curves(size).items():
         row = fastest(settings, wanted) or max(settings, key=lambda r: r["recall"]["validation"])
-        rows.append(
-            [
-                kind,
-                row["setting"] or "–",
-                f"{row['recall']['test']:.3f}",
-                f"{median_ms(row):.2f}",
-                f"{row['bytes']:.0f}",
-                f"{row['build_seconds']:.1f}",
-            ]
-        )
+        rows.append([kind, row["setting"] or "–", f"{row['recall']['test']:.3f}",
+                     f"{median_ms(row):.2f}", f"{row['bytes']:.0f}",
+                     f"{row['build_seconds']:.1f}"])  # fmt: skip
     return ["index", "setting", "recall@10", "ms a query", "bytes a vector", "build, s"], rows
 
 

@@ -247,7 +247,12 @@ def search_explorer(index: SearchIndex, encoder: nn.Module, catalog: Catalog):
     def update(_: object = None) -> None:
         if query is not None:
             answer = find(query, shelves[category.value], k.value, catalog)
-            shown = as_html(answer, _sources(query, answer, catalog))
+            # pictures inside the HTML, each with its name for whoever points at it
+            sources = [
+                f'src="{thumbnail(picture)}" title="{escaped(name)}"'
+                for name, picture in _pictures(query, answer, catalog)
+            ]
+            shown = as_html(answer, sources)
             out.value = f'<style>{STYLE}</style><div class="search-explorer">{shown}</div>'
 
     def choose(_: object = None) -> None:
@@ -289,14 +294,6 @@ def _test_pictures(catalog: Catalog) -> list[tuple[str, int]]:
     return options
 
 
-def _sources(query: Query, answer: Answer, catalog: Catalog) -> list[str]:
-    """Pictures inside the HTML, each with its name for whoever points at it."""
-    return [
-        f'src="{thumbnail(picture)}" title="{escaped(name)}"'
-        for name, picture in _pictures(query, answer, catalog)
-    ]
-
-
 def _pictures(query: Query, answer: Answer, catalog: Catalog) -> list[tuple[str, Tensor]]:
     found = [(hit.name, catalog.train.images[hit.place]) for hit in answer.hits]
     return [(query.name, query.picture), *found]
@@ -306,11 +303,7 @@ def _pictures(query: Query, answer: Answer, catalog: Catalog) -> list[tuple[str,
 
 
 def search_explorer_page(
-    index: SearchIndex,
-    encoder: nn.Module,
-    catalog: Catalog,
-    queries: Sequence[int],
-    k: int,
+    index: SearchIndex, encoder: nn.Module, catalog: Catalog, queries: Sequence[int], k: int
 ) -> str:
     """The explorer with every answer in it, as HTML: each query, among all and in each category.
 
@@ -340,14 +333,17 @@ def search_explorer_page(
             addresses.append(thumbnail(picture))
         return f'data-picture="{numbers[name]}"'
 
-    panels = {
-        (n, m): as_html(answer, [numbered(*each) for each in _pictures(query, answer, catalog)])
-        for n, (query, row) in enumerate(zip(asked, answers, strict=True))
-        for m, answer in enumerate(row)
-    }
+    panels = []
+    for n, (query, row) in enumerate(zip(asked, answers, strict=True)):
+        for m, answer in enumerate(row):
+            panel = as_html(answer, [numbered(*each) for each in _pictures(query, answer, catalog)])
+            panels.append(f'<template data-answer="{n} {m}">{panel}</template>')
     # the first answer has the first pictures in it, the script takes them from there
     inside = 1 + len(answers[0][0].hits)
     first = as_html(answers[0][0], [f'src="{address}"' for address in addresses[:inside]])
+    others = addresses[inside:]
+    # JPEGs of one size begin alike, with their tables: a third of each, written once
+    start = os.path.commonprefix(others)  # noqa: RUF071 - texts, not paths
     prefix = f"sx{zlib.crc32(''.join(addresses).encode()):08x}"  # ids, unlike another explorer's
     return PAGE.substitute(
         style=STYLE,
@@ -363,11 +359,8 @@ def search_explorer_page(
             f'<option value="{n}">{escaped(shelf.name)}</option>' for n, shelf in enumerate(shelves)
         ),
         first=first,
-        answers="".join(
-            f'<template data-answer="{n} {m}">{panel}</template>'
-            for (n, m), panel in panels.items()
-        ),
-        pictures=_packed(addresses[inside:]),
+        answers="".join(panels),
+        pictures=json.dumps({"start": start, "ends": [each[len(start) :] for each in others]}),
     )
 
 
@@ -380,9 +373,3 @@ def _check_positions(queries: Sequence[int], catalog: Catalog) -> None:
                 f"no test picture {position} in {catalog.name}: positions go from 0 to "
                 f"{len(catalog.test) - 1}."
             )
-
-
-def _packed(addresses: Sequence[str]) -> str:
-    """JSON. JPEGs of one size begin alike, with their tables: a third of each, written once."""
-    start = os.path.commonprefix(addresses)  # noqa: RUF071 - texts, not paths
-    return json.dumps({"start": start, "ends": [address[len(start) :] for address in addresses]})

@@ -113,9 +113,8 @@ checks.more_classes.grown(grown)
 recipe = Recipe(EPOCHS, SIZE, SIZE, learning_rate=1e-3, label_smoothing=0.0)
 
 
-def run(model, **more):
-    torch.manual_seed(0)
-    return training.train_classifier(model, ten, recipe, **more)
+def run(model):
+    return training.train_classifier(model, ten, recipe)
 
 
 torch.manual_seed(0)
@@ -130,8 +129,7 @@ for name, start in starts.items():
 # %%
 labels = ten.validation.labels
 answers = {
-    name: predict(model, ten.validation.images, SIZE).argmax(dim=1)
-    for name, model in models.items()
+    name: predict(model, ten.validation.images).argmax(dim=1) for name, model in models.items()
 }
 right = {name: int((answer == labels).sum()) for name, answer in answers.items()}
 lines = [f"**{name}**: {metrics.format_accuracy(n, len(labels))}" for name, n in right.items()]
@@ -209,21 +207,23 @@ def class_weights(labels, classes):
 checks.more_classes.class_weights(class_weights)
 
 # %% [markdown]
-# `train_classifier` takes a function `teach` that may change what is to be answered. The loss is
-# proportional to that, so a wanted answer of *shirt, twice* weighs a shirt double.
+# `train_classifier` finishes a `Training`, whose parts can be changed before it begins. Here it is
+# the loss: each picture's counts as much as its class weighs.
 
 # %%
 weights = class_weights(ten.train.labels, len(ten.classes))
 
 
-def teach(inputs, labels):
-    wanted = F.one_hot(labels, len(ten.classes)).float()
-    return wanted * weights.to(labels.device)[labels][:, None]
+def weighted_loss(model, inputs, labels):
+    losses = F.cross_entropy(model(inputs), labels, reduction="none")
+    return (losses * weights.to(labels.device)[labels]).mean()
 
 
-model, histories["weighted"] = run(grown(classifier, SEVEN, ten.classes), teach=teach)
+weighted = training.classifier_training(grown(classifier, SEVEN, ten.classes), ten, recipe)
+weighted.loss_of = weighted_loss
+model, histories["weighted"] = training.finish(weighted)
 models["weighted"] = model
-answers["weighted"] = predict(model, ten.validation.images, SIZE).argmax(dim=1)
+answers["weighted"] = predict(model, ten.validation.images).argmax(dim=1)
 recalls["weighted"] = recall_by_class(answers["weighted"], labels, len(ten.classes))
 recall_table()
 
@@ -295,7 +295,7 @@ my_clothes = stand_in  # the path of your folder, such as "/home/me/wardrobe"
 own_recipe = replace(recipe, epochs=budget(10, quick=2))
 mine, clothes = own_classifier(my_clothes, classifier, SEVEN, own_recipe)
 print(clothes.about)
-logits = predict(mine, clothes.test.images, SIZE)
+logits = predict(mine, clothes.test.images)
 correct = metrics.count_correct(logits, clothes.test.labels)
 say(f"Right on pictures it has never seen: {metrics.format_accuracy(correct, len(logits))}.")
 

@@ -34,7 +34,7 @@ from torch.nn import functional as F
 from fashionlib import checks
 from fashionlib.catalog import FEW, MANY, load_catalog
 from fashionlib.errors import FashionError
-from fashionlib.export import Preparation
+from fashionlib.export import PreparationLayer
 from fashionlib.heads import build_encoder
 from fashionlib.inference import predict
 from fashionlib.pages.show import say, show
@@ -47,8 +47,7 @@ faiss, onnxruntime = optional("faiss", "exercises"), optional("onnxruntime", "ex
 plt.style.use("fashionlib.pages.book")
 catalog = load_catalog(drawn=budget(MANY, quick=FEW))
 print(catalog.about)
-encoder, about = load_encoder(shipped(f"encoder_{catalog.name}"))
-SIZE = about["preprocessing"]["size"]
+encoder, _ = load_encoder(shipped(f"encoder_{catalog.name}"))
 folder = Path(tempfile.mkdtemp())
 
 # %% [markdown]
@@ -57,17 +56,17 @@ folder = Path(tempfile.mkdtemp())
 # The encoder takes pictures of one size, as floats from -1 to 1. Whoever uses the file should not
 # have to know that: a picture scaled from 0 to 1 instead raises no error, it only finds the wrong
 # garments. So the preparation goes into the graph, and the file takes pictures as they are stored:
-# `images`, uint8 `[N, 3, 160, 160]`, for any N. `fashionlib.export.Preparation(size)` does it, in
-# operations that ONNX has.
+# `images`, uint8 `[N, 3, 160, 160]`, for any N. `fashionlib.export.PreparationLayer(size)` does it,
+# in operations that ONNX has; the size is the encoder's own, `encoder.preparation.size`.
 
 
 # %%
-def export_encoder(encoder, size, path):
+def export_encoder(encoder, path):
     """Write an ONNX file: `images` uint8 [N, 3, 160, 160] to `embedding` float32 [N, D]."""
     example = torch.zeros(2, 3, 160, 160, dtype=torch.uint8)
-    # TODO put `Preparation(size)` before the encoder, in evaluation mode, run it on the example
-    # once (the encoder keeps some constants after its first run, and they must not come from
-    # tracing), and export it with
+    # TODO put a `PreparationLayer` of its size before the encoder, in evaluation mode, run it on the
+    # example once (the encoder keeps some constants after its first run, and they must not come
+    # from tracing), and export it with
     # `torch.onnx.export(model, (example,), path, dynamo=True, external_data=False, ...)`
     # hint: `input_names` and `output_names` are lists; `dynamic_shapes=({0: "batch"},)` frees N
     ...
@@ -82,7 +81,7 @@ checks.export_and_faiss.export_encoder(export_encoder)
 # the real one, on real pictures: how far are its embeddings from PyTorch's?
 
 # %%
-export_encoder(encoder, SIZE, folder / "encoder.onnx")
+export_encoder(encoder, folder / "encoder.onnx")
 session = onnxruntime.InferenceSession(folder / "encoder.onnx", providers=["CPUExecutionProvider"])
 
 
@@ -93,7 +92,7 @@ def embed(images):
 
 
 queries = embed(catalog.test.images)
-difference = float((queries - predict(encoder, catalog.test.images, SIZE)).abs().max())
+difference = float((queries - predict(encoder, catalog.test.images)).abs().max())
 size = (folder / "encoder.onnx").stat().st_size
 say(
     f"Over {len(queries)} test pictures the largest difference of any number is "
@@ -109,7 +108,7 @@ assert difference < 1e-4
 # little in a random direction: garments nobody has photographed, spread as the real ones are.
 
 # %%
-index = build_index(encoder, catalog.train.images, catalog.train.names, SIZE)
+index = build_index(encoder, catalog.train.images, catalog.train.names)
 torch.manual_seed(0)
 like = torch.randint(len(index), (budget(100_000, quick=4_000),))
 noise = 0.3 * F.normalize(torch.randn(len(like), index.embeddings.shape[1]))

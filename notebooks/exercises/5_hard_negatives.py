@@ -29,7 +29,7 @@ import torch
 
 from fashionlib import checks, siamese
 from fashionlib.catalog import FEW, MANY, load_catalog
-from fashionlib.inference import predict
+from fashionlib.inference import pick_device, predict
 from fashionlib.pages import plots
 from fashionlib.pages.show import say, show, table
 from fashionlib.settings import budget
@@ -141,10 +141,10 @@ checks.mining.batch_hard(batch_hard)
 # wrong. Look at them before you train on them: is it the encoder that errs, or the label?
 
 # %%
-encoder, metadata = load_encoder(shipped(f"encoder_{catalog.name}"))
+encoder, _ = load_encoder(shipped(f"encoder_{catalog.name}"))
 some = torch.randperm(len(catalog.train), generator=torch.manual_seed(0))[: budget(1200, quick=200)]
 images, labels = catalog.train.images[some], catalog.train.labels[some]
-embeddings = predict(encoder, images, metadata["preprocessing"]["size"])
+embeddings = predict(encoder, images)
 anchors, positives, negatives = batch_hard(embeddings, labels)
 near = (embeddings[anchors] - embeddings[negatives]).norm(dim=1)
 far = (embeddings[anchors] - embeddings[positives]).norm(dim=1)
@@ -193,7 +193,8 @@ MINERS = {
     "my batch-hard": batch_hard,
 }
 for name, miner in MINERS.items():
-    siamese.OBJECTIVES[name] = partial(siamese.mined_triplets, miner=miner)
+    find = partial(siamese.mined_triplets, miner=miner)
+    siamese.OBJECTIVES[name] = siamese.Objective(siamese.one_view, find)
 
 classifier, _ = load_classifier(shipped(f"classifier_{catalog.name}"))
 base = SiameseRecipe("", epochs=EPOCHS, size=SIZE, evaluation_size=SIZE, margin=MARGIN)
@@ -207,7 +208,7 @@ def run(objective):
 
 # %%
 histories = {name: run(name)[1] for name in MINERS}
-untrained = siamese.evaluate_encoder(siamese.encoder_from(classifier).eval(), catalog, SIZE)
+untrained = siamese.evaluate_encoder(siamese.encoder_from(classifier).to(pick_device()), catalog)
 columns = ("loss", "active", "spread", "precision@5", "mAP")
 rows = [
     [name, *(f"{history[-1][key]:.3f}" for key in columns)] for name, history in histories.items()

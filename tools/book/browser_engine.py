@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from fashionlib.catalog import FEW, MANY, Catalog, load_catalog
 from fashionlib.errors import FashionError
-from fashionlib.export import Preparation, to_program
+from fashionlib.export import PreparationLayer, to_program
 from fashionlib.files import new_folder
 from fashionlib.inference import predict
 from fashionlib.search import SIDE
@@ -76,12 +76,10 @@ def _key(catalog: Catalog) -> str:
 
 def make_engine(catalog: Catalog, folder: Path) -> None:
     """Write the model, the embeddings, sheets of thumbnails, examples and `engine.json`."""
-    classifier, about = load_classifier(shipped(f"classifier_{catalog.name}"))
+    classifier, _ = load_classifier(shipped(f"classifier_{catalog.name}"))
     encoder, metadata = load_encoder(shipped(f"encoder_{catalog.name}"))
-    size = metadata["preprocessing"]["size"]
-    engine = Engine(classifier, about["preprocessing"]["size"], encoder, size)
-    export_engine(engine, folder / "model.onnx")
-    embeddings = predict(encoder, catalog.train.images, size)
+    export_engine(BothNetworks(classifier, encoder), folder / "model.onnx")
+    embeddings = predict(encoder, catalog.train.images)
     order = arranged(embeddings, catalog.train.labels)
     (folder / "embeddings.bin").write_bytes(to_int16(embeddings[order]).tobytes())
     for number, part in enumerate(order.split(ACROSS * DOWN)):
@@ -106,7 +104,7 @@ def make_engine(catalog: Catalog, folder: Path) -> None:
 # The networks
 
 
-class Engine(nn.Module):
+class BothNetworks(nn.Module):
     """Classifier and encoder in one graph, each with its preparation (a shared one, if they agree).
 
     uint8 [1, 3, SIDE, SIDE] to probabilities float32 [1, classes], evidence float32
@@ -118,14 +116,12 @@ class Engine(nn.Module):
     changes no probability, so the mean over the classes is taken off.
     """
 
-    def __init__(
-        self, classifier: nn.Sequential, classifier_size: int, encoder: nn.Module, encoder_size: int
-    ) -> None:
+    def __init__(self, classifier: nn.Sequential, encoder: nn.Module) -> None:
         super().__init__()
         self.classifier = classifier
-        self.classifier_input = Preparation(classifier_size)
+        self.classifier_input = PreparationLayer(classifier.preparation.size)
         self.encoder = encoder
-        self.encoder_input = Preparation(encoder_size)
+        self.encoder_input = PreparationLayer(encoder.preparation.size)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See the class."""
@@ -139,12 +135,12 @@ class Engine(nn.Module):
         return logits.softmax(dim=1), evidence, self.encoder(x)
 
 
-def export_engine(engine: Engine, path: Path) -> None:
+def export_engine(networks: BothNetworks, path: Path) -> None:
     """Write the graph for one picture at a time, its weights in 8 bits where there are many."""
     images = torch.zeros(1, 3, SIDE, SIDE, dtype=torch.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's exporter about its own insides
-        program = to_program(engine, images, OUTPUTS)
+        program = to_program(networks, images, OUTPUTS)
     onnx.save(with_small_weights(without_twins(program.model_proto)), path)
 
 

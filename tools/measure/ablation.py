@@ -23,22 +23,22 @@ from torchvision.ops import SqueezeExcitation
 from torchvision.transforms import v2
 
 from fashionlib.blocks import InvertedResidual, Plan, conv_bn
-from fashionlib.catalog import SEVEN, Catalog, Split, load_catalog
+from fashionlib.catalog import Catalog, Split, load_catalog
 from fashionlib.counting import count_macs, count_parameters
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.metrics import count_correct
-from fashionlib.running.teachers import distil_classifier
+from fashionlib.running.teachers import change_batches, learn_from
 from fashionlib.siamese import SiameseRecipe, encoder_from, train_siamese, view
 from fashionlib.training import (
+    Batches,
     Recipe,
-    Teach,
-    evaluate,
+    Training,
+    classifier_training,
+    finish,
+    labelled_batches,
     make_optimizer,
-    run_epochs,
-    set_learning_rate,
-    train_epoch,
-    update_average,
+    shuffled,
 )
 from fashionlib.weights import load_classifier, shipped
 
@@ -103,16 +103,6 @@ def turned(split: Split) -> Split:
     return replace(split, images=torch.stack(images))
 
 
-def cutmix(inputs: Tensor, labels: Tensor) -> Tensor:
-    """A box of each picture is another's, and as large a share of the answer (Yun et al. 2019).
-
-    Inputs float [N, 3, H, W] are changed in place; labels int64 [N] become shares float [N, C].
-    """
-    mixed, shares = v2.CutMix(num_classes=len(SEVEN))(inputs, labels)
-    inputs.copy_(mixed)
-    return shares
-
-
 def triplets_first(network: nn.Module, catalog: Catalog, seed: int) -> None:
     """Ten epochs of all triplets by label, chapter 3's recipe, before the ten."""
     encoder, _ = train_siamese(encoder_from(network), catalog, TRIPLETS_FIRST, seed)
@@ -124,23 +114,18 @@ def views_first(network: nn.Module, catalog: Catalog, seed: int) -> None:
     contrast = SelfSupervisedLoss(NTXentLoss(temperature=0.1))
     images, recipe = catalog.train.images, VIEWS_FIRST
 
-    def learn(encoder: nn.Module, average: nn.Module, optimizer: Any, epoch: int) -> dict:
-        encoder.train()
-        batches = torch.randperm(len(images)).split(recipe.batch_size)
-        losses = []
-        for step, chosen in enumerate(batches, start=epoch * len(batches)):
-            set_learning_rate(optimizer, recipe, step / (len(batches) * recipe.epochs))
-            views = torch.cat([view(images[chosen], encoder, recipe) for _ in range(2)])
-            loss = contrast(*encoder(views).chunk(2))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            update_average(average, encoder, keep=min(recipe.average, (step + 1) / (step + 10)))
-            losses.append(loss.detach())
-        return {"loss": float(torch.stack(losses).mean())}
+    def load(chosen: Tensor) -> tuple[Tensor]:
+        return (torch.cat([view(images[chosen], recipe) for _ in range(2)]),)
 
-    encoder, _ = run_epochs(encoder_from(network), catalog, recipe, seed, None, learn, lambda _: {})
-    network.backbone = encoder.backbone
+    def batches(_: int) -> Batches:
+        return Batches(shuffled(len(images), recipe.batch_size, keep_last=True), load)
+
+    def loss_of(encoder: nn.Module, views: Tensor) -> Tensor:
+        return contrast(*encoder(views).chunk(2))
+
+    encoder = encoder_from(network).to(memory_format=torch.channels_last)
+    finish(training := Training(encoder, batches, loss_of, lambda _: {}, recipe, seed))
+    network.backbone = training.average.backbone
 
 
 @dataclass(frozen=True)
@@ -152,7 +137,8 @@ class Trial:
     change: Callable[[nn.Module], nn.Module] | None = None  # of the network
     sizes: tuple[int, ...] = ()  # pixels in each epoch; the recipe's where empty
     pictures: Callable[[Split], Split] | None = None  # of each epoch, from the training pictures
-    teach: Teach | None = None  # changes a batch and what is to be answered
+    mixup: float = 0.0  # alpha (Zhang et al. 2018, arXiv 1710.09412)
+    cutmix: bool = False  # Yun et al. 2019, arXiv 1905.04899
     teacher: bool = False
     first: Callable[[nn.Module, Catalog, int], None] | None = None  # training before the training
     optimize: Callable[[nn.Module, Recipe], torch.optim.Optimizer] = make_optimizer
@@ -168,8 +154,8 @@ TRIALS = {
     "the article's augmentation": Trial(replace(BASE, augmentation="article")),
     "strong augmentation": Trial(replace(BASE, augmentation="strong")),
     "twenty epochs": Trial(replace(BASE, epochs=20)),
-    "mixup": Trial(replace(BASE, mixup=0.2)),
-    "cutmix": Trial(teach=cutmix),
+    "mixup": Trial(mixup=0.2),
+    "cutmix": Trial(cutmix=True),
     "classes equally often": Trial(pictures=balanced),
     "labels in doubt left out": Trial(pictures=without_doubted),
     "pictures on any of their sides": Trial(pictures=turned),
@@ -188,38 +174,45 @@ TRIALS = {
     "ten epochs of triplets first": Trial(first=triplets_first),
     "ten epochs of two views first, without labels": Trial(first=views_first),
     "Muon": Trial(optimize=make_muon),
-    "Muon and mixup": Trial(replace(BASE, mixup=0.2), optimize=make_muon),
+    "Muon and mixup": Trial(mixup=0.2, optimize=make_muon),
     "batches of 8, two blocks fewer, 128 px": Trial(
         replace(BASE, batch_size=8, learning_rate=2e-3, size=128, evaluation_size=144), TWO_FEWER
     ),
 }
 
 
+def recipe_of(trial: Trial) -> dict[str, Any]:
+    """What is recorded of how a trial trains."""
+    return asdict(trial.recipe) | ({"mixup": trial.mixup} if trial.mixup else {})
+
+
 def train(trial: Trial, network: nn.Module, catalog: Catalog, seed: int) -> tuple[nn.Module, list]:
     """The averaged network and its history, as `train_classifier` has them."""
     if trial.first:
         trial.first(network, catalog, seed)
-    if trial.teacher:
-        teacher, _ = load_classifier(shipped("classifier_photos"))
-        return distil_classifier(network, [teacher], catalog, trial.recipe, seed)
 
-    def learn(network: nn.Module, average: nn.Module, optimizer: Any, epoch: int) -> dict:
+    def batches(epoch: int) -> Batches:
         size = trial.sizes[epoch] if trial.sizes else trial.recipe.size
-        recipe = replace(trial.recipe, size=size)
         split = trial.pictures(catalog.train) if trial.pictures else catalog.train
-        loss = train_epoch(network, average, optimizer, split, recipe, epoch, trial.teach)
-        return {"loss": loss}
+        return labelled_batches(split, replace(trial.recipe, size=size))
 
-    def look(average: nn.Module) -> dict:
-        return evaluate(average, catalog.validation, trial.recipe.evaluation_size)
+    training = classifier_training(network, catalog, trial.recipe, seed)
+    training.batches = batches
+    training.optimizer = trial.optimize(network, trial.recipe)
+    if trial.mixup:
+        mixup = v2.MixUp(alpha=trial.mixup, num_classes=len(catalog.classes))
+        change_batches(training, "mixup", mixup)
+    if trial.cutmix:
+        change_batches(training, "cutmix", v2.CutMix(num_classes=len(catalog.classes)))
+    if trial.teacher:
+        learn_from(training, [load_classifier(shipped("classifier_photos"))[0]])
+    return finish(training)
 
-    return run_epochs(network, catalog, trial.recipe, seed, None, learn, look, trial.optimize)
 
-
-def right(network: nn.Module, split: Split, size: int) -> dict[str, int]:
+def right(network: nn.Module, split: Split) -> dict[str, int]:
     """Pictures named right: plain, and with the mirror image's logits added."""
-    plain = predict(network, split.images, size)
-    both = plain + predict(network, split.images.flip(-1), size)
+    plain = predict(network, split.images)
+    both = plain + predict(network, split.images.flip(-1))
     return {
         "plain": count_correct(plain, split.labels),
         "with mirror image": count_correct(both, split.labels),
@@ -245,7 +238,7 @@ def run(name: str, seed: int, catalog: Catalog) -> dict[str, Any]:
         "macs": macs,
         "processor": processor(),
         "processor seconds": round(time.process_time() - started, 1),
-        "right": right(network, catalog.validation, size),
+        "right": right(network, catalog.validation),
         "losses": [round(row["loss"], 4) for row in history],
     }
 
@@ -261,7 +254,7 @@ def main() -> None:
             print(name, seed, found["right"], found["processor seconds"], flush=True)
             runs = [*measured("ablation", "runs"), found]  # read again: another may have written
             runs.sort(key=lambda run: (list(TRIALS).index(run["trial"]), run["seed"]))
-            recipes = {name: asdict(trial.recipe) for name, trial in TRIALS.items()}
+            recipes = {name: recipe_of(trial) for name, trial in TRIALS.items()}
             about = about_this_run(__file__, catalog)
             of = len(catalog.validation)
             write_results("ablation", about | {"recipes": recipes, "validation": of, "runs": runs})

@@ -48,7 +48,7 @@ def run(model: nn.Module, catalog: Catalog, recipe: Recipe, seed: int) -> tuple[
     right = {}
     for name in ("validation", "test"):
         split = catalog.splits[name]
-        logits = predict(model, split.images, recipe.evaluation_size)
+        logits = predict(model, split.images)
         right[name] = [count_correct(logits, split.labels), len(split)]
     return model, {"parameters": count_parameters(model), "right": right, "history": history}
 
@@ -56,9 +56,8 @@ def run(model: nn.Module, catalog: Catalog, recipe: Recipe, seed: int) -> tuple[
 def plain_encoder(classifier: nn.Module) -> nn.Module:
     """The article's encoder: a linear layer on the backbone, embeddings of any length."""
     backbone = copy.deepcopy(classifier.backbone)
-    return nn.Sequential(
-        OrderedDict(backbone=backbone, head=nn.Linear(backbone.features, DIMENSIONS))
-    )
+    head = nn.Linear(backbone.features, DIMENSIONS)
+    return nn.Sequential(OrderedDict(backbone=backbone, head=head))
 
 
 def run_seed(catalog: Catalog, seed: int) -> dict[str, Any]:

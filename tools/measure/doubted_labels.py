@@ -34,7 +34,7 @@ def judged_by_others(catalog: Catalog, recipe: Recipe) -> Tensor:
         network = build_classifier("fashion", len(catalog.classes))
         fold = replace(catalog, train=train.at(rest), validation=train.at(out))
         network, history = train_classifier(network, fold, recipe, SEED)
-        found[out] = predict(network, fold.validation.images, recipe.evaluation_size).softmax(1)
+        found[out] = predict(network, fold.validation.images).softmax(1)
         print(f"part {number + 1} of {PARTS}: {history[-1]['validation_accuracy']:.1%}", flush=True)
     return found
 

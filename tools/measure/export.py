@@ -34,7 +34,7 @@ from fashionlib.metrics import count_correct
 from fashionlib.pages.latency import take_turns
 from fashionlib.retrieval import matches, precision_at_k, rank, score
 from fashionlib.transforms import to_input
-from fashionlib.weights import fingerprint, load_classifier, load_encoder, shipped
+from fashionlib.weights import load_classifier, load_encoder, shipped, weights_hash
 
 CALIBRATION = (32, 128, 512)  # numbers of training photos to choose from
 ROUNDS = {1: 60, 64: 12}  # by batch size
@@ -181,9 +181,9 @@ def main() -> None:
             small, figures = cost(kind, exported, Path(name), catalog)
             files = {"safetensors": weights, "onnx": exported, "onnx int8": small}
             figures["bytes"] = {end: path.stat().st_size for end, path in files.items()}
-            model, metadata = load(weights)
-            figures["weights"] = fingerprint(model)
-            size = metadata["preprocessing"]["size"]
+            model, _ = load(weights)
+            figures["weights"] = weights_hash(model)
+            size = model.preparation.size
             rows, about = measure_times(model, size, exported, small, catalog.test.images)
             networks[kind] = figures | {"size": size, "rows": rows, "compile": about}
     versions = {module.__name__: module.__version__ for module in (onnx, onnxruntime)}

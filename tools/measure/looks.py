@@ -30,8 +30,8 @@ RECIPES = {
 
 def measure(encoder: nn.Module, catalog: Catalog) -> dict[str, dict[str, float]]:
     """Agreement at 5 of the test pictures with the training pictures, with its interval."""
-    test, train, size = catalog.test, catalog.train, BASE.evaluation_size
-    order = rank(predict(encoder, test.images, size), predict(encoder, train.images, size))
+    test, train = catalog.test, catalog.train
+    order = rank(predict(encoder, test.images), predict(encoder, train.images))
     agreement = agreement_at_k(order, test, train, 5)
     return {name: asdict(score(values)) for name, values in agreement.items()}
 

@@ -18,11 +18,11 @@ import torch
 from recording import machine
 from small_networks import RECIPE as MILD_RECIPE
 from torch import nn
+from torchvision.transforms import v2
 
-from fashionlib.blocks import PLANS
 from fashionlib.catalog import Catalog, Split, load_catalog
 from fashionlib.counting import count_macs, count_parameters
-from fashionlib.heads import DIMENSIONS, ClassificationHead, build_classifier
+from fashionlib.heads import ClassificationHead, build_classifier
 from fashionlib.inference import predict
 from fashionlib.look_encoder import look_encoder_from
 from fashionlib.metrics import count_correct, format_accuracy
@@ -37,9 +37,10 @@ from fashionlib.retrieval import (
     score,
 )
 from fashionlib.running.distance_limit import calibrated_limit
-from fashionlib.running.teachers import distil_classifier
-from fashionlib.siamese import SiameseRecipe, train_siamese
-from fashionlib.training import LONG_RECIPE, Recipe, train_classifier
+from fashionlib.running.runs import run
+from fashionlib.running.teachers import change_batches, learn_from
+from fashionlib.siamese import SiameseRecipe, siamese_training
+from fashionlib.training import Recipe, Training, classifier_training
 from fashionlib.weights import load_classifier, load_encoder, save_classifier, save_encoder
 
 SHIPPED = Path(__file__).resolve().parents[2] / "fashionlib" / "shipped"
@@ -52,12 +53,13 @@ CLASSIFIER_RECIPES = {
         MILD_RECIPE,
         epochs=30,
         evaluation_size=128,
-        mixup=0.2,
         learning_rate=1.5e-3,
         label_smoothing=0.0,
     ),
-    "drawn": LONG_RECIPE,
+    # mild is for photos
+    "drawn": replace(MILD_RECIPE, average=0.995, augmentation="strong"),
 }
+MIXUP = 0.2  # of the classifiers (Zhang et al. 2018, arXiv 1710.09412; their alpha)
 ENCODER_RECIPES = {
     "photos": SiameseRecipe("look", epochs=10),
     "drawn": SiameseRecipe("colour", epochs=6, look_margin=0.5),
@@ -74,20 +76,25 @@ LIMITS = {
 }
 
 
-def from_scratch(catalog: Catalog, recipe: Recipe, kept: Path) -> nn.Module:
-    """A new network, trained from the labels alone."""
+def from_scratch(catalog: Catalog, recipe: Recipe) -> Training:
+    """The training of a new network from the labels alone."""
     torch.manual_seed(SEED)
     model = build_classifier("fashion", len(catalog.classes))
-    return train_classifier(model, catalog, recipe, SEED, kept)[0]
+    return classifier_training(model, catalog, recipe, SEED)
+
+
+def mix(training: Training, catalog: Catalog) -> None:
+    """Blend each picture and its label with another's."""
+    change_batches(training, "mixup", v2.MixUp(alpha=MIXUP, num_classes=len(catalog.classes)))
 
 
 def first_network(catalog: Catalog) -> nn.Module:
     """Where the photos' classifier starts from: sixty epochs from scratch; kept in runs/."""
     path = Path("runs") / f"first_{catalog.name}_{SEED}.safetensors"
     if not path.exists():
-        model = from_scratch(catalog, MILD_RECIPE, path.with_suffix(".checkpoint.safetensors"))
-        size = MILD_RECIPE.evaluation_size
-        save_classifier(path, model, PLANS["fashion"], catalog.classes, size)
+        training = from_scratch(catalog, MILD_RECIPE)
+        model, _ = run(training, path.with_suffix(".checkpoint.safetensors"))
+        save_classifier(path, model, catalog.classes)
     return load_classifier(path)[0]
 
 
@@ -95,7 +102,7 @@ def ten_classes_network(classes: int) -> nn.Module:
     """The network of `ten_classes.py`, its answers cut down to the first `classes`."""
     path = ten_classes.kept(SEED)
     if not path.exists():
-        ten_classes.run(load_catalog("photos", classes=ten_classes.TEN), SEED)
+        ten_classes.run_seed(load_catalog("photos", classes=ten_classes.TEN), SEED)
     model, _ = load_classifier(path)
     linear = model.head.linear
     model.head = ClassificationHead(linear.in_features, classes)
@@ -113,22 +120,25 @@ def learn_photos(catalog: Catalog, kept: Path) -> tuple[nn.Module, dict[str, str
     first, ten = first_network(catalog), ten_classes_network(len(catalog.classes))
     student, recipe = copy.deepcopy(first), CLASSIFIER_RECIPES["photos"]
     figures = {
-        f"validation accuracy of {name}": accuracy_of(
-            network, catalog.validation, recipe.evaluation_size
-        )
+        f"validation accuracy of {name}": accuracy_of(network, catalog.validation)
         for name, network in (("the first network", first), ("the ten-class network", ten))
     }
-    return distil_classifier(student, [first, ten], catalog, recipe, SEED, kept)[0], figures
+    training = classifier_training(student, catalog, recipe, SEED)
+    mix(training, catalog)
+    learn_from(training, [first, ten])
+    return run(training, kept)[0], figures
 
 
 def learn_drawn(catalog: Catalog, kept: Path) -> tuple[nn.Module, dict[str, str]]:
     """The drawn garments are easy enough from scratch, without teachers."""
-    return from_scratch(catalog, CLASSIFIER_RECIPES["drawn"], kept), {}
+    training = from_scratch(catalog, CLASSIFIER_RECIPES["drawn"])
+    mix(training, catalog)
+    return run(training, kept)[0], {}
 
 
-def accuracy_of(model: nn.Module, split: Split, size: int) -> str:
+def accuracy_of(model: nn.Module, split: Split) -> str:
     """Share of pictures named right, with its interval."""
-    right = count_correct(predict(model, split.images, size), split.labels)
+    right = count_correct(predict(model, split.images), split.labels)
     return format_accuracy(right, len(split))
 
 
@@ -138,13 +148,12 @@ def classifier(catalog: Catalog) -> dict[str, Any]:
     if not path.exists():
         kept = Path("runs") / f"{path.stem}.checkpoint.safetensors"
         recipe = CLASSIFIER_RECIPES[catalog.name]
-        size = recipe.evaluation_size
         learn = {"photos": learn_photos, "drawn": learn_drawn}[catalog.name]
         model, figures = learn(catalog, kept)
         for name in ("validation", "test"):
-            figures[f"{name} accuracy"] = accuracy_of(model, catalog.splits[name], size)
-        more = about(model, catalog, recipe, figures)
-        save_classifier(path, model, PLANS["fashion"], catalog.classes, size, **more)
+            figures[f"{name} accuracy"] = accuracy_of(model, catalog.splits[name])
+        more = about(model, catalog, asdict(recipe) | {"mixup": MIXUP}, figures)
+        save_classifier(path, model, catalog.classes, **more)
     return load_classifier(path)[1]
 
 
@@ -156,21 +165,22 @@ def encoder(catalog: Catalog) -> dict[str, Any]:
         recipe = ENCODER_RECIPES[catalog.name]
         start, _ = load_classifier(SHIPPED / f"classifier_{catalog.name}.safetensors")
         kept = Path("runs") / f"{path.stem}.checkpoint.safetensors"
-        model, _ = train_siamese(look_encoder_from(start), catalog, recipe, SEED, kept)
+        training = siamese_training(look_encoder_from(start), catalog, recipe, SEED)
+        model, _ = run(training, kept)
         figures = {}
         for name in ("validation", "test"):
-            found = retrieval_figures(model, catalog, catalog.splits[name], recipe.evaluation_size)
+            found = retrieval_figures(model, catalog, catalog.splits[name])
             figures |= {f"{name} {key}": value for key, value in found.items()}
-        more = about(model, catalog, recipe, figures)
-        more["distance_limit"] = calibrated_limit(model, catalog, recipe.evaluation_size)
-        save_encoder(path, model, PLANS["fashion"], DIMENSIONS, recipe.evaluation_size, **more)
+        more = about(model, catalog, asdict(recipe), figures)
+        more["distance_limit"] = calibrated_limit(model, catalog)
+        save_encoder(path, model, **more)
     return load_encoder(path)[1]
 
 
-def retrieval_figures(model: nn.Module, catalog: Catalog, split: Split, size: int) -> dict:
+def retrieval_figures(model: nn.Module, catalog: Catalog, split: Split) -> dict:
     """How well pictures of a split find their like among the training pictures."""
     train = catalog.train
-    order = rank(predict(model, split.images, size), predict(model, train.images, size))
+    order = rank(predict(model, split.images), predict(model, train.images))
     right = matches(order, split.labels, train.labels)
     agreement = agreement_at_k(order, split, train, 5)
     figures = {
@@ -185,12 +195,12 @@ def retrieval_figures(model: nn.Module, catalog: Catalog, split: Split, size: in
     return figures | {f"{look} agreement@5": str(score(alike)) for look, alike in agreement.items()}
 
 
-def about(model: nn.Module, catalog: Catalog, recipe: Any, figures: dict) -> dict:
+def about(model: nn.Module, catalog: Catalog, recipe: dict, figures: dict) -> dict:
     """What goes into the file besides the tensors: where it comes from and how good it is."""
-    size = recipe.evaluation_size
+    size = model.preparation.size
     return {
         "catalog": catalog.name,
-        "recipe": asdict(recipe),
+        "recipe": recipe,
         "seed": SEED,
         "figures": figures,
         "parameters": count_parameters(model),

@@ -29,7 +29,7 @@ from fashionlib.catalog import load_catalog
 from fashionlib.search import SearchIndex, build_index, euclidean
 from fashionlib.stores import open_store
 from fashionlib.stores.faiss_store import EF_CONSTRUCTION, EF_SEARCH, NEIGHBOURS
-from fashionlib.weights import load_encoder, load_tensors, shipped
+from fashionlib.weights import load_encoder, load_tensors, shipped, weights_hash
 
 SIZES = (10_000, 100_000, 1_000_000)
 K = 10
@@ -61,12 +61,11 @@ def enlarge(embeddings: Tensor, count: int, seed: int) -> Tensor:
 
 
 def photo_embeddings() -> tuple[dict[str, Tensor], str]:
-    """Embeddings of each split by the shipped encoder, and its fingerprint."""
-    encoder, metadata = load_encoder(shipped("encoder_photos"))
-    size = metadata["preprocessing"]["size"]
+    """Embeddings of each split by the shipped encoder, and the hash of its weights."""
+    encoder, _ = load_encoder(shipped("encoder_photos"))
     splits = load_catalog("photos").splits
-    indexes = {s: build_index(encoder, splits[s].images, splits[s].names, size) for s in splits}
-    return {name: index.embeddings for name, index in indexes.items()}, indexes["train"].made_by
+    indexes = {s: build_index(encoder, splits[s].images, splits[s].names) for s in splits}
+    return {name: index.embeddings for name, index in indexes.items()}, weights_hash(encoder)
 
 
 # Indexes: each is a list of settings, with what it took to build

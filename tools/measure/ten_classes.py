@@ -19,14 +19,14 @@ from recording import about_this_run, measured, processor, write_results
 from small_networks import RECIPE
 from torch import Tensor
 
-from fashionlib.blocks import PLANS
 from fashionlib.catalog import SEVEN, Catalog, load_catalog
 from fashionlib.catalog.photos import PHOTO_CLASSES
 from fashionlib.counting import count_macs, count_parameters
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.metrics import confusion_matrix, count_correct
-from fashionlib.training import train_classifier
+from fashionlib.running.runs import run
+from fashionlib.training import classifier_training
 from fashionlib.weights import save_classifier
 
 TEN = (*SEVEN, *(name for name in PHOTO_CLASSES if name not in SEVEN))  # the seven come first
@@ -44,27 +44,26 @@ def kept(seed: int) -> Path:
     return Path("runs") / f"ten_classes_{seed}.safetensors"
 
 
-def run(catalog: Catalog, seed: int) -> dict:
+def run_seed(catalog: Catalog, seed: int) -> dict:
     """One seed; the network is kept."""
     torch.manual_seed(seed)
     model = build_classifier("fashion", len(catalog.classes))
     started = time.process_time()
     checkpoint = kept(seed).with_suffix(".checkpoint.safetensors")
-    model, history = train_classifier(model, catalog, RECIPE, seed, checkpoint)
+    model, history = run(classifier_training(model, catalog, RECIPE, seed), checkpoint)
     seconds = time.process_time() - started
-    size = RECIPE.evaluation_size
-    save_classifier(kept(seed), model, PLANS["fashion"], catalog.classes, size)
+    save_classifier(kept(seed), model, catalog.classes)
     judged = {name: catalog.splits[name] for name in ("validation", "test")}
-    logits = {name: predict(model, split.images, size) for name, split in judged.items()}
+    logits = {name: predict(model, split.images) for name, split in judged.items()}
     answers = logits["test"].argmax(dim=1)
     counts = confusion_matrix(answers, catalog.test.labels, len(catalog.classes))
     return {
         "seed": seed,
         "parameters": count_parameters(model),
-        "macs": count_macs(model, size),
+        "macs": count_macs(model, RECIPE.evaluation_size),
         "processor": processor(),
         "processor seconds": round(seconds, 1),
-        "right": {name: right(model, split, size) for name, split in judged.items()},
+        "right": {name: right(model, split) for name, split in judged.items()},
         "seven of ten": {
             name: seven_of_ten(logits[name], split.labels) for name, split in judged.items()
         },
@@ -81,7 +80,7 @@ def main() -> None:
     for seed in [int(given) for given in sys.argv[1:]] or SEEDS:
         if any(old["seed"] == seed for old in measured("ten_classes", "runs")):
             continue
-        found = run(catalog, seed)
+        found = run_seed(catalog, seed)
         print(seed, found["right"], found["seven of ten"], found["processor seconds"], flush=True)
         runs = [*measured("ten_classes", "runs"), found]  # read again: another may have written
         about = about_this_run(__file__, catalog) | {"recipe": asdict(RECIPE), "of": of}

@@ -24,7 +24,6 @@
 
 # %%
 import copy
-import time
 from collections import OrderedDict
 
 import matplotlib.pyplot as plt
@@ -35,11 +34,13 @@ from torch.nn import functional as F
 from fashionlib import checks, retrieval, siamese, training
 from fashionlib.catalog import FEW, MANY, load_catalog
 from fashionlib.heads import build_classifier
-from fashionlib.inference import pick_device, predict
+from fashionlib.inference import predict
+from fashionlib.pages.depths import Features
 from fashionlib.pages.show import say, show, table
 from fashionlib.settings import budget
 from fashionlib.siamese import SiameseRecipe
-from fashionlib.triplets import triplet_loss
+from fashionlib.transforms import Preparation
+from fashionlib.triplets import TripletDataset, triplet_loss
 from fashionlib.weights import load_classifier, shipped
 
 plt.style.use("fashionlib.pages.book")
@@ -231,10 +232,10 @@ OBJECTIVES = {
 # once, and a small network turns them into points of the plane, trained by each objective in turn.
 
 # %%
-trained, about = load_classifier(shipped(f"classifier_{catalog.name}"))
-side = budget(about["preprocessing"]["size"], quick=48)
+trained, _ = load_classifier(shipped(f"classifier_{catalog.name}"))
+trained.backbone.preparation = Preparation(budget(trained.preparation.size, quick=48))
 features = {
-    name: predict(trained.backbone, split.images, side)
+    name: predict(trained.backbone, split.images)
     for name, split in catalog.splits.items()
     if name != "test"
 }
@@ -302,33 +303,32 @@ classifier, history = training.train_classifier(
 say(f"The start: a classifier with {history[-1]['validation_accuracy']:.1%} on validation.")
 
 # %%
-recipe = SiameseRecipe(epochs=EPOCHS, size=SIZE, batch_size=28, learning_rate=2e-3)
+recipe = SiameseRecipe(epochs=EPOCHS, size=SIZE, batch_size=28, learning_rate=2e-3, average=0.0)
+data = TripletDataset(catalog.train.images, catalog.train.labels)
 
 
+def batches(epoch):
+    order = list(siamese.balanced_batches(data.labels, recipe.batch_size))
+    return training.Batches(order, lambda chosen: siamese.one_view(data, chosen, recipe))
+
+
+# %% [markdown]
+# The loop is the one of chapter 2: it takes these batches, and a loss for each.
+
+
+# %%
 def train(objective):
     torch.manual_seed(0)
     backbone = copy.deepcopy(classifier.backbone)
     head = nn.Linear(backbone.features, 64)
-    model = Model(nn.Sequential(OrderedDict(backbone=backbone, head=head)), 64)
-    model.to(pick_device(), memory_format=torch.channels_last).train()
-    optimizer = training.make_optimizer(model, recipe)
-    started = time.perf_counter()
-    for epoch in range(recipe.epochs):
-        one_epoch(model, optimizer, epoch, objective)
-    return model.eval(), time.perf_counter() - started
+    encoder = nn.Sequential(OrderedDict(backbone=backbone, head=head))
+    encoder.preparation = classifier.preparation
+    model = Model(encoder, 64).to(memory_format=torch.channels_last)
 
+    def loss_of(model, pictures, labels):
+        return objective(model, model.encoder(pictures), labels)
 
-# %%
-def one_epoch(model, optimizer, epoch, objective):
-    batches = list(siamese.balanced_batches(catalog.train.labels, recipe.batch_size))
-    for step, chosen in enumerate(batches, start=epoch * len(batches)):
-        training.set_learning_rate(optimizer, recipe, step / (len(batches) * recipe.epochs))
-        pictures = siamese.view(catalog.train.images[chosen], model, recipe)
-        labels = catalog.train.labels[chosen].to(pictures.device)
-        loss = objective(model, model.encoder(pictures), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    return training.finish(training.Training(model, batches, loss_of, lambda model: {}, recipe))
 
 
 runs = {name: train(objective) for name, objective in OBJECTIVES.items()}
@@ -339,7 +339,7 @@ print("trained:", ", ".join(runs))
 def measure(encoder):
     """The test pictures searched among the training pictures."""
     splits = catalog.test, catalog.train
-    queries, train = (F.normalize(predict(encoder, split.images, SIZE)) for split in splits)
+    queries, train = (F.normalize(predict(encoder, split.images)) for split in splits)
     measures = retrieval.evaluate_retrieval(
         queries, catalog.test.labels, train, catalog.train.labels
     )
@@ -347,7 +347,7 @@ def measure(encoder):
     return scores, tightness(queries, catalog.test.labels)
 
 
-measured = {"the start": measure(classifier.backbone)}
+measured = {"the start": measure(Features(classifier))}
 measured |= {name: measure(model.encoder) for name, (model, _) in runs.items()}
 table(
     ["objective", "precision@5", "mAP", "tightness", "seconds"],
@@ -356,7 +356,7 @@ table(
             name,
             *(f"{score.mean:.3f} ({score.low:.3f}–{score.high:.3f})" for score in scores),
             f"{tight:.2f}",
-            f"{runs[name][1]:.0f}" if name in runs else "",
+            f"{sum(row['seconds'] for row in runs[name][1]):.0f}" if name in runs else "",
         ]
         for name, (scores, tight) in measured.items()
     ],

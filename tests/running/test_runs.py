@@ -1,0 +1,200 @@
+"""A run goes on after a stop as if nothing had been, and never with what another one left."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from complaints import complaint
+from tiny import same_weights, small_encoder, stopped_after, tiny_catalog, without_time
+from torch import Tensor, nn
+from torchvision.transforms import v2
+
+from fashionlib.catalog import Catalog
+from fashionlib.heads import build_classifier
+from fashionlib.running import runs
+from fashionlib.running.runs import run
+from fashionlib.running.teachers import change_batches, learn_from
+from fashionlib.siamese import OBJECTIVES, SiameseRecipe, siamese_training
+from fashionlib.training import (
+    Recipe,
+    Training,
+    classifier_training,
+    finish,
+    train_classifier,
+)
+from fashionlib.weights import load_tensors
+
+RECIPE = Recipe(epochs=3, size=32, evaluation_size=32, batch_size=16, learning_rate=2e-3)
+SIAMESE = SiameseRecipe(epochs=2, size=32, evaluation_size=32, batch_size=28, learning_rate=2e-3)
+NAME = "run.checkpoint.safetensors"
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    return tiny_catalog()
+
+
+def classifier(catalog: Catalog, recipe: Recipe = RECIPE, seed: int = 0) -> Training:
+    torch.manual_seed(seed)
+    model = build_classifier("article", len(catalog.classes))
+    return classifier_training(model, catalog, recipe, seed)
+
+
+def taught(catalog: Catalog) -> Training:
+    """With all that `teachers` can surround it with."""
+    training = classifier(catalog)
+    change_batches(training, "mixup", v2.MixUp(alpha=0.2, num_classes=7))
+    torch.manual_seed(7)
+    learn_from(training, [build_classifier("article").eval()])
+    return training
+
+
+def encoder(catalog: Catalog, objective: str) -> Training:
+    return siamese_training(small_encoder(objective), catalog, replace(SIAMESE, objective=objective))
+
+
+def must_go_on(make: Callable[[], Training], steps: int, path: Path) -> None:
+    """Stopped after so many steps and given again, it ends as if nothing was."""
+    whole, rows = finish(make())
+    with stopped_after(steps):
+        run(make(), path)
+    assert path.exists()
+    again = make()
+    model, history = run(again, path)
+    assert same_weights(model, whole)
+    assert without_time(history) == without_time(rows)
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_an_interrupted_run_resumes_to_the_same_result(catalog, tmp_path, after):
+    """In the middle of an epoch: six batches each, then two of the next."""
+    must_go_on(lambda: classifier(catalog), after * 6 + 2, tmp_path / NAME)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_so_does_each_objective(catalog, tmp_path, objective):
+    steps = 5 if objective == "random" else 4
+    must_go_on(lambda: encoder(catalog, objective), steps, tmp_path / NAME)
+
+
+def test_so_does_one_with_teachers_and_mixed_pictures(catalog, tmp_path):
+    must_go_on(lambda: taught(catalog), 8, tmp_path / NAME)
+
+
+def test_a_run_without_a_stop_is_the_plain_training(catalog, tmp_path):
+    torch.manual_seed(0)
+    plain = train_classifier(build_classifier("article", 7), catalog, RECIPE)
+    for checkpoint in (None, tmp_path / NAME):
+        average, history = run(classifier(catalog), checkpoint)
+        assert same_weights(average, plain[0])
+        assert without_time(history) == without_time(plain[1])
+
+
+def test_a_finished_run_has_nothing_left_to_do(catalog, tmp_path):
+    first = run(classifier(catalog), tmp_path / NAME)
+    again = classifier(catalog)
+    again.batches = None  # whoever asked for them would fail
+    second = run(again, tmp_path / NAME)
+    assert same_weights(first[0], second[0])
+    assert first[1] == second[1]  # the seconds too, as they were then
+
+
+def test_a_checkpoint_of_another_run_is_refused(catalog, tmp_path):
+    path = tmp_path / NAME
+    run(classifier(catalog, replace(RECIPE, epochs=1)), path)
+    before = path.read_bytes()
+    other = replace(catalog, train=catalog.train.at(torch.arange(90)))
+    for made in (
+        classifier(catalog, replace(RECIPE, epochs=2)),
+        classifier(catalog, replace(RECIPE, epochs=1), seed=1),
+        classifier(other, replace(RECIPE, epochs=1)),
+        encoder(catalog, "look"),
+    ):
+        complaint(lambda made=made: run(made, path), path, "other settings: delete it")
+    assert path.read_bytes() == before
+
+
+def test_a_run_with_changes_is_not_gone_on_with_by_one_without(catalog, tmp_path):
+    """Nor the other way round, nor with other changes, nor in another order."""
+    same = lambda inputs, labels: (inputs, labels)  # noqa: E731
+    orders = [(), ("a",), ("b",), ("a", "b"), ("b", "a")]
+
+    def changed(names: tuple[str, ...]) -> Training:
+        training = classifier(catalog, replace(RECIPE, epochs=1))
+        for name in names:
+            change_batches(training, name, same)
+        return training
+
+    for names in orders:
+        path = tmp_path / f"{'-'.join(names)}.safetensors"
+        run(changed(names), path)
+        for others in orders:
+            if others != names:
+                complaint(lambda made=changed(others), at=path: run(made, at), "other settings")
+        run(changed(names), path)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_one_line(catalog, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    complaint(lambda: run(classifier(catalog), tmp_path / "file" / NAME), "could not write")
+
+
+def test_a_checkpoint_says_what_it_is_of(catalog, tmp_path):
+    run(taught(catalog), tmp_path / NAME)
+    about = load_tensors(tmp_path / NAME)[1]["run"]
+    assert about["recipe"]["epochs"] == 3
+    assert about["classes"] == list(catalog.classes)
+    assert about["pictures"] == 96
+    assert about["changes"] == ["mixup", "1 teachers"]
+
+
+# On CUDA, as far as a CPU can tell
+
+
+class Watched(nn.Linear):
+    """Remembers in which precision it computed."""
+
+    kinds: list[torch.dtype]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs = super().forward(inputs)
+        self.kinds.append(outputs.dtype)
+        return outputs
+
+
+def test_in_bfloat16_the_forward_pass_alone_is():
+    model = Watched(8, 4)
+    model.kinds = []
+    inputs = torch.randn(16, 8)
+    outputs = runs.InBfloat16(model)(inputs)
+    assert model.kinds == [torch.bfloat16]
+    assert outputs.dtype == torch.float32
+    assert torch.allclose(outputs, model(inputs), atol=0.05)
+    outputs.sum().backward()
+    assert model.weight.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_a_run_is_in_bfloat16_where_there_is_cuda(catalog, monkeypatch, device):
+    """`run` chooses by the device; what it chooses is tried on the CPU."""
+    monkeypatch.setattr(runs, "pick_device", lambda: torch.device(device))
+    training = classifier(catalog, replace(RECIPE, epochs=1))
+    average, history = run(training)
+    assert isinstance(training.network, runs.InBfloat16) == (device == "cuda")
+    assert type(average) is type(training.model)
+    assert history[0]["loss"] > 0
+    assert {tensor.dtype for tensor in average.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("objective", ["random", "look"])
+def test_a_metric_training_runs_in_bfloat16(catalog, monkeypatch, tmp_path, objective):
+    """The whole loop with the wrapped network: averages, checkpoints and parts find their way."""
+    monkeypatch.setattr(runs, "pick_device", lambda: torch.device("cuda"))
+    must_train = encoder(catalog, objective)
+    with stopped_after(4):
+        run(encoder(catalog, objective), tmp_path / NAME)
+    _, history = run(must_train, tmp_path / NAME)
+    assert len(history) == 2
+    assert all(row["loss"] > 0 for row in history)
