@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT / "tools" / "book"))
 
 import launch  # noqa: E402 - they live beside the package, not in it
 import page_key  # noqa: E402
+import reference  # noqa: E402
 from exercises import for_the_book  # noqa: E402
 from lighten import lighten  # noqa: E402
 
@@ -100,6 +101,10 @@ nb_execution_cache_path = str(ROOT / ".book_cache" / "pages")
 # the default loads require.js and the widget manager from elsewhere; this one file is both
 nb_ipywidgets_js = {"vendor/html-manager/embed.js": {}}
 
+# -- the page of the library: tools/book/reference.py --------------------------------------------
+add_module_names = False  # the headings say them
+toc_object_entries_show_parents = "hide"
+
 # -- mathematics: version 3 as SVG is one file; version 4 fetches pieces from elsewhere ----------
 mathjax_path = "vendor/mathjax/tex-svg.js"
 mathjax3_config = {"options": {"enableMenu": False}}
@@ -121,6 +126,7 @@ html_theme_options = {
     "navbar_persistent": [],  # the sidebar has a search field already
 }
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is
+html_use_index = False  # the page The library is one
 html_show_sourcelink = False
 html_copy_source = False
 
@@ -168,6 +174,10 @@ def setup(app) -> None:
     """Called by Sphinx."""
     app.connect("builder-inited", run_chapters)
     app.connect("env-get-outdated", page_key.outdated)
+    app.connect("env-get-outdated", reference.outdated)
+    app.connect("source-read", reference.fill)
+    app.connect("doctree-read", reference.link_names)
+    app.connect("html-page-context", reference.link_code)
     app.connect("html-page-context", repair)
     app.connect("html-page-context", launch.add_links, priority=502)  # the theme's buttons: 501
     app.connect("build-finished", finish)

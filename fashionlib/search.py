@@ -4,7 +4,7 @@
 without embedding the catalog again for every query.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +80,29 @@ class Results:
     distances: Tensor  # float32 [Q, k], Euclidean
     ids: tuple[tuple[str, ...], ...]  # Q rows of k
     positions: Tensor | None = None  # int64 [Q, k], rows of an index; a store has none
+
+
+@dataclass(frozen=True)
+class Found:
+    """One picture that was found, in plain data."""
+
+    id: str
+    distance: float
+    category: str  # "" where nobody knows it
+    right: bool | None  # whether that is the query's category; None where nobody knows
+
+
+def describe(
+    results: Results, category_of: Callable[[str], str], wanted: str | None
+) -> list[Found]:
+    """What was found for the first query, nearest first; `wanted` is its category, if known."""
+    found = []
+    for name, distance in zip(results.ids[0], results.distances[0].tolist(), strict=True):
+        category = category_of(name)
+        found.append(
+            Found(name, distance, category, None if wanted is None else category == wanted)
+        )
+    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -80,6 +80,8 @@ class SiameseRecipe:
     swap: bool = True
 
 
+RECIPE = SiameseRecipe()
+
 # What an encoder is shown: a batch of a triplet data set, at positions int64 [B]
 
 
@@ -280,7 +282,7 @@ def _repeated(members: Tensor, length: int) -> Tensor:
 
 
 def train_siamese(
-    encoder: nn.Module, catalog: Catalog, recipe: SiameseRecipe, seed: int = 0
+    encoder: nn.Module, catalog: Catalog, recipe: SiameseRecipe = RECIPE, seed: int = 0
 ) -> tuple[nn.Module, list[dict[str, float]]]:
     """Train `encoder` in place; returns the averaged encoder and one row of figures an epoch.
 

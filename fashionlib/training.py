@@ -46,6 +46,7 @@ class Recipe:
     schedule: str = "one-cycle"
 
 
+RECIPE = Recipe()
 ARTICLE_RECIPE = Recipe(
     size=64,
     evaluation_size=64,
@@ -264,7 +265,7 @@ def finish(
 
 
 def train_classifier(
-    model: nn.Module, catalog: Catalog, recipe: Recipe, seed: int = 0
+    model: nn.Module, catalog: Catalog, recipe: Recipe = RECIPE, seed: int = 0
 ) -> tuple[nn.Module, list[dict[str, float]]]:
     """Train `model` in place; returns the averaged network and one row of figures an epoch.
 

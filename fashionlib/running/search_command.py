@@ -4,21 +4,16 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib
-import matplotlib.pyplot as plt
 import torch
-from matplotlib.backends import BackendFilter, backend_registry
-from matplotlib.figure import Figure
 from PIL import Image
 
 from fashionlib.catalog import FEW, MANY, load_catalog
 from fashionlib.catalog.pictures import read_picture, to_square
 from fashionlib.errors import FashionError
 from fashionlib.files import replacing
-from fashionlib.pages.result_strips import result_strip
 from fashionlib.running.folder_index import (
     Refreshed,
     Source,
@@ -27,24 +22,15 @@ from fashionlib.running.folder_index import (
     refreshed_index,
     training_source,
 )
-from fashionlib.search import SIDE, embed_picture
+from fashionlib.search import SIDE, Found, describe, embed_picture
 from fashionlib.settings import budget
 from fashionlib.weights import load_encoder, shipped
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 OWN_WEIGHTS = Path("runs/encoder.safetensors")
 MOST_NAMED = 10  # broken pictures that are named one by one
-
-
-@dataclass(frozen=True)
-class Found:
-    """One result, as it is printed."""
-
-    rank: int  # from 1
-    distance: float
-    category: str  # "" where the picture lies in no folder
-    id: str
-    file: str | None  # None where the picture is drawn
-    right: bool | None  # whether it is of the query's category, None where nobody knows that
 
 
 def run_search(
@@ -81,7 +67,7 @@ def run_search(
     refreshed = refreshed_index(source, encoder)
     results = refreshed.index.search(embed_picture(encoder, picture), k)
     category = _query_category(query, source)
-    found = _describe(results.ids[0], results.distances[0].tolist(), source, category)
+    found = describe(results, category_of, category)
     notes = [about_weights, *about_source, *_describe_refresh(source, refreshed)]
     limit = metadata.get("distance_limit", math.inf)  # of weights that were never calibrated
     if found[0].distance > limit:
@@ -98,9 +84,11 @@ def run_search(
     if as_json:
         _print_json(query, category, source, weights, found, refreshed.skipped)
     else:
-        _print_table(found)
+        _print_table(found, source)
     if show:
-        plt.show()
+        from matplotlib import pyplot  # noqa: PLC0415 - see `_check_drawing`
+
+        pyplot.show()
 
 
 # Which pictures, which weights
@@ -134,18 +122,6 @@ def _query_category(query: Path, source: Source) -> str | None:
 # What was found
 
 
-def _describe(
-    ids: Sequence[str], distances: Sequence[float], source: Source, category: str | None
-) -> list[Found]:
-    found = []
-    for rank, (name, distance) in enumerate(zip(ids, distances, strict=True), start=1):
-        own = category_of(name)
-        file = None if source.root is None else str(source.root / name)
-        right = None if category is None else own == category
-        found.append(Found(rank, distance, own, name, file, right))
-    return found
-
-
 def _describe_refresh(source: Source, refreshed: Refreshed) -> list[str]:
     line = f"Index of {source.name}: {len(refreshed.index):,} pictures"
     if refreshed.embedded:
@@ -158,10 +134,18 @@ def _describe_refresh(source: Source, refreshed: Refreshed) -> list[str]:
     return lines
 
 
-def _print_table(found: Sequence[Found]) -> None:
+def _file_of(found: Found, source: Source) -> str | None:
+    """Where the picture is; None where it is drawn."""
+    return None if source.root is None else str(source.root / found.id)
+
+
+def _print_table(found: Sequence[Found], source: Source) -> None:
     """Aligned columns; the category only where there are any."""
     cells = [("rank", "distance", "category", "file")]
-    cells += [(f"{f.rank}", f"{f.distance:.3f}", f.category, f.file or f.id) for f in found]
+    cells += [
+        (f"{rank}", f"{f.distance:.3f}", f.category, _file_of(f, source) or f.id)
+        for rank, f in enumerate(found, start=1)
+    ]
     width = max(len(row[2]) for row in cells) + 2 if any(f.category for f in found) else 0
     for rank, distance, category, file in cells:
         column = category.ljust(width) if width else ""
@@ -191,14 +175,14 @@ def _print_json(
         "skipped": list(skipped),
         "results": [
             {
-                "rank": f.rank,
+                "rank": rank,
                 "distance": round(f.distance, 6),
                 "category": f.category or None,
                 "right": f.right,
                 "id": f.id,
-                "file": f.file,
+                "file": _file_of(f, source),
             }
-            for f in found
+            for rank, f in enumerate(found, start=1)
         ],
     }
     print(json.dumps(answer, indent=2))
@@ -208,22 +192,33 @@ def _print_json(
 
 
 def _check_drawing(show: bool, out: Path | None) -> None:
-    """Before anything takes time: can it be drawn where it should be?"""
+    """Before anything takes time: can it be drawn where it should be?
+
+    matplotlib takes a second to import, which a search without a picture need not wait for.
+    """
     if out is not None and out.suffix.lower() != ".png":
         raise FashionError(f"--out {out}: results are drawn as .png, so end it in that.")
+    if not show and out is None:
+        return
+    import matplotlib  # noqa: PLC0415
+    from matplotlib import pyplot  # noqa: PLC0415
+    from matplotlib.backends import BackendFilter, backend_registry  # noqa: PLC0415
+
     if not show:
-        plt.switch_backend("agg")  # draws without a display
+        pyplot.switch_backend("agg")  # draws without a display
         return
     no_window = FashionError("--show needs a display, and there is none: use --out results.png.")
     if matplotlib.get_backend() in backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE):
         raise no_window
     try:
-        plt.switch_backend(matplotlib.get_backend())
+        pyplot.switch_backend(matplotlib.get_backend())
     except ImportError:
         raise no_window from None
 
 
-def _draw(picture: Image.Image, found: Sequence[Found], source: Source) -> Figure:
+def _draw(picture: Image.Image, found: Sequence[Found], source: Source) -> "Figure":
+    from fashionlib.pages.result_strips import result_strip  # noqa: PLC0415 - see `_check_drawing`
+
     query = torch.from_numpy(to_square(picture, SIDE))
     results = torch.stack([source.read(f.id) for f in found])
     known = all(f.right is not None for f in found)
@@ -232,6 +227,6 @@ def _draw(picture: Image.Image, found: Sequence[Found], source: Source) -> Figur
     return result_strip(query, results, [f.distance for f in found], right, titles)
 
 
-def _save(figure: Figure, out: Path) -> None:
+def _save(figure: "Figure", out: Path) -> None:
     with replacing(out) as temporary:
         figure.savefig(temporary, format="png", dpi=110)

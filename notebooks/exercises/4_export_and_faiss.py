@@ -64,9 +64,9 @@ folder = Path(tempfile.mkdtemp())
 def export_encoder(encoder, path):
     """Write an ONNX file: `images` uint8 [N, 3, 160, 160] to `embedding` float32 [N, D]."""
     example = torch.zeros(2, 3, 160, 160, dtype=torch.uint8)
-    # TODO put a `PreparationLayer` of its size before the encoder, in evaluation mode, run it on the
-    # example once (the encoder keeps some constants after its first run, and they must not come
-    # from tracing), and export it with
+    # TODO put a `PreparationLayer` of its size before the encoder, in evaluation mode, run it on
+    # the example once (the encoder keeps some constants after its first run, and they must not
+    # come from tracing), and export it with
     # `torch.onnx.export(model, (example,), path, dynamo=True, external_data=False, ...)`
     # hint: `input_names` and `output_names` are lists; `dynamic_shapes=({0: "batch"},)` frees N
     ...

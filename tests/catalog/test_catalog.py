@@ -370,18 +370,23 @@ def test_a_path_no_file_system_has():
     complaint(lambda: load("x" * 300), "x" * 300)
 
 
-def test_a_folder_that_may_not_be_listed():
+@pytest.mark.parametrize("closed", [".", "dress/closed"])
+def test_a_folder_that_may_not_be_listed(closed):
     nobody, root = 65534, Path(tempfile.mkdtemp())
-    root.chmod(0)
+    root.chmod(0o755)
+    class_folders(root, 3)
+    (root / "dress" / "closed").mkdir()
+    (root / closed).chmod(0)
     as_root = os.geteuid() == 0  # root may list every folder: become somebody who may not
     try:
         if as_root:
             os.seteuid(nobody)
-        complaint(lambda: load(root), root)
+        complaint(lambda: load(root), root / closed, "cannot be listed")
     finally:
         if as_root:
             os.seteuid(0)
-        root.rmdir()
+        (root / closed).chmod(0o755)
+        shutil.rmtree(root)
 
 
 def test_a_file_instead_of_a_folder(tmp_path):

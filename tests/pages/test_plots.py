@@ -2,12 +2,18 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
+import jupytext
 import matplotlib.pyplot as plt
+import pytest
 import torch
 from matplotlib.colors import to_hex
 
 from fashionlib.pages import plots
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+CHAPTERS = sorted([*NOTEBOOKS.glob("*.py"), *NOTEBOOKS.glob("exercises/solutions/*.py")])
 
 
 def test_picture_grid_shows_every_picture():
@@ -50,6 +56,13 @@ def test_the_books_style_is_its_palette():
         assert tuple(to_hex(colour).upper() for colour in colours) == plots.PALETTE
         assert plt.rcParams["figure.constrained_layout.use"]
         assert plt.rcParams["grid.color"] == "#dddddd"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_every_chapter_begins_with_the_books_style(chapter):
+    cells = jupytext.read(chapter).cells
+    first = next(cell.source for cell in cells if cell.cell_type == "code")
+    assert 'plt.style.use("fashionlib.pages.book")' in first
 
 
 def test_importing_the_library_changes_no_setting_of_matplotlib():

@@ -1,4 +1,4 @@
-"""The page *Reference*: the library's names, their signatures and docstrings, in chapter order.
+"""The page *The library*: its names, their signatures and docstrings, in chapter order.
 
 Docstrings are Markdown but for their sections (Args, Returns, Raises). `fill` writes the page when
 Sphinx reads it. On each chapter's page the first mention of a name leads there: `link_names` sees to
