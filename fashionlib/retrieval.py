@@ -1,10 +1,10 @@
 """How good are the results? Retrieval measures over rankings (chapters 3 and 4).
 
-Everything starts from `rank`, the whole catalog in order of distance for each query, and gives
+Everything starts from `ranking`, the whole catalog in order of distance for each query, and gives
 one value a query. The mean over queries is the figure to report, `score` adds how sure it is.
 
 ```python
-order = rank(embed(test), embed(train))
+order = ranking(embed(test), embed(train))
 right = matches(order, test.labels, train.labels)
 score(precision_at_k(right, 5))
 ```
@@ -22,7 +22,7 @@ from fashionlib.metrics import wilson_interval
 from fashionlib.search import euclidean
 
 
-def rank(queries: Tensor, catalog: Tensor, leave_one_out: bool = False) -> Tensor:
+def ranking(queries: Tensor, catalog: Tensor, leave_one_out: bool = False) -> Tensor:
     """Positions of the whole catalog, nearest first, for each query: int64 [Q, N].
 
     Embeddings float32 [Q, D] and [N, D]; of equal distances the lower position comes first, as
@@ -171,7 +171,7 @@ def evaluate_retrieval(
     Raises:
         FashionError: a query of a class the catalog has no (other) picture of.
     """
-    right = matches(rank(queries, catalog, leave_one_out), query_labels, labels)
+    right = matches(ranking(queries, catalog, leave_one_out), query_labels, labels)
     return {
         "precision@1": precision_at_k(right, 1),
         f"precision@{k}": precision_at_k(right, k),

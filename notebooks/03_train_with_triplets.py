@@ -440,14 +440,14 @@ say(
 # is closer).
 
 # %%
-from fashionlib.retrieval import agreement_at_k, colour_distances, rank
+from fashionlib.retrieval import agreement_at_k, colour_distances, ranking
 
 train, queries = catalog.train, catalog.validation
 known = [look for look in ("colour", "pattern") if look in queries.attributes]
 
 
 def looks(encoder):
-    order = rank(predict(encoder, queries.images), predict(encoder, train.images))
+    order = ranking(predict(encoder, queries.images), predict(encoder, train.images))
     agreement = agreement_at_k(order, queries, train, 5)
     parts = (queries.images, queries.labels, train.images, train.labels, order[:, :5])
     row = [f"{float(values.mean()):.3f}" for values in agreement.values()]

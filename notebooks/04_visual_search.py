@@ -186,9 +186,9 @@ show(
 # where the encoder is surest.
 
 # %%
-from fashionlib.retrieval import matches, precision_at_k, rank
+from fashionlib.retrieval import matches, precision_at_k, ranking
 
-order = rank(queries, index.embeddings)
+order = ranking(queries, index.embeddings)
 right = matches(order, catalog.test.labels, catalog.train.labels)
 precision = precision_at_k(right, 5)
 closeness = index.search(queries, k=1).distances[:, 0]
@@ -302,7 +302,7 @@ def looks(order):
     return [*row, f"{colour_distances(*parts, order[:, :5]).ratio:.2f}"]
 
 
-rankings = {name: rank(q, i.embeddings) for name, (i, q) in embedded.items()}
+rankings = {name: ranking(q, i.embeddings) for name, (i, q) in embedded.items()}
 known = [f"{look} @5" for look in ("colour", "pattern") if look in catalog.test.attributes]
 rows = [[name, *looks(order)] for name, order in rankings.items()]
 table(["encoder", "class @5", *known, "colour distance to random"], rows)
@@ -371,7 +371,7 @@ def embed(model):
 
 
 def backdrop_row(train, queries, queries_moved):
-    before, after = rank(queries, train), rank(queries_moved, train)
+    before, after = ranking(queries, train), ranking(queries_moved, train)
     kind = matches(before, shown.attributes["backdrop"], drawn.train.attributes["backdrop"])
     right = [matches(order, shown.labels, drawn.train.labels) for order in (before, after)]
     chance = kind.float().mean()

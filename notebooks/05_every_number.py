@@ -477,7 +477,7 @@ enter(
 
 # %%
 from fashionlib.inference import predict
-from fashionlib.retrieval import average_precision, matches, rank, score
+from fashionlib.retrieval import average_precision, matches, ranking, score
 from fashionlib.weights import load_encoder, shipped
 
 encoder, _ = load_encoder(shipped(f"encoder_{catalog.name}"))
@@ -487,7 +487,7 @@ _, _, directions = torch.linalg.svd(embedded["train"] - centre, full_matrices=Fa
 quality_of = {}
 for kept in (2, 4, 8, 16, 32, 64):
     train, test = ((embedded[n] - centre) @ directions[:kept].T for n in ("train", "test"))
-    right = matches(rank(test, train), catalog.test.labels, catalog.train.labels)
+    right = matches(ranking(test, train), catalog.test.labels, catalog.train.labels)
     quality_of[kept] = float(average_precision(right).mean())
 table(["numbers kept", "mAP"], [[kept, f"{value:.3f}"] for kept, value in quality_of.items()])
 
@@ -596,7 +596,7 @@ show(
 )
 
 # %%
-order = rank(predict(encoder, queries), embedded["train"])[:, :5]
+order = ranking(predict(encoder, queries), embedded["train"])[:, :5]
 dress = catalog.train.labels == catalog.classes.index("dress")
 white = torch.zeros(len(dress), dtype=torch.bool)
 white[white_dresses(catalog.train)] = True

@@ -20,7 +20,13 @@ import fetch_runtime  # noqa: E402
 from browsing import served  # noqa: E402
 
 ARCHIVE = "clothing-dataset-small.zip"
-NEED_THE_BOOK = {"test_accessibility", "test_book", "test_lighten", "test_links"}
+NEED_THE_BOOK = {
+    "test_accessibility",
+    "test_book",
+    "test_lighten",
+    "test_links",
+    "test_reference",
+}
 NOWHERE = "http://127.0.0.1:9"  # a closed port: whoever asks the network is refused at once
 
 # before anything imports fashionlib's users: no test writes into a person's own cache

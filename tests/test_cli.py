@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from fashionlib.blocks import PLANS
 from fashionlib.drawn import drawn_pictures
 from fashionlib.export import load_onnx
 from fashionlib.heads import build_encoder
@@ -130,7 +129,7 @@ def test_train_siamese_without_a_classifier_says_so(folder, tmp_path):
 
 
 def test_train_siamese_from_an_encoder_is_a_mistake(folder, tmp_path):
-    save_encoder(tmp_path / "e.safetensors", build_encoder("article"), PLANS["article"], 64, 64)
+    save_encoder(tmp_path / "e.safetensors", build_encoder("article"))
     done = fashionlib("train-siamese", "--start", "e.safetensors", "--data", folder, cwd=tmp_path)
     assert done.returncode == 2
     assert "holds no classifier" in done.stderr
@@ -200,7 +199,7 @@ def test_colours_that_a_folder_does_not_label(folder, tmp_path):
 
 
 def test_export(tmp_path):
-    save_encoder(tmp_path / "e.safetensors", build_encoder("article"), PLANS["article"], 64, 32)
+    save_encoder(tmp_path / "e.safetensors", build_encoder("article"))
     done = fashionlib("export", "--weights", "e.safetensors", "--out", "e.onnx", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "saved e.onnx" in done.stdout

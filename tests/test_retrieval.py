@@ -14,7 +14,7 @@ from fashionlib.retrieval import (
     matches,
     mean_colours,
     precision_at_k,
-    rank,
+    ranking,
     recall_at_k,
     score,
     score_by_class,
@@ -64,17 +64,17 @@ def test_the_ranking_begins_as_a_search_does():
     catalog, _ = some(60, 3)
     queries, _ = some(25, 4)
     index = SearchIndex(catalog, tuple(map(str, range(60))), "someone")
-    assert torch.equal(rank(queries, catalog)[:, :7], index.search(queries, 7).positions)
+    assert torch.equal(ranking(queries, catalog)[:, :7], index.search(queries, 7).positions)
 
 
 def test_leave_one_out_leaves_out_the_query_alone():
     """Even where an equal picture stands before it in the catalog."""
     catalog = torch.tensor([[0.0], [0.0], [5.0]])
-    assert rank(catalog, catalog, leave_one_out=True).tolist() == [[1, 2], [0, 2], [0, 1]]
+    assert ranking(catalog, catalog, leave_one_out=True).tolist() == [[1, 2], [0, 2], [0, 1]]
     with pytest.raises(FashionError, match="must be the catalog"):
-        rank(catalog[:2], catalog, leave_one_out=True)
+        ranking(catalog[:2], catalog, leave_one_out=True)
     with pytest.raises(FashionError, match="must be the catalog"):
-        rank(catalog + 1, catalog, leave_one_out=True)
+        ranking(catalog + 1, catalog, leave_one_out=True)
 
 
 def test_agreement_in_an_attribute():

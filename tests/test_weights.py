@@ -7,18 +7,33 @@ import textwrap
 
 import pytest
 import torch
+from complaints import complaint
 from safetensors.torch import load_file, save_file
+from tiny import noise, same_weights, sized, small_encoder, tiny_encoder
 
+from fashionlib import weights
 from fashionlib.blocks import PLANS
 from fashionlib.errors import FashionError
 from fashionlib.heads import build_classifier
-from fashionlib.weights import load_classifier, load_tensors, save_classifier, save_tensors
+from fashionlib.inference import predict
+from fashionlib.transforms import Preparation
+from fashionlib.weights import (
+    fingerprint,
+    load_classifier,
+    load_encoder,
+    load_tensors,
+    save_classifier,
+    save_encoder,
+    save_tensors,
+    shipped,
+    weights_hash,
+)
 
 
 def test_a_classifier_comes_back_with_all_it_needs(tmp_path):
     model = build_classifier("fashion", 3).eval()
     path = tmp_path / "new folder" / "classifier.safetensors"
-    save_classifier(path, model, PLANS["fashion"], ("a", "b", "é"), 128, seed=4)
+    save_classifier(path, model, ("a", "b", "é"), seed=4)
     loaded, metadata = load_classifier(path)
     x = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
@@ -30,10 +45,71 @@ def test_a_classifier_comes_back_with_all_it_needs(tmp_path):
     assert not loaded.training
 
 
+@pytest.mark.parametrize("objective", ["all", "look"])
+def test_an_encoder_comes_back_with_all_it_needs(tmp_path, objective):
+    """It prepares pictures as before, so a picture gets the same embedding."""
+    path = tmp_path / "encoder.safetensors"
+    model = sized(small_encoder(objective).eval(), 40)
+    save_encoder(path, model, distance_limit=0.5)
+    loaded, metadata = load_encoder(path)
+    assert type(loaded) is type(model)
+    assert same_weights(loaded, model)
+    assert loaded.preparation == Preparation(40)
+    assert torch.equal(predict(loaded, noise(3, 64)), predict(model, noise(3, 64)))
+    assert fingerprint(loaded) == fingerprint(model)
+    assert metadata["dimensions"] == 16
+    assert metadata["look"] == (6 if objective == "look" else 0)
+    assert metadata["distance_limit"] == 0.5
+    assert not loaded.training
+
+
+def test_a_classifier_prepares_as_before(tmp_path):
+    save_classifier(tmp_path / "c.safetensors", sized(build_classifier("article"), 40), "abcdefg")
+    loaded, _ = load_classifier(tmp_path / "c.safetensors")
+    assert loaded.preparation == Preparation(40)
+
+
+@pytest.mark.parametrize(
+    "other", [{"range": [0.0, 1.0]}, {"resize": "crop"}, {"mean": [0.5, 0.5, 0.5]}]
+)
+def test_a_preparation_that_this_version_does_not_know_is_refused(tmp_path, other):
+    """Ignored, it would give wrong answers in silence."""
+    path = tmp_path / "e.safetensors"
+    save_encoder(path, tiny_encoder())
+    tensors, metadata = load_tensors(path)
+    metadata["preprocessing"] |= other
+    save_tensors(path, tensors, metadata)
+    complaint(lambda: load_encoder(path), path, "prepares pictures as this version cannot")
+
+
+def test_the_fingerprint_covers_all_that_decides_an_answer(monkeypatch):
+    """Weights, running statistics, preparation, and how the library reads a picture."""
+    encoder = tiny_encoder()
+    found = {fingerprint(encoder), fingerprint(tiny_encoder(1)), fingerprint(tiny_encoder(0, 40))}
+    encoder.backbone.blocks[0][1].running_mean += 1
+    found.add(fingerprint(encoder))
+    monkeypatch.setattr(weights, "PREPROCESSING", weights.PREPROCESSING + 1)
+    found.add(fingerprint(encoder))
+    assert len(found) == 5
+    assert {len(one) for one in found} == {16}
+
+
+def test_the_fingerprint_is_the_same_twice_and_in_any_layout_or_mode():
+    encoder = tiny_encoder()
+    first = fingerprint(encoder)
+    assert fingerprint(tiny_encoder()) == first
+    assert fingerprint(encoder.train().to(memory_format=torch.channels_last)) == first
+
+
+def test_the_hash_of_weights_alone_knows_no_size():
+    assert weights_hash(tiny_encoder(0, 32)) == weights_hash(tiny_encoder(0, 40))
+    assert weights_hash(tiny_encoder(0)) != weights_hash(tiny_encoder(1))
+
+
 def test_the_same_model_makes_the_same_bytes(tmp_path):
     model = build_classifier("article")
     for name in ("one", "two"):
-        save_classifier(tmp_path / name, model, PLANS["article"], ("a",) * 7, 64)
+        save_classifier(tmp_path / name, model, ("a",) * 7)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
@@ -59,7 +135,7 @@ def test_not_a_weights_file(tmp_path, content):
 
 def test_a_truncated_weights_file(tmp_path):
     path = tmp_path / "cut.safetensors"
-    save_classifier(path, build_classifier("article"), PLANS["article"], ("a",) * 7, 64)
+    save_classifier(path, build_classifier("article"), ("a",) * 7)
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(FashionError, match="not a whole weights file") as caught:
         load_classifier(path)
@@ -69,7 +145,8 @@ def test_a_truncated_weights_file(tmp_path):
 def test_weights_of_another_model(tmp_path):
     path = tmp_path / "other.safetensors"
     model = build_classifier("article-dense")
-    save_classifier(path, model, PLANS["article"], ("a",) * 7, 64)
+    model.backbone.plan = PLANS["article"]
+    save_classifier(path, model, ("a",) * 7)
     with pytest.raises(FashionError, match="another model") as caught:
         load_classifier(path)
     one_line(caught)
@@ -107,3 +184,10 @@ def test_a_full_disk_leaves_the_old_weights_whole(tmp_path):
     assert torch.equal(load_file(path)["x"], torch.arange(4.0))
     assert [entry.name for entry in tmp_path.iterdir()] == ["kept.safetensors"]
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 100_000
+
+
+def test_shipped_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "SHIPPED", tmp_path)
+    (tmp_path / "encoder_photos.safetensors").write_bytes(b"")
+    assert shipped("encoder_photos") == tmp_path / "encoder_photos.safetensors"
+    complaint(lambda: shipped("encoder_moon"), "encoder_moon")

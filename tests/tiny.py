@@ -97,6 +97,18 @@ def small_encoder(objective: str) -> nn.Module:
     return sized(build_encoder("article", 16), 32)
 
 
+def tiny_encoder(seed: int = 0, size: int = 32) -> nn.Module:
+    """Ready to embed: 16 dimensions, pictures of `size` pixels."""
+    torch.manual_seed(seed)
+    return sized(build_encoder("article", 16).eval(), size)
+
+
+def noise(count: int, side: int = 32, seed: int = 0) -> torch.Tensor:
+    """Pictures of nothing: uint8 [count, 3, side, side]."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=generator)
+
+
 def tiny_answers() -> tuple[Answers, Answers]:
     """Maps of noise with boxes: 30 to train a detection head with, 12 to validate."""
     torch.manual_seed(0)

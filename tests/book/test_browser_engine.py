@@ -19,12 +19,12 @@ import pydata_sphinx_theme
 import pytest
 import sphinx_book_theme
 import torch
-from browser_engine import Engine, arranged, export_engine, to_int16, write_search_engine
+from browser_engine import BothNetworks, arranged, export_engine, to_int16, write_search_engine
 from browsing import LUMINANCE, opened, overflow, served, weighed
 from fetch_runtime import FILES
 from PIL import Image
 from playwright.sync_api import Page, expect
-from tiny import PLAN, SIZE, THREE_CLASSES, settled, tiny_catalog
+from tiny import PLAN, SIZE, THREE_CLASSES, settled, sized, tiny_catalog
 
 from fashionlib.catalog import Catalog, load_catalog
 from fashionlib.catalog.pictures import read_picture, to_square
@@ -48,19 +48,17 @@ def catalog(photos_archive) -> Catalog:
 
 
 @pytest.fixture(scope="module")
-def engine(catalog) -> Engine:
+def engine(catalog) -> BothNetworks:
     """In torch, as it was trained."""
-    classifier, about = load_classifier(shipped("classifier_photos"))
-    encoder, metadata = load_encoder(shipped("encoder_photos"))
-    sizes = [each["preprocessing"]["size"] for each in (about, metadata)]
-    return Engine(classifier, sizes[0], encoder, sizes[1]).eval()
+    classifier, _ = load_classifier(shipped("classifier_photos"))
+    encoder, _ = load_encoder(shipped("encoder_photos"))
+    return BothNetworks(classifier, encoder).eval()
 
 
 @pytest.fixture(scope="module")
 def index(engine, catalog) -> SearchIndex:
     """Without the page: in the catalog's order, with 32 bits."""
-    size = engine.encoder_input.size
-    return build_index(engine.encoder, catalog.train.images, catalog.train.names, size)
+    return build_index(engine.encoder, catalog.train.images, catalog.train.names)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +69,7 @@ def order(index, catalog) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def wanted(engine, index, catalog) -> Results:
-    queries = predict(engine.encoder, catalog.test.images, engine.encoder_input.size)
+    queries = predict(engine.encoder, catalog.test.images)
     return index.search(queries, K)
 
 
@@ -134,8 +132,8 @@ def test_the_graph_answers_as_the_networks_do(session, engine, catalog):
         images = catalog.test.images[place : place + 1]
         with torch.no_grad():
             probabilities, evidence, embedding = engine(images)
-        logits = predict(engine.classifier, images, engine.classifier_input.size)
-        alone = predict(engine.encoder, images, engine.encoder_input.size)
+        logits = predict(engine.classifier, images)
+        alone = predict(engine.encoder, images)
         assert torch.allclose(probabilities, logits.softmax(dim=1), atol=1e-5)
         assert torch.allclose(embedding, alone, atol=1e-5)
         answers = session.run(None, {"images": images.numpy()})
@@ -147,11 +145,12 @@ def test_two_networks_may_look_at_two_sizes(tmp_path):
     """As those of the drawn catalog do. Exported here and now, small ones."""
     torch.manual_seed(0)
     classifier = settled(build_classifier(PLAN, len(THREE_CLASSES)))
-    engine = Engine(classifier, SIZE + 8, settled(build_encoder(PLAN)), SIZE)
+    encoder = sized(settled(build_encoder(PLAN)), SIZE)
+    engine = BothNetworks(sized(classifier, SIZE + 8), encoder)
     export_engine(engine, tmp_path / "model.onnx")
     images = torch.randint(0, 256, (1, 3, SIDE, SIDE), dtype=torch.uint8)
-    logits = predict(engine.classifier, images, SIZE + 8)
-    embedding = predict(engine.encoder, images, SIZE)
+    logits = predict(engine.classifier, images)
+    embedding = predict(engine.encoder, images)
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
     answers = session.run(None, {"images": images.numpy()})
     assert np.abs(answers[0] - logits.softmax(dim=1).numpy()).max() < 0.01
@@ -463,7 +462,7 @@ def test_test_photos_become_the_same_squares(answers, catalog):
 
 
 def test_categories_agree(answers, engine, catalog):
-    logits = predict(engine.classifier, catalog.test.images, engine.classifier_input.size)
+    logits = predict(engine.classifier, catalog.test.images)
     agree = answers[1].argmax(axis=1) == logits.argmax(dim=1).numpy()
     assert agree.mean() >= 0.99
     assert np.abs(answers[1] - logits.softmax(dim=1).numpy()).max() < 0.05
@@ -562,9 +561,7 @@ def shown(page: Page) -> list[int]:
 
 def nearest_of(catalog, engine, index, order, place: int, k: int) -> list[int]:
     """What Python finds for a test photo, in the page's order."""
-    query = predict(
-        engine.encoder, catalog.test.images[place : place + 1], engine.encoder_input.size
-    )
+    query = predict(engine.encoder, catalog.test.images[place : place + 1])
     ranking = index.search(query, len(index)).positions[0]
     return order.argsort()[ranking[:k]].tolist()
 
@@ -583,7 +580,7 @@ def test_a_chosen_file_is_answered(page, catalog, engine, index, order, right):
         choose(page, catalog.root / catalog.test.names[place])
         assert shown(page) == nearest_of(catalog, engine, index, order, place, 5)
         images = catalog.test.images[place : place + 1]
-        logits = predict(engine.classifier, images, engine.classifier_input.size)[0]
+        logits = predict(engine.classifier, images)[0]
         best = catalog.classes[logits.argmax()]
         percent = f"{round(100 * float(logits.softmax(dim=0).max()))}%"
         said = page.get_by_role("status").inner_text()
@@ -598,9 +595,7 @@ def test_a_chosen_file_is_answered(page, catalog, engine, index, order, right):
 def test_distances_and_alt_texts_are_right(page, catalog, engine, index, order, right):
     place = right[1]
     choose(page, catalog.root / catalog.test.names[place])
-    query = predict(
-        engine.encoder, catalog.test.images[place : place + 1], engine.encoder_input.size
-    )
+    query = predict(engine.encoder, catalog.test.images[place : place + 1])
     results = index.search(query, 1)
     category = catalog.classes[catalog.train.labels[results.positions[0, 0]]]
     alt = page.locator(".se-results img").first.get_attribute("alt")

@@ -14,7 +14,7 @@ from torch import nn
 
 from fashionlib.checks import NotYet, export_and_faiss
 from fashionlib.errors import FashionError
-from fashionlib.export import Preparation
+from fashionlib.export import PreparationLayer
 from fashionlib.weights import fingerprint
 
 SOLVED = solved("4_export_and_faiss", faiss=faiss, onnxruntime=onnxruntime)
@@ -43,13 +43,13 @@ class Scaled(nn.Module):
 
     def __init__(self, size, factor, shift):
         super().__init__()
-        self.right, self.factor, self.shift = Preparation(size), factor, shift
+        self.right, self.factor, self.shift = PreparationLayer(size), factor, shift
 
     def forward(self, images):
         return self.right(images) * self.factor + self.shift
 
 
-class Centred(Preparation):
+class Centred(PreparationLayer):
     """As batch normalisation in training does, it takes its mean from the batch."""
 
     def forward(self, images):
@@ -62,10 +62,11 @@ class Unresized(nn.Module):
         return images.float() / 127.5 - 1
 
 
-def exporting(before=Preparation, train=False, floats=False, **changes):
+def exporting(before=PreparationLayer, train=False, floats=False, **changes):
     """An answer to task 1; `changes` replace what it says to the exporter."""
 
-    def answer(encoder, size, path):
+    def answer(encoder, path):
+        size = encoder.preparation.size
         example = torch.zeros(2, 3, 160, 160, dtype=torch.uint8)
         model = nn.Sequential(before(size), encoder).train(train)
         with torch.no_grad():
@@ -86,7 +87,7 @@ def exporting(before=Preparation, train=False, floats=False, **changes):
     return answer
 
 
-def not_onnx(encoder, size, path):
+def not_onnx(encoder, path):
     torch.save(encoder.state_dict(), path)
     return path
 
@@ -212,9 +213,9 @@ WRONG = {
         (exporting(lambda size: Scaled(size, 0.5, 0.5)), "go from 0 to 1"),
         (exporting(lambda size: Scaled(size, 127.5, 127.5)), "go from 0 to 255"),
         (exporting(lambda size: Unresized()), "not resized"),
-        (exporting(lambda size: Preparation(57)), "differ from PyTorch's"),
+        (exporting(lambda size: PreparationLayer(57)), "differ from PyTorch's"),
         (not_onnx, "cannot read it"),
-        (lambda encoder, size, path: encoder.onnx, "raised AttributeError"),
+        (lambda encoder, path: encoder.onnx, "raised AttributeError"),
     ],
     "search_faiss": [
         (squared, "still squared"),
@@ -282,7 +283,7 @@ def test_each_mistake_gets_its_own_sentence(name):
 def test_a_file_of_numpy_is_no_answer(tmp_path):
     """What is checked is the file, not what the function returns."""
     with pytest.raises(NotYet, match="cannot read it"):
-        TASKS["export_encoder"](lambda encoder, size, path: np.save(path.open("wb"), [1]) or path)
+        TASKS["export_encoder"](lambda encoder, path: np.save(path.open("wb"), [1]) or path)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from torch import nn
 
 from fashionlib.catalog import load_catalog
 from fashionlib.errors import FashionError
-from fashionlib.export import OPSET, Preparation, export_onnx, load_onnx
+from fashionlib.export import OPSET, PreparationLayer, export_onnx, load_onnx
 from fashionlib.heads import build_classifier, build_encoder
 from fashionlib.inference import predict
 from fashionlib.look_encoder import build_look_encoder, hann
@@ -49,9 +49,9 @@ def exported(tmp_path_factory) -> dict[str, tuple[nn.Module, Path, Path]]:
     for kind, model in models.items():
         weights = folder / f"{kind}.safetensors"
         if kind == "classifier":
-            save_classifier(weights, model, PLAN, THREE_CLASSES, SIZE, seed=4)
+            save_classifier(weights, model, THREE_CLASSES, seed=4)
         else:
-            save_encoder(weights, model, PLAN, 64, SIZE, distance_limit=0.5)
+            save_encoder(weights, model, distance_limit=0.5)
         export_onnx(weights, weights.with_suffix(".onnx"))
     files = {kind: folder / f"{kind}.safetensors" for kind in models}
     return {kind: (models[kind], file, file.with_suffix(".onnx")) for kind, file in files.items()}
@@ -69,7 +69,7 @@ def test_equal_to_torch_for_every_batch_and_picture_size(exported, kind):
     sides = [(160, 160), (SIZE, SIZE), (48, 48), (200, 90), (31, 300), (1, 1)]
     for count, (height, width) in [(1, sides[0]), (3, sides[0]), *((17, side) for side in sides)]:
         images = drawn(17, 300)[:count, :, :height, :width]
-        expected = predict(model, images, SIZE)
+        expected = predict(model, images)
         answer = run(images)
         assert answer.dtype == torch.float32
         assert answer.shape == expected.shape
@@ -81,7 +81,7 @@ def test_equal_to_torch_for_every_batch_and_picture_size(exported, kind):
 
 def test_the_same_top_class(exported):
     model, _, path = exported["classifier"]
-    expected = predict(model, drawn(64), SIZE).argmax(dim=1)
+    expected = predict(model, drawn(64)).argmax(dim=1)
     assert len(expected.unique()) > 1
     assert torch.equal(load_onnx(path)[0](drawn(64)).argmax(dim=1), expected)
 
@@ -92,7 +92,7 @@ def test_preparation_is_that_of_torch_to_the_last_bit(sides, size):
     """Noise, and the extremes of black and white, in every shape that rounds differently."""
     noise = torch.randint(0, 256, (2, 3, *sides), dtype=torch.uint8)
     images = torch.cat([noise, (noise > 127) * torch.tensor(255, dtype=torch.uint8)])
-    assert torch.equal(Preparation(size)(images), to_input(images, size))
+    assert torch.equal(PreparationLayer(size)(images), to_input(images, size))
 
 
 def test_the_file_says_what_it_is(exported):
@@ -131,12 +131,12 @@ def test_one_file_without_the_folders_of_who_made_it(exported):
 
 @pytest.mark.parametrize("name", ["classifier_photos", "encoder_photos"])
 def test_shipped_weights_on_every_test_photo(photos_here, tmp_path, name):
-    model, metadata = (load_classifier if "classifier" in name else load_encoder)(shipped(name))
+    model, _ = (load_classifier if "classifier" in name else load_encoder)(shipped(name))
     export_onnx(shipped(name), tmp_path / "shipped.onnx")
     run, _ = load_onnx(tmp_path / "shipped.onnx")
     images = load_catalog("photos").test.images
     assert len(images) > 100
-    expected = predict(model, images, metadata["preprocessing"]["size"])
+    expected = predict(model, images)
     answer = torch.cat([run(part) for part in images.split(16)])
     difference = (answer - expected).abs().max().item()
     print(f"{name}: {len(images)} photos, largest difference {difference:.1e}")

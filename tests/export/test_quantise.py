@@ -9,6 +9,7 @@ import pytest
 import torch
 from complaints import complaint
 from onnx import TensorProto, numpy_helper
+from tiny import sized
 from torch import nn
 
 from fashionlib.blocks import Plan
@@ -37,7 +38,7 @@ def settled(model: nn.Module) -> nn.Module:
             layer.momentum = 1.0
     with torch.no_grad():
         model.train()(to_input(PICTURES, SIZE))
-    return model.eval()
+    return sized(model.eval(), SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +47,9 @@ def files(tmp_path_factory) -> dict[str, tuple[Path, Path]]:
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("quantised")
     classifier = settled(build_classifier(PLAN, len(CLASSES)))
-    save_classifier(folder / "classifier.safetensors", classifier, PLAN, CLASSES, SIZE)
+    save_classifier(folder / "classifier.safetensors", classifier, CLASSES)
     encoder = settled(build_look_encoder(PLAN))
-    save_encoder(folder / "encoder.safetensors", encoder, PLAN, 64, SIZE, distance_limit=0.5)
+    save_encoder(folder / "encoder.safetensors", encoder, distance_limit=0.5)
     made = {}
     for kind in ("classifier", "encoder"):
         exported, small = folder / f"{kind}.onnx", folder / f"{kind}_int8.onnx"

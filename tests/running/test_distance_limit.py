@@ -1,10 +1,9 @@
 import pytest
 import torch
-from tiny import tiny_catalog
+from tiny import tiny_catalog, tiny_encoder
 
 from fashionlib.catalog import Split
 from fashionlib.errors import FashionError
-from fashionlib.heads import build_encoder
 from fashionlib.inference import predict
 from fashionlib.running.distance_limit import calibrated_limit, distance_limit
 
@@ -24,10 +23,9 @@ def test_no_limit_without_distances_or_a_share(count, keep):
 
 
 def test_the_calibrated_limit_keeps_the_validation_pictures():
-    torch.manual_seed(0)
-    catalog, encoder = tiny_catalog(), build_encoder("article", 16)
-    limit = calibrated_limit(encoder, catalog, 32)
-    queries, known = (predict(encoder, s.images, 32) for s in (catalog.validation, catalog.train))
+    catalog, encoder = tiny_catalog(), tiny_encoder()
+    limit = calibrated_limit(encoder, catalog)
+    queries, known = (predict(encoder, s.images) for s in (catalog.validation, catalog.train))
     nearest = torch.tensor([min(float((q - row).norm()) for row in known) for q in queries])
     assert (nearest <= limit + 1e-4).float().mean() >= 0.95
     assert (nearest > limit - 1e-3).any()
@@ -38,7 +36,6 @@ def test_no_limit_without_validation_pictures():
     empty = Split(catalog.test.images[:0], catalog.test.labels[:0], ())
     with pytest.raises(FashionError, match="tiny has no validation pictures"):
         calibrated_limit(
-            build_encoder("article", 16),
+            tiny_encoder(),
             type(catalog)(catalog.name, catalog.classes, catalog.train, empty, catalog.test),
-            32,
         )

@@ -58,12 +58,11 @@ def test_within_the_limit_and_yet_noticed():
 def test_photos_of_garments_are_quiet_and_strangers_raise_it(photos_here):
     """Every fourth training photo as the catalog, the shipped encoder."""
     catalog = load_catalog("photos")
-    encoder, metadata = load_encoder(shipped("encoder_photos"))
-    size = metadata["preprocessing"]["size"]
-    index = build_index(encoder, catalog.train.images[::4], catalog.train.names[::4], size)
+    encoder, _ = load_encoder(shipped("encoder_photos"))
+    index = build_index(encoder, catalog.train.images[::4], catalog.train.names[::4])
 
     def distances(images: torch.Tensor) -> torch.Tensor:
-        return nearest_distances(index, predict(encoder, images, size))
+        return nearest_distances(index, predict(encoder, images))
 
     calibration = distances(catalog.validation.images)
     test = distances(catalog.test.images)

@@ -4,15 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import pytest
-import torch
 from complaints import complaint
-from tiny import tiny_catalog
+from tiny import tiny_catalog, tiny_encoder
 
-from fashionlib.heads import build_encoder
-from fashionlib.running.live_index import Engine, LiveIndex
+from fashionlib.running.live_index import LiveIndex, Searcher
 from fashionlib.search import build_index
-
-SIZE = 32
 
 
 @pytest.fixture(scope="module")
@@ -20,23 +16,22 @@ def catalog():
     return tiny_catalog()
 
 
-def engine(catalog, seed: int) -> Engine:
-    """Its ids say which engine they are of."""
-    torch.manual_seed(seed)
-    encoder = build_encoder("article", 16).eval()
+def searcher(catalog, seed: int) -> Searcher:
+    """Its ids say which searcher they are of."""
+    encoder = tiny_encoder(seed)
     ids = [f"{seed}:{name}" for name in catalog.train.names]
-    return Engine(encoder, build_index(encoder, catalog.train.images, ids, SIZE), SIZE)
+    return Searcher(encoder, build_index(encoder, catalog.train.images, ids))
 
 
 def test_no_query_fails_or_meets_the_other_index_while_they_are_swapped(catalog):
-    """A picture of the catalog is at distance 0 from itself, but only in its own engine's index."""
-    engines = [engine(catalog, seed) for seed in (0, 1)]
-    live, stop, places = LiveIndex(engines[0]), Event(), range(8)
+    """A picture of the catalog is at distance 0 from itself, but only in its own index."""
+    searchers = [searcher(catalog, seed) for seed in (0, 1)]
+    live, stop, places = LiveIndex(searchers[0]), Event(), range(8)
     pictures = [catalog.train.images[place] for place in places]
     own = [[f"{seed}:{catalog.train.names[place]}" for seed in (0, 1)] for place in places]
 
     def ask(place: int) -> list[int]:
-        """Which engine answered, for each query of a thread."""
+        """Which searcher answered, for each query of a thread."""
         answers = []
         while not stop.is_set() or len(answers) < 20:
             found = live.search(pictures[place], 1)
@@ -49,7 +44,7 @@ def test_no_query_fails_or_meets_the_other_index_while_they_are_swapped(catalog)
         swaps = 0
         try:
             while swaps < 100:
-                assert live.swap(engines[(swaps + 1) % 2]) is engines[swaps % 2]
+                assert live.swap(searchers[(swaps + 1) % 2]) is searchers[swaps % 2]
                 swaps += 1
                 live.search(pictures[0], 1)  # lets the others have a turn
         finally:
@@ -60,10 +55,10 @@ def test_no_query_fails_or_meets_the_other_index_while_they_are_swapped(catalog)
 
 
 def test_searches_go_on_while_the_new_index_is_built(catalog):
-    old = engine(catalog, 0)
+    old = searcher(catalog, 0)
     live = LiveIndex(old)
     with ThreadPoolExecutor(1) as pool:
-        building = pool.submit(engine, catalog, 1)
+        building = pool.submit(searcher, catalog, 1)
         asked = 0
         while not building.done() or asked < 3:
             assert live.search(catalog.train.images[3], 1).ids[0][0].startswith("0:")
@@ -73,7 +68,7 @@ def test_searches_go_on_while_the_new_index_is_built(catalog):
 
 
 def test_a_query_that_began_before_the_swap_ends_in_the_old_index(catalog, monkeypatch):
-    old, new = engine(catalog, 0), engine(catalog, 1)
+    old, new = searcher(catalog, 0), searcher(catalog, 1)
     live = LiveIndex(old)
     forward = old.encoder.forward
 
@@ -88,6 +83,11 @@ def test_a_query_that_began_before_the_swap_ends_in_the_old_index(catalog, monke
     assert live.search(catalog.train.images[5], 1).ids[0][0].startswith("1:")
 
 
-def test_an_index_of_other_weights_makes_no_engine(catalog):
-    first, second = engine(catalog, 0), engine(catalog, 1)
-    complaint(lambda: Engine(first.encoder, second.index, SIZE), "other weights")
+def test_an_index_of_other_weights_makes_no_searcher(catalog):
+    first, second = searcher(catalog, 0), searcher(catalog, 1)
+    complaint(lambda: Searcher(first.encoder, second.index), "other weights")
+
+
+def test_the_same_weights_at_another_size_make_no_searcher(catalog):
+    small, larger = searcher(catalog, 0), tiny_encoder(0, 40)
+    complaint(lambda: Searcher(larger, small.index), "at another picture size")

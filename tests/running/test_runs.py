@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,9 @@ def taught(catalog: Catalog) -> Training:
 
 
 def encoder(catalog: Catalog, objective: str) -> Training:
-    return siamese_training(small_encoder(objective), catalog, replace(SIAMESE, objective=objective))
+    return siamese_training(
+        small_encoder(objective), catalog, replace(SIAMESE, objective=objective)
+    )
 
 
 def must_go_on(make: Callable[[], Training], steps: int, path: Path) -> None:
@@ -112,7 +115,7 @@ def test_a_checkpoint_of_another_run_is_refused(catalog, tmp_path):
         classifier(other, replace(RECIPE, epochs=1)),
         encoder(catalog, "look"),
     ):
-        complaint(lambda made=made: run(made, path), path, "other settings: delete it")
+        complaint(partial(run, made, path), path, "other settings: delete it")
     assert path.read_bytes() == before
 
 
@@ -132,7 +135,7 @@ def test_a_run_with_changes_is_not_gone_on_with_by_one_without(catalog, tmp_path
         run(changed(names), path)
         for others in orders:
             if others != names:
-                complaint(lambda made=changed(others), at=path: run(made, at), "other settings")
+                complaint(partial(run, changed(others), path), "other settings")
         run(changed(names), path)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
+from tiny import tiny_encoder
 
 from fashionlib.blocks import PLANS
 from fashionlib.drawn import drawn_pictures
@@ -27,9 +27,8 @@ def search(*arguments, cwd: Path, **environment) -> subprocess.CompletedProcess:
     return python("-m", "fashionlib", "search", *arguments, cwd=cwd, **environment)
 
 
-def save_weights(path: Path, seed: int) -> Path:
-    torch.manual_seed(seed)
-    save_encoder(path, build_encoder("article", 16), PLANS["article"], 16, 32)
+def save_weights(path: Path, seed: int, size: int = 32) -> Path:
+    save_encoder(path, tiny_encoder(seed, size))
     return path
 
 
@@ -66,7 +65,7 @@ def first(folder: Path) -> Path:
 def expected(query: Path, files: list[Path], weights: Path) -> list[tuple[float, Path]]:
     """All distances, one at a time, sorted."""
     encoder, _ = load_encoder(weights)
-    rows = [embed_picture(encoder, Image.open(file), 32) for file in [query, *files]]
+    rows = [embed_picture(encoder, Image.open(file)) for file in [query, *files]]
     distances = [float((row - rows[0]).norm()) for row in rows[1:]]
     return sorted(zip(distances, files, strict=True))
 
@@ -142,8 +141,8 @@ def test_a_flat_folder_with_file_names_of_every_kind(work, tmp_path):
 
 def test_own_weights_come_first_and_new_ones_refresh_the_index(work, tmp_path):
     options = ["--query", first(work / "flat"), "--catalog", work / "flat"]
-    for seed in (3, 4):
-        save_weights(tmp_path / "runs" / "encoder.safetensors", seed)
+    for seed, size in ((3, 32), (4, 32), (4, 40)):  # the last are the same at another size
+        save_weights(tmp_path / "runs" / "encoder.safetensors", seed, size)
         done = search(*options, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert f"Weights {Path('runs/encoder.safetensors')}: trained here." in done.stderr
@@ -203,11 +202,10 @@ def test_each_mistake_is_one_line_and_exit_code_2(work, tmp_path):
     for n in range(61):
         (tmp_path / "many" / f"{n}.png").write_bytes((tmp_path / "q.png").read_bytes())
     save_weights(tmp_path / "encoder.safetensors", 0)
-    plan = PLANS["article"]
-    save_classifier(
-        tmp_path / "classifier.safetensors", build_classifier(plan), plan, tuple("abcdefg"), 32
-    )
-    save_encoder(tmp_path / "other.safetensors", build_encoder("article-dense"), plan, 64, 32)
+    save_classifier(tmp_path / "classifier.safetensors", build_classifier("article"), "abcdefg")
+    other = build_encoder("article-dense")
+    other.backbone.plan = PLANS["article"]
+    save_encoder(tmp_path / "other.safetensors", other)
     before = sorted(tmp_path.iterdir())
     cases = {name: _arguments(GOOD | change) for name, (change, _) in MISTAKES.items()}
     done = python("-c", MAIN, json.dumps(cases), cwd=tmp_path, MPLBACKEND="agg")
@@ -322,9 +320,7 @@ def test_a_query_that_is_near_to_nothing_is_told(work):
     query = first(work / "clothes" / "dress")
     for limit, told in ((1e-6, False), (-1.0, True)):  # the query itself is found, at 0
         path = work / "limited.safetensors"
-        torch.manual_seed(0)
-        plan, encoder = PLANS["article"], build_encoder("article", 16)
-        save_encoder(path, encoder, plan, 16, 32, distance_limit=limit)
+        save_encoder(path, tiny_encoder(), distance_limit=limit)
         options = ["--query", query, "--catalog", "clothes", "--weights", path]
         done = search(*options, cwd=work)
         assert done.returncode == 0, done.stderr

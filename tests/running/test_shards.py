@@ -18,16 +18,24 @@ import pytest
 import torch
 from complaints import complaint
 from PIL import Image
+from tiny import tiny_encoder
 
 from fashionlib import cli
-from fashionlib.blocks import PLANS
+from fashionlib.catalog.pictures import PREPROCESSING
 from fashionlib.drawn import drawn_pictures
-from fashionlib.heads import build_classifier, build_encoder
+from fashionlib.heads import build_classifier
 from fashionlib.running import shards
 from fashionlib.running.folder_index import folder_source, picture_files
 from fashionlib.running.shards import embed_folder, index_from_shards, shard_path
 from fashionlib.search import build_index
-from fashionlib.weights import load_encoder, save_classifier, save_encoder
+from fashionlib.weights import (
+    load_encoder,
+    load_tensors,
+    save_classifier,
+    save_encoder,
+    save_tensors,
+    weights_hash,
+)
 
 # in order of the paths, which is not the order of the folders
 NAMES = ["a-b/1.png", "a.png", "a/2.JPG", "a/b/3.png", "a/b.png", "a0.png", "é/4.webp"]
@@ -43,9 +51,8 @@ def weights(tmp_path_factory) -> Path:
     return save_weights(tmp_path_factory.mktemp("weights") / "encoder.safetensors", 0)
 
 
-def save_weights(path: Path, seed: int) -> Path:
-    torch.manual_seed(seed)
-    save_encoder(path, build_encoder("article", 16), PLANS["article"], 16, 32)
+def save_weights(path: Path, seed: int, size: int = 32) -> Path:
+    save_encoder(path, tiny_encoder(seed, size))
     return path
 
 
@@ -73,11 +80,11 @@ def in_threads(monkeypatch) -> None:
 
 def expected(root: Path, weights: Path):
     """The index of the pictures that can be read, by the functions that know no shards."""
-    encoder, metadata = load_encoder(weights)
+    encoder, _ = load_encoder(weights)
     source = folder_source(root)
     names = [name for name in source.stamps if not name.endswith("torn.png")]
     images = torch.stack([source.read(name) for name in names])
-    return build_index(encoder, images, names, metadata["preprocessing"]["size"]), encoder
+    return build_index(encoder, images, names), encoder
 
 
 def contents(out: Path) -> dict[str, bytes]:
@@ -162,6 +169,39 @@ def test_shards_of_other_weights_or_pictures_are_left_alone(folder, weights, tmp
     complaint(lambda: embed_folder(moved, out, weights, shard_size=3), out, "other pictures")
     assert contents(out) == whole
     complaint(lambda: index_from_shards(out, load_encoder(other)[0]), "other weights")
+
+
+def test_shards_of_the_same_weights_at_another_size_are_left_alone(
+    folder, weights, tmp_path, in_threads
+):
+    out = tmp_path / "out"
+    embed_folder(folder, out, weights, shard_size=3)
+    whole = contents(out)
+    larger = save_weights(tmp_path / "larger.safetensors", 0, 40)
+    words = "other weights, or of another picture size", "name another folder, or delete it"
+    complaint(lambda: embed_folder(folder, out, larger, shard_size=3), out, *words)
+    encoder = load_encoder(larger)[0]
+    complaint(lambda: index_from_shards(out, encoder), "at another picture size", "embed")
+    assert contents(out) == whole
+    check(folder, out, weights)
+
+
+@pytest.mark.parametrize("size", [32, 40])
+def test_shards_that_knew_weights_and_size_apart_are_refused(
+    folder, weights, tmp_path, in_threads, size
+):
+    """As f519cf9 wrote them, with `made_with`: in one line, and nothing is changed."""
+    out, encoder = tmp_path / "out", load_encoder(weights)[0]
+    embed_folder(folder, out, weights, shard_size=3)
+    made_with = {"made_by": weights_hash(encoder), "size": size, "preprocessing": PREPROCESSING}
+    for number in range(3):
+        tensors, metadata = load_tensors(shard_path(out, number))
+        del metadata["made_by"]
+        save_tensors(shard_path(out, number), tensors, metadata | {"made_with": made_with})
+    whole = contents(out)
+    complaint(lambda: embed_folder(folder, out, weights, shard_size=3), out, "delete it")
+    complaint(lambda: index_from_shards(out, encoder), "embed the folder again")
+    assert contents(out) == whole
 
 
 def test_no_index_of_half_a_catalog(folder, weights, tmp_path, in_threads):
@@ -357,8 +397,7 @@ def test_each_mistake_is_one_line_and_exit_code_2(
 ):
     monkeypatch.chdir(tmp_path)
     save_weights(tmp_path / "encoder.safetensors", 0)
-    model, plan = build_classifier("article"), PLANS["article"]
-    save_classifier(tmp_path / "classifier.safetensors", model, plan, tuple("abcdefg"), 32)
+    save_classifier(tmp_path / "classifier.safetensors", build_classifier("article"), "abcdefg")
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "1.png").write_text("not a picture")

@@ -4,6 +4,7 @@ import random
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import faiss
@@ -11,13 +12,14 @@ import numpy as np
 import pytest
 import torch
 from complaints import complaint
+from tiny import sized
 
 from fashionlib import weights
 from fashionlib.heads import build_encoder
 from fashionlib.search import SearchIndex, euclidean
 from fashionlib.stores import Store, common, open_store
 from fashionlib.stores.common import search_settled
-from fashionlib.weights import fingerprint, save_tensors
+from fashionlib.weights import fingerprint, save_tensors, weights_hash
 
 KINDS = {  # the end of the URI, and the index
     "exact": (".safetensors", "flat"),
@@ -83,20 +85,20 @@ def test_results_are_those_of_the_exact_index(store):
     index = SearchIndex(rows, tuple(f"n{n:03}" for n in range(200)), "abc")
     for count in (1, 40):
         queries = vectors(count, seed=1)
-        hits, expected = store.search(queries, 7), index.search(queries, 7)
-        assert torch.equal(hits.distances, expected.distances)
-        assert hits.ids == expected.ids
+        found, expected = store.search(queries, 7), index.search(queries, 7)
+        assert torch.equal(found.distances, expected.distances)
+        assert found.ids == expected.ids
     alone = store.search(queries[3], 7)
-    assert alone.ids == hits.ids[3:4]
-    assert torch.equal(alone.distances, hits.distances[3:4])
-    assert hits.distances.dtype == torch.float32
+    assert alone.ids == found.ids[3:4]
+    assert torch.equal(alone.distances, found.distances[3:4])
+    assert found.distances.dtype == torch.float32
 
 
 def test_distances_are_euclidean_and_0_for_an_equal_embedding(store):
     store.upsert(["near", "far"], torch.eye(SIZE)[:2] * torch.tensor([[1.0], [4.0]]), ["", ""])
-    hits = store.search(torch.eye(SIZE)[0], 2)
-    assert hits.ids == (("near", "far"),)
-    assert hits.distances.tolist() == [[0.0, pytest.approx(17**0.5)]]
+    found = store.search(torch.eye(SIZE)[0], 2)
+    assert found.ids == (("near", "far"),)
+    assert found.distances.tolist() == [[0.0, pytest.approx(17**0.5)]]
 
 
 def test_equal_distances_come_in_the_order_of_the_ids(store):
@@ -114,18 +116,18 @@ def test_equal_distances_come_in_the_order_of_the_ids(store):
 def test_k_above_the_size_gives_all(store):
     fill(store, 5)
     for queries, rows in ((vectors(1)[0], 1), (vectors(3), 3)):
-        hits = store.search(queries, 10**9)
-        assert hits.distances.shape == (rows, 5)
-        assert sorted(hits.ids[0]) == ["n000", "n001", "n002", "n003", "n004"]
+        found = store.search(queries, 10**9)
+        assert found.distances.shape == (rows, 5)
+        assert sorted(found.ids[0]) == ["n000", "n001", "n002", "n003", "n004"]
 
 
 def test_a_category_gives_k_results_or_as_many_as_it_has(store):
     """Rare ones far from the query too, which a filter after the search would lose."""
     rows = fill(store, 60)
     store.upsert(["rare 1", "rare 2"], rows[0] + 50 + vectors(2, seed=2), ["rare", "rare"])
-    hits = store.search(rows[0], 5, "rare")
-    assert sorted(hits.ids[0]) == ["rare 1", "rare 2"]
-    assert store.search(rows[0], 1, "rare").ids == (hits.ids[0][:1],)
+    found = store.search(rows[0], 5, "rare")
+    assert sorted(found.ids[0]) == ["rare 1", "rare 2"]
+    assert store.search(rows[0], 1, "rare").ids == (found.ids[0][:1],)
     assert store.search(rows[0], 60, "b").distances.shape == (1, 30)
     assert set(store.search(rows[0], 60, "b").ids[0]) == {f"n{n:03}" for n in range(1, 60, 2)}
     nobody = store.search(rows[:3], 5, "nobody")
@@ -135,9 +137,9 @@ def test_a_category_gives_k_results_or_as_many_as_it_has(store):
 
 def test_an_empty_store_finds_nothing(store):
     assert len(store) == 0
-    hits = store.search(vectors(2), 3)
-    assert hits.distances.shape == (2, 0)
-    assert hits.ids == ((), ())
+    found = store.search(vectors(2), 3)
+    assert found.distances.shape == (2, 0)
+    assert found.ids == ((), ())
     assert store.search(vectors(2)[0], 3, "a").ids == ((),)
     fill(store, 3)
     store.delete(["n000", "n001", "n002"])
@@ -162,9 +164,9 @@ def test_an_upsert_replaces_embedding_and_category(store):
     fill(store, 4)
     store.upsert(["n001", "new"], torch.full((2, SIZE), 9.0), ["c", "c"])
     assert len(store) == 5
-    hits = store.search(torch.full((SIZE,), 9.0), 9)
-    assert hits.ids[0][:2] == ("n001", "new")
-    assert sorted(hits.ids[0]) == ["n000", "n001", "n002", "n003", "new"]
+    found = store.search(torch.full((SIZE,), 9.0), 9)
+    assert found.ids[0][:2] == ("n001", "new")
+    assert sorted(found.ids[0]) == ["n000", "n001", "n002", "n003", "new"]
     assert store.search(torch.zeros(SIZE), 9, "c").ids == (("n001", "new"),)
     assert store.search(torch.zeros(SIZE), 9, "b").ids == (("n003",),)
 
@@ -226,10 +228,10 @@ def test_any_changes_give_what_a_dict_gives(store, tmp_path, kind, seed):
         query = torch.tensor([draw.choice([0.0, 0.5, 1.0]) for _ in range(SIZE)])
         k, category = draw.randint(1, 60), draw.choice([None, None, "dress", "hat", ""])
         distances, ids = by_hand(rows, query, k, category)
-        hits = store.search(query, k, category)
+        found = store.search(query, k, category)
         assert len(store) == len(rows)
-        assert hits.ids == (tuple(ids),), (step, k, category)
-        assert hits.distances.tolist() == [distances]
+        assert found.ids == (tuple(ids),), (step, k, category)
+        assert found.distances.tolist() == [distances]
     store.close()
 
 
@@ -267,11 +269,27 @@ def test_other_weights_and_dimensions_are_refused(store, tmp_path, kind):
     assert len(opened(tmp_path, kind)) == 2
 
 
-def test_the_fingerprint_of_an_encoder_fits(tmp_path, kind):
-    encoder = build_encoder("article", SIZE).eval()
-    store = opened(tmp_path, kind, fingerprint(encoder))
-    assert store.made_by == fingerprint(encoder)
-    store.close()
+def test_the_fingerprint_of_an_encoder_fits_and_its_size_counts(tmp_path, kind):
+    """The same weights at another size are another encoder, and so is one without a size.
+
+    Until f519cf9 a store was made by weights alone: nobody knows at which size.
+    """
+    encoder = sized(build_encoder("article", SIZE).eval(), 32)
+    for made, others in (
+        (fingerprint(encoder), (weights_hash(encoder), fingerprint(sized(encoder, 40)))),
+        (weights_hash(encoder), (fingerprint(sized(encoder, 32)),)),
+    ):
+        folder = tmp_path / made
+        store = opened(folder, kind, made)
+        assert store.made_by == made
+        fill(store, 2)
+        store.close()
+        for other in others:
+            complaint(
+                partial(opened, folder, kind, other),
+                "other weights, or at another picture size",
+                "fill a new store",
+            )
 
 
 def test_killed_after_a_change_returned(tmp_path, kind):
@@ -299,10 +317,10 @@ time.sleep(100)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     store = opened(tmp_path, kind)
-    hits = store.search(torch.eye(SIZE)[0], 2)
+    found = store.search(torch.eye(SIZE)[0], 2)
     assert len(store) == 298
-    assert hits.ids == (("n104", "n112"),)
-    assert hits.distances.tolist() == [[0.0, 0.0]]
+    assert found.ids == (("n104", "n112"),)
+    assert found.distances.tolist() == [[0.0, 0.0]]
     store.close()
 
 
@@ -463,8 +481,8 @@ def test_candidates_that_differ_by_rounding_alone_are_asked_for_again():
         widths.append(width)
         return [(names[:width], rows[:width]) for _ in queries]
 
-    hits = search_settled(fetch, torch.zeros(1, 2), 1)
-    assert hits.ids == (("63",),)
+    found = search_settled(fetch, torch.zeros(1, 2), 1)
+    assert found.ids == (("63",),)
     assert widths == [1 + common.SPARE, 22, 44, 88]
 
 
@@ -476,9 +494,9 @@ def test_only_unsettled_queries_are_asked_again():
         asked.append(queries[:, 0].tolist())
         return [(names[:width], (tied if q == 5 else spread)[:width]) for q in queries[:, 0]]
 
-    hits = search_settled(fetch, torch.tensor([[0.0], [5.0], [0.0]]), 2)
+    found = search_settled(fetch, torch.tensor([[0.0], [5.0], [0.0]]), 2)
     assert asked == [[0, 5, 0], [5], [5]]
-    assert hits.ids == (("00", "01"),) * 3
+    assert found.ids == (("00", "01"),) * 3
 
 
 def test_an_engine_that_finds_less_for_one_query():

@@ -1,8 +1,8 @@
 """The page *The library*: its names, their signatures and docstrings, in chapter order.
 
 Docstrings are Markdown but for their sections (Args, Returns, Raises). `fill` writes the page when
-Sphinx reads it. On each chapter's page the first mention of a name leads there: `link_names` sees to
-the text, `link_code` to the code.
+Sphinx reads it. On each chapter's page the first mention of a name leads there: `link_names` does
+that in the text, `link_code` in the code.
 """
 
 import ast
@@ -53,7 +53,8 @@ def outdated(app: Sphinx, env: BuildEnvironment, *names: set[str]) -> list[str]:
 
 def public_names() -> str:
     """A table of what `import fashionlib` gives."""
-    lines = ["## What `import fashionlib` gives", "", "| name | what it is |", "|---|---|"]
+    lines = ["## What `import fashionlib` gives", "", inspect.getdoc(fashionlib), ""]
+    lines += ["| name | what it is |", "|---|---|"]
     for name in fashionlib.__all__:
         first = inspect.getdoc(getattr(fashionlib, name)).partition("\n\n")[0]
         lines.append(f"| {{py:obj}}`{name} <{targets()[name]}>` | {' '.join(first.split())} |")
@@ -193,13 +194,13 @@ def link_code(app: Sphinx, pagename: str, template: str, context: dict, doctree:
     """Sphinx html-page-context: in a chapter's code, link the first place of each library name."""
     if not pagename.startswith("chapters/"):
         return
-    imported = _imported(app.env.doc2path(pagename).read_text(encoding="utf-8"))
+    known = imported(app.env.doc2path(pagename).read_text(encoding="utf-8"))
     page = app.builder.get_relative_uri(pagename, PAGE)
     linked = set()
 
     def link(name: re.Match) -> str:
-        way = f"{name[1]}.{name[2]}" if name[1] in imported else name[2] * (name[2] in imported)
-        target = targets().get(way)
+        whole = f"{known[name[1]]}.{name[2]}" if name[1] in known else known.get(name[2], "")
+        target = entry_of(whole)
         if target is None or target in linked:
             return name[0]
         linked.add(target)
@@ -209,11 +210,19 @@ def link_code(app: Sphinx, pagename: str, template: str, context: dict, doctree:
     context["body"] = CODE.sub(link, context["body"])
 
 
-def _imported(script: str) -> set[str]:
-    """What a chapter imports from the library, by the names it uses."""
-    imports = [node for node in ast.walk(ast.parse(script)) if isinstance(node, ast.ImportFrom)]
-    imports = [node for node in imports if f"{node.module}.".startswith("fashionlib.")]
-    return {alias.asname or alias.name for node in imports for alias in node.names}
+def imported(code: str) -> dict[str, str]:
+    """What a program imports from the library: full names by the names it uses."""
+    found = {"fashionlib": "fashionlib"}
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("fashionlib."):
+            found |= {each.asname or each.name: f"{node.module}.{each.name}" for each in node.names}
+    return found
+
+
+def entry_of(name: str) -> str | None:
+    """The entry of a full name; a public one is known by whichever way it was imported."""
+    last = name.rpartition(".")[2]
+    return targets().get(name) or (targets()[last] if last in fashionlib.__all__ else None)
 
 
 def _module(name: str) -> ModuleType:

@@ -32,7 +32,7 @@ from fashionlib.export import export_onnx, load_onnx
 from fashionlib.export.quantise import quantise_onnx
 from fashionlib.metrics import count_correct
 from fashionlib.pages.latency import take_turns
-from fashionlib.retrieval import matches, precision_at_k, rank, score
+from fashionlib.retrieval import matches, precision_at_k, ranking, score
 from fashionlib.transforms import to_input
 from fashionlib.weights import load_classifier, load_encoder, shipped, weights_hash
 
@@ -71,7 +71,7 @@ def compare_encoders(
     """
     pairs = {"exact": (exact, exact), "int8": (rounded, rounded), "mixed": (rounded, exact)}
     labels, values = catalog.train.labels, catalog.splits[split].labels
-    orders = {name: rank(one[split], other["train"]) for name, (one, other) in pairs.items()}
+    orders = {name: ranking(one[split], other["train"]) for name, (one, other) in pairs.items()}
     found = {
         name: asdict(score(precision_at_k(matches(order, values, labels), K)))
         for name, order in orders.items()

@@ -14,7 +14,7 @@ from torch import nn
 from fashionlib.catalog import Catalog, load_catalog
 from fashionlib.inference import predict
 from fashionlib.pages.depths import Features
-from fashionlib.retrieval import agreement_at_k, rank, score
+from fashionlib.retrieval import agreement_at_k, ranking, score
 from fashionlib.siamese import SiameseRecipe, encoder_for, train_siamese
 from fashionlib.weights import load_classifier, shipped
 
@@ -31,7 +31,7 @@ RECIPES = {
 def measure(encoder: nn.Module, catalog: Catalog) -> dict[str, dict[str, float]]:
     """Agreement at 5 of the test pictures with the training pictures, with its interval."""
     test, train = catalog.test, catalog.train
-    order = rank(predict(encoder, test.images), predict(encoder, train.images))
+    order = ranking(predict(encoder, test.images), predict(encoder, train.images))
     agreement = agreement_at_k(order, test, train, 5)
     return {name: asdict(score(values)) for name, values in agreement.items()}
 

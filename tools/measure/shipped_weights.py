@@ -33,7 +33,7 @@ from fashionlib.retrieval import (
     colour_distances,
     matches,
     precision_at_k,
-    rank,
+    ranking,
     score,
 )
 from fashionlib.running.distance_limit import calibrated_limit
@@ -180,7 +180,7 @@ def encoder(catalog: Catalog) -> dict[str, Any]:
 def retrieval_figures(model: nn.Module, catalog: Catalog, split: Split) -> dict:
     """How well pictures of a split find their like among the training pictures."""
     train = catalog.train
-    order = rank(predict(model, split.images), predict(model, train.images))
+    order = ranking(predict(model, split.images), predict(model, train.images))
     right = matches(order, split.labels, train.labels)
     agreement = agreement_at_k(order, split, train, 5)
     figures = {

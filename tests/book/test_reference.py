@@ -1,0 +1,114 @@
+"""The page of the library holds all its public names, and each chapter leads to those it uses."""
+
+import html
+import inspect
+import re
+from pathlib import Path
+
+import jupytext
+import pytest
+from chapters import AROUND, CHAPTERS, EXERCISES
+from reference import (
+    NOT_SHOWN,
+    described,
+    entries,
+    entry_of,
+    fields,
+    imported,
+    signature,
+    targets,
+)
+
+import fashionlib
+from fashionlib.search import Results, SearchIndex
+
+MODULES = [name for page in CHAPTERS for name in page.modules] + [*AROUND]
+PAGES = (*CHAPTERS, *EXERCISES)
+SHAPE = re.compile(r"(?:u?int\d+|float\d*) \[[^\]]+\]")
+HIDDEN = {"remove-cell", "remove-input"}
+
+
+def said_of(name: str, book: Path) -> str:
+    """What the page says under a name: up to the next one, without tags."""
+    page = (book / "reference.html").read_text()
+    _, found, after = page.partition(f'id="{name}"')
+    assert found, name
+    text = re.sub(r"<[^>]+>", "", after.partition('class="sig sig-object')[0])
+    return " ".join(html.unescape(text).split())
+
+
+@pytest.mark.parametrize("name", fashionlib.__all__)
+def test_each_public_name_is_there_with_its_shapes(book, name):
+    doc = " ".join(inspect.getdoc(getattr(fashionlib, name)).split())
+    text = said_of(targets()[name], book)
+    for shape in SHAPE.findall(doc):
+        assert shape in text
+    assert ("Raises:" in doc) == (" Raises " in text)
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name not in NOT_SHOWN])
+def test_all_that_is_public_in_the_core_is_there(book, module):
+    for name, thing in entries(module):
+        assert inspect.getdoc(thing), name
+        assert len(said_of(name, book)) > 20
+
+
+def linked(page, book: Path) -> list[str]:
+    """Names that a page of the book leads to, as often as it does."""
+    text = (book / "chapters" / f"{page.name}.html").read_text()
+    return re.findall(r'href="[./]*reference\.html#(fashionlib[\w.]+)"', text)
+
+
+def in_text(script: Path) -> set[str]:
+    """Names that a chapter says in its text, between single backticks."""
+    cells = jupytext.read(script, fmt="py:percent").cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    text = re.sub(r"^#.*$|^(```|~~~).*?^\1|\[[^\]]*\]\([^)]*\)", "", text, flags=re.M | re.S)
+    ways = re.findall(r"(?<!`)`([\w.]+)(?:\([^`]*\))?`(?!`)", text)
+    return {targets()[way] for way in ways if way in targets()}
+
+
+def in_code(script: Path) -> set[str]:
+    """Names that a chapter's visible code imports from the library."""
+    cells = jupytext.read(script, fmt="py:percent").cells
+    cells = [
+        c for c in cells if c.cell_type == "code" and not HIDDEN & set(c.metadata.get("tags", []))
+    ]
+    code = "\n".join(cell.source for cell in cells)
+    return {entry_of(name) for name in imported(code).values()} - {None}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.script.stem)
+def test_a_chapter_leads_to_the_names_it_says_and_imports(book, page):
+    wanted = in_text(page.script) | in_code(page.script)
+    found = linked(page, book)
+    assert wanted - set(found) == set()
+    assert len(wanted) > 0
+    assert max(map(found.count, found)) <= 2  # once in the text, once in the code
+
+
+def test_sections_of_a_docstring_become_lists():
+    doc = """Search.
+
+    Args:
+        query: a picture
+            uint8 [3, H, W].
+        k: how many.
+
+    Returns:
+        Distances.
+
+    Raises:
+        FashionError: k below 1."""
+    assert described(inspect.cleandoc(doc)) == (
+        "Search.\n\n**Args**\n\n- `query`: a picture\n    uint8 [3, H, W].\n- `k`: how many.\n\n"
+        "**Returns**\n\nDistances.\n\n**Raises**\n\n- `FashionError`: k below 1."
+    )
+
+
+def test_signatures_are_short():
+    """Sphinx shows of a name behind a ~ only the last part."""
+    shown = signature(SearchIndex.search, "method")
+    assert shown == "(queries: ~torch.Tensor, k: int) -> ~fashionlib.search.Results"
+    assert signature(fashionlib.FashionError, "exception") == ""
+    assert "- `distances`: float32 [Q, k]" in fields(Results)
