@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath
 import torch
 from torch import Tensor, nn
 
-from fashionlib.catalog import SUFFIXES, Catalog
+from fashionlib.catalog import Catalog
+from fashionlib.catalog.folder_layout import pictures_below, stamp
 from fashionlib.catalog.pictures import read_picture, to_square
 from fashionlib.errors import FashionError
 from fashionlib.files import cache_dir
@@ -57,34 +58,13 @@ def picture_files(root: Path) -> Iterator[tuple[str, list[int]]]:
         if not root.is_dir():
             problem = "is a file" if root.exists() else "does not exist"
             raise FashionError(f"{root} {problem}: a catalog is a folder of pictures.")
-        for file in _walk(root, ""):
+        for name in pictures_below(root):
             empty = False
-            yield file
+            yield name, stamp(root / name)
     except OSError as error:
         raise FashionError(f"{error.filename} cannot be listed: {error.strerror}.") from error
     if empty:
         raise FashionError(f"{root} has no pictures in it: put some there, or name another.")
-
-
-def _walk(root: Path, below: str) -> Iterator[tuple[str, list[int]]]:
-    """A folder at a time. With a slash behind them, folders sort as the paths in them do."""
-    with os.scandir(root / below) as entries:
-        folders = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
-    for name in sorted(folders, key=lambda name: name + "/" * folders[name]):
-        if name.startswith("."):
-            continue
-        if folders[name]:
-            yield from _walk(root, f"{below}{name}/")
-        elif Path(name).suffix.lower() in SUFFIXES and not (root / below / name).is_dir():
-            yield below + name, _stamp(root / below / name)
-
-
-def _stamp(path: Path) -> list[int]:
-    try:
-        status = path.stat()
-    except OSError:  # a link to nowhere: reading it will say so
-        return [0, 0]
-    return [status.st_size, status.st_mtime_ns]
 
 
 def read_file(root: Path, name: str) -> Tensor:

@@ -1,0 +1,65 @@
+"""What a shop imports: the names there are, and the README's example of them."""
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fashionlib
+from fashionlib.drawn import draw_garment, sample_garment
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = re.compile(r"^( *)```python\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+
+
+def example(text: str) -> str:
+    """The code of the only Python fence in a text."""
+    ((_, code),) = EXAMPLE.findall(text)
+    return textwrap.dedent(code)
+
+
+@pytest.mark.parametrize("name", fashionlib.__all__)
+def test_each_public_name_is_there_and_says_what_it_does(name):
+    thing = getattr(fashionlib, name)
+    assert thing.__name__ == name
+    assert thing.__doc__
+    assert name in dir(fashionlib)
+
+
+def test_there_are_few_enough_to_remember():
+    assert len(fashionlib.__all__) <= 18
+
+
+def test_another_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'load_shoe'"):
+        fashionlib.load_shoe  # noqa: B018
+
+
+def test_the_package_and_the_readme_show_the_same_example():
+    code = example((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert code == example(fashionlib.__doc__)
+    assert 5 <= len([line for line in code.splitlines() if line]) <= 8
+
+
+def test_the_readmes_example_finds_the_garment_itself(tmp_path):
+    rng = np.random.default_rng(0)
+    for category in ("hat", "pants"):
+        folder = tmp_path / "my" / "clothes" / category
+        folder.mkdir(parents=True)
+        for n in range(12):
+            draw_garment(sample_garment(rng, category), 200).save(folder / f"{n}.jpg")
+    code = example((ROOT / "README.md").read_text(encoding="utf-8"))
+    code += "\nprint(fashionlib.SearchIndex.load('clothes.safetensors', encoder).ids == index.ids)"
+    (tmp_path / "query.jpg").write_bytes((tmp_path / "my/clothes/hat/3.jpg").read_bytes())
+    environment = os.environ | {"FASHIONLIB_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False, text=True,
+                          capture_output=True, env=environment)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found, again = done.stdout.splitlines()
+    assert found.startswith("('hat/3.jpg', ")
+    assert again == "True"
