@@ -7,7 +7,7 @@ reads the answer's source.
 
 import math
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
@@ -70,14 +70,57 @@ class Task:
             raise NotYet(f"Task {self.number}: {_raised(error)}") from error
         return self.value(result)
 
-    def need(self, right: bool, sentence: str) -> None:
-        """Go on if `right`.
+    def need(self, right: object, sentence: str) -> None:
+        """Go on if `right`, which may be a tensor of one bool.
 
         Raises:
             NotYet: it is not; the message is `sentence` after the number of the task.
         """
         if not right:
             raise NotYet(f"Task {self.number}: {sentence}")
+
+    def rule_out(self, mistakes: Mapping[str, object]) -> None:
+        """Go on if none of the mistakes was made: each a sentence, and whether it is true.
+
+        Raises:
+            NotYet: one was; the message is the first such sentence.
+        """
+        for sentence, made in mistakes.items():
+            self.need(not made, sentence)
+
+    def compare(
+        self,
+        found: Tensor,
+        right: Tensor,
+        mistakes: Mapping[str, Tensor | Sequence[Tensor]],
+        otherwise: str = "on an example the answer is off by up to {:.2g}.",
+    ) -> None:
+        """Go on if `found` is `right`, but for rounding.
+
+        Args:
+            found: the answer.
+            right: what it should be, of the same shape.
+            mistakes: a sentence for each, and what it gives, or the several things it may give.
+            otherwise: the sentence where it is none of these; {} is the largest difference.
+
+        Raises:
+            NotYet: it is not; the message says which mistake gives just that.
+        """
+        if close(found, right):
+            return
+        for sentence, given in mistakes.items():
+            values = [given] if isinstance(given, Tensor) else given
+            self.need(not any(close(found, value) for value in values), sentence)
+        self.need(False, otherwise.format(float((found - right).detach().abs().max())))
+
+    def several(self, result: Any, count: int, sentence: str) -> Sequence:
+        """The result as it is, known to be a tuple or list of so many things.
+
+        Raises:
+            NotYet: it is none; the message is `sentence`.
+        """
+        self.need(isinstance(result, tuple | list) and len(result) == count, sentence)
+        return result
 
     def tensor(self, result: Any, shape: tuple[int, ...], what: str = "your function") -> Tensor:
         """The result as it is, known to be a tensor of finite numbers and of this shape.
@@ -91,7 +134,7 @@ class Task:
             tuple(result.shape) == shape,
             f"{what} gives the shape {list(result.shape)}, {list(shape)} is needed.",
         )
-        self.need(bool(torch.isfinite(result).all()), f"{what} gives nan or inf among the numbers.")
+        self.need(torch.isfinite(result).all(), f"{what} gives nan or inf among the numbers.")
         return result
 
     def one_number(self, result: Any) -> float:

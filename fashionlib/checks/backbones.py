@@ -19,30 +19,26 @@ SIDE = 64  # of the pictures that networks are tried with
 def to_timm(answer: Callable) -> None:
     """Task 1: `answer(x, mean, std)` takes pictures from -1 to 1 to another mean and deviation."""
     task = Task(1, "return the pictures, scaled for a network of this mean and std")
-    mean, std = IMAGENET
     x = _pictures(2, 5)
     before = x.clone()
-    found = task.call(answer, x, mean, std)
+    found = task.call(answer, x, *IMAGENET)
     task.need(torch.equal(x, before), "the pictures that went in have changed: make new ones.")
     task.tensor(found, (2, 3, 5, 5), "to_timm")
-    by_channel = (torch.tensor(values).view(3, 1, 1) for values in IMAGENET)
-    middle, width = by_channel
+    middle, width = (torch.tensor(values).view(3, 1, 1) for values in IMAGENET)
     unit = (x + 1) / 2
     mistakes = {
         "the pictures still go from -1 to 1: take them to 0 to 1 first.": (x - middle) / width,
         "x / 2 goes from -0.5 to 0.5, so add a half as well.": (x / 2 - middle) / width,
         "x + 1 goes from 0 to 2, so halve it as well.": (x + 1 - middle) / width,
-        "that takes the scaling away: subtract the mean, then divide by std.": unit * width
-        + middle,
+        "that undoes a scaling: subtract the mean, then divide by std.": unit * width + middle,
         "first the mean, then the division: the mean is not to be divided.": unit / width - middle,
         "mean and std are of pictures from 0 to 1, not to 255.": (255 * unit - middle) / width,
         "the mean is still in: subtract it.": unit / width,
         "divide by std too.": unit - middle,
         "these pictures are from 0 to 1, and mean and std have not been used.": unit,
     }
-    for sentence, value in mistakes.items():
-        task.need(not close(found, value), sentence)
-    task.need(close(found, (unit - middle) / width), "the numbers are not (x - mean) / std.")
+    right = (unit - middle) / width
+    task.compare(found, right, mistakes, "the numbers are not (x - mean) / std.")
     same = task.tensor(task.call(answer, x, (0.5,) * 3, (0.5,) * 3), (2, 3, 5, 5), "to_timm")
     task.need(close(same, x), "with mean and std 0.5 nothing should change: use what is given.")
     task.done("scaled by the mean and std that are given")
@@ -60,27 +56,20 @@ def timm_backbone(answer: Callable[..., nn.Module]) -> None:
         with torch.no_grad():
             found = task.call(backbone.forward, _pictures(2, SIDE))
         network = _timm_network(task, backbone)
-        task.need(
-            not isinstance(found, Tensor) or found.ndim != 4,
-            f"{name} gives maps, where one vector for each picture is needed: is it pooled?",
-        )
-        task.need(
-            network.num_classes == 0,
-            f"{name} still has a classifier of {network.num_classes} classes: num_classes=0.",
-        )
-        width = network.head_hidden_size
+        maps, classes = isinstance(found, Tensor) and found.ndim == 4, network.num_classes
+        mistakes = {
+            f"{name} gives maps, where each picture needs one vector: is it pooled?": maps,
+            f"{name} still has a classifier of {classes} classes: num_classes=0.": classes,
+        }
+        task.rule_out(mistakes)
+        width, said = network.head_hidden_size, getattr(backbone, "features", "missing")
         task.tensor(found, (2, width), f"the backbone {name}")
         task.need(
-            getattr(backbone, "features", None) == width,
-            f"`features` of {name} is {getattr(backbone, 'features', 'missing')}, but its answer "
-            f"has {width} numbers.",
+            said == width, f"`features` of {name} is {said}, but its answer has {width} numbers."
         )
         _check_scale(task, timm, network, found, name)
-        counts = [part for key, part in network.named_buffers() if "num_batches" in key]
-        task.need(
-            not any(int(count) for count in counts),
-            f"BatchNorm of {name} has seen a picture: it was measured in training mode.",
-        )
+        seen = any(int(part) for key, part in network.named_buffers() if "num_batches" in key)
+        task.need(not seen, f"BatchNorm of {name} has seen a picture: was it in training mode?")
     network = _timm_network(task, task.call(answer, "test_efficientnet", drop_rate=0.25))
     task.need(network.drop_rate == 0.25, "options do not reach the network: pass **options on.")
     task.done("pooled features of known width, and each network's own scale")
@@ -88,10 +77,7 @@ def timm_backbone(answer: Callable[..., nn.Module]) -> None:
 
 def _timm_network(task: Task, backbone: nn.Module) -> nn.Module:
     found = [part for part in backbone.modules() if hasattr(part, "pretrained_cfg")]
-    task.need(
-        bool(found),
-        "no timm network is among its parts, so it would not be trained: keep it in self.network.",
-    )
+    task.need(found, "no timm network is among its parts to be trained: keep it in self.network.")
     return found[0]
 
 
@@ -107,15 +93,10 @@ def _check_scale(task: Task, timm: object, network: nn.Module, found: Tensor, na
         return network(((x + 1) / 2 - middle) / width)
 
     kind = {0.5: "to -1 to 1", 0.485: "by ImageNet's mean and std"}
-    task.need(
-        not close(found, says(*other)),
-        f"{name} wants pictures scaled {kind[own['mean'][0]]}, but gets them "
-        f"{kind[other[0][0]]}: read the scale from the network.",
-    )
-    task.need(
-        close(found, says(own["mean"], own["std"])),
-        f"{name} gives other features than for pictures scaled by to_timm with its mean and std.",
-    )
+    wanted, given = kind[own["mean"][0]], kind[other[0][0]]
+    swapped = f"{name} wants pictures scaled {wanted}, not {given}: read it from the network."
+    otherwise = f"{name} gives other features than for pictures that to_timm scales for it."
+    task.compare(found, says(own["mean"], own["std"]), {swapped: says(*other)}, otherwise)
 
 
 class _Small(nn.Module):
@@ -139,25 +120,17 @@ def classifier_on(answer: Callable[..., nn.Module]) -> None:
         task.need(isinstance(model, nn.Module), "return an nn.Sequential.")
         for part in ("backbone", "head"):
             task.need(hasattr(model, part), f"it has no part `{part}`: give the parts their names.")
-        task.need(
-            model.backbone is backbone, "that is not the backbone that was given: use it itself."
-        )
+        own = model.backbone is backbone
+        task.need(own, "that is not the backbone that was given: use it itself.")
         logits = task.call(model, _pictures(6, 9))
         task.tensor(logits, (6, classes), f"with {classes} classes the model")
-        shares = logits.sum(dim=1)
-        task.need(
-            not close(shares, torch.ones(6)),
-            "these are shares of sum 1: leave the softmax to the loss.",
-        )
-        task.need(
-            not close(logits.exp().sum(dim=1), torch.ones(6)),
-            "these are logarithms of shares: leave log_softmax to the loss.",
-        )
+        shares, logs = (close(x.sum(dim=1), torch.ones(6)) for x in (logits, logits.exp()))
+        task.need(not shares, "these are shares of sum 1: leave the softmax to the loss.")
+        task.need(not logs, "these are logarithms of shares: leave log_softmax to the loss.")
         count = sum(parameter.numel() for parameter in model.head.parameters())
+        plain = (features + 1) * classes
         task.need(
-            count == (features + 1) * classes,
-            f"the head has {count} numbers to train, one linear layer with a bias has "
-            f"{(features + 1) * classes}.",
+            count == plain, f"the head has {count} numbers, a linear layer with bias {plain}."
         )
     task.done("logits from a head as wide as the features")
 
@@ -173,24 +146,20 @@ def frozen(answer: Callable[..., nn.Module]) -> None:
     given = still.train()
     if given is None and trained and backbone.training:
         task.value(None)
-    task.need(not trained, f"{(trained or [''])[0]} of the backbone would still be trained.")
-    task.need(given is not None, "`train` has to return self, as that of every module does.")
-    task.need(given is still, "`train` returns another module: return self.")
-    task.need(
-        not (early and backbone.training),
-        "model.train() undoes an eval() that was called once: call it in every `train`.",
-    )
-    task.need(
-        not backbone.training,
-        "model.train() takes the backbone along, and BatchNorm's statistics would move.",
-    )
+    once, along = early and backbone.training, backbone.training
+    mistakes = {
+        f"{(trained or [''])[0]} of the backbone would still be trained.": trained,
+        "`train` has to return self, as that of every module does.": given is None,
+        "`train` returns another module: return self.": given is not still,
+        "model.train() undoes an eval() that was called once: call it in every `train`.": once,
+        "model.train() takes the backbone along, and BatchNorm's statistics would move.": along,
+    }
+    task.rule_out(mistakes)
     norm = backbone.layers[1]
     before = norm.running_mean.clone()
     task.call(model, _pictures(6, 9))
-    task.need(
-        torch.equal(before, norm.running_mean),
-        "BatchNorm inside the backbone still moves: `eval()` reaches all parts, a flag does not.",
-    )
+    kept = torch.equal(before, norm.running_mean)
+    task.need(kept, "BatchNorm inside the backbone still moves: `eval()` reaches all, a flag not.")
     task.done("no gradient, and statistics that stay where they are")
 
 
@@ -220,5 +189,4 @@ def accuracy_within(answer: Callable) -> None:
 
 def _pictures(count: int, side: int) -> Tensor:
     """The same pictures each time: float [count, 3, side, side] from -1 to 1."""
-    generator = torch.Generator().manual_seed(0)
-    return torch.rand(count, 3, side, side, generator=generator) * 2 - 1
+    return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1

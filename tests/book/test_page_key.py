@@ -1,11 +1,14 @@
 """A page runs again when what it depends on has changed, and only then."""
 
+from importlib import import_module
 from pathlib import Path
 
 import page_key
 import pytest
 from chapters import CHAPTERS, EXERCISES
 from page_key import LIBRARY, files_beside, key_of, library_hash, reached
+
+import fashionlib
 
 SCRIPTS = [page.script for page in (*CHAPTERS, *EXERCISES)]
 FILES = {
@@ -118,6 +121,13 @@ def test_the_books_pages_depend_on_different_parts_of_the_library():
     for script in SCRIPTS:
         modules = reached(script.read_text())
         assert 10 < len(modules) < len(everything) - 5, script.stem
+
+
+@pytest.mark.parametrize("name", fashionlib.__all__)
+def test_a_public_name_reaches_its_home(name):
+    """`fashionlib` imports it only when it is asked for."""
+    home = import_module(getattr(fashionlib, name).__module__).__file__
+    assert Path(home) in reached(f"from fashionlib import {name}")
 
 
 def test_every_file_of_the_library_belongs_to_a_module_or_a_page():
