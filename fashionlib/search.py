@@ -120,6 +120,7 @@ class SearchIndex:
     made_by: str  # fingerprint of the encoder
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "embeddings", self.embeddings.detach().cpu())  # where queries go
         if self.embeddings.ndim != 2 or len(self.embeddings) != len(self.ids):
             shape = list(self.embeddings.shape)
             raise FashionError(f"embeddings {shape} do not fit {len(self.ids)} ids: one row each.")
@@ -174,7 +175,7 @@ class SearchIndex:
                 f"embeddings {list(embeddings.shape)} cannot join an index of "
                 f"{self.embeddings.shape[1]} dimensions."
             )
-        both = torch.cat([self.embeddings, embeddings])
+        both = torch.cat([self.embeddings, embeddings.detach().cpu()])
         return SearchIndex(both, (*self.ids, *ids), self.made_by)
 
     def remove(self, ids: Iterable[str]) -> "SearchIndex":

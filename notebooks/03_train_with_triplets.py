@@ -219,7 +219,7 @@ def random_triplets(encoder, recipe, views):
 # %% [markdown]
 # The steps themselves are taken by `train_epoch` of chapter 2, the very same function: only the
 # batches and the loss are others. (`random_triplets` returns a list, since our own encoder will
-# learn from two kinds of triplets at once; the 1.0 is the weight of this kind.)
+# learn from two kinds of triplets at once; the last number in it is the weight of this kind.)
 
 # %% tags=["nbval-check-output"]
 encoder = encoder_from(classifier).to(pick_device())

@@ -7,9 +7,8 @@ import pytest
 import shipped_weights
 import ten_classes
 import torch
-from tiny import striped_catalog
+from tiny import sized, striped_catalog
 
-from fashionlib.blocks import PLANS
 from fashionlib.catalog import load_catalog
 from fashionlib.counting import count_parameters
 from fashionlib.heads import build_classifier
@@ -44,7 +43,7 @@ def test_the_card_says_what_the_file_says(name, tmp_path, monkeypatch):
 def test_the_classifier_is_as_good_as_its_card(name, photos_here):
     model, data = load(f"classifier_{name}")
     split = load_catalog(name).test
-    logits = predict(model, split.images, data["preprocessing"]["size"])
+    logits = predict(model, split.images)
     measured = count_correct(logits, split.labels)
     stored = int(re.search(rf"\((\d+) of {len(split)},", data["figures"]["test accuracy"])[1])
     assert abs(measured - stored) <= 1  # another processor may round a close call otherwise
@@ -54,8 +53,7 @@ def test_the_classifier_is_as_good_as_its_card(name, photos_here):
 def test_the_encoder_is_as_good_as_its_card(name, photos_here):
     model, data = load(f"encoder_{name}")
     catalog = load_catalog(name)
-    size = data["preprocessing"]["size"]
-    measured = shipped_weights.retrieval_figures(model, catalog, catalog.test, size)
+    measured = shipped_weights.retrieval_figures(model, catalog, catalog.test)
     for key, value in measured.items():
         stored = data["figures"][f"test {key}"]
         # another processor may round a distance so that two neighbours change places
@@ -66,8 +64,8 @@ def test_the_encoder_is_as_good_as_its_card(name, photos_here):
 def test_the_same_picture_gives_the_same_answer_twice(name):
     model, data = load(name)
     pictures = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
-    size = data["preprocessing"]["size"]
-    assert torch.equal(predict(model, pictures, size), predict(model, pictures, size))
+    assert model.preparation.size == data["preprocessing"]["size"]
+    assert torch.equal(predict(model, pictures), predict(model, pictures))
 
 
 def figure(name: str, key: str) -> float:
@@ -100,16 +98,15 @@ def ten_classes_kept(tmp_path, monkeypatch):
     """An untrained network of ten answers where the trained one is looked for."""
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
-    model = build_classifier("fashion", 10).eval()
-    names = ten_classes.TEN
-    save_classifier(ten_classes.kept(0), model, PLANS["fashion"], names, 32)
+    model = sized(build_classifier("fashion", 10).eval(), 32)
+    save_classifier(ten_classes.kept(0), model, ten_classes.TEN)
     return model
 
 
 def test_the_ten_class_network_is_asked_about_the_seven_alone(ten_classes_kept):
     pictures = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
     seven = shipped_weights.ten_classes_network(7)
-    assert torch.equal(predict(seven, pictures, 32), predict(ten_classes_kept, pictures, 32)[:, :7])
+    assert torch.equal(predict(seven, pictures), predict(ten_classes_kept, pictures)[:, :7])
 
 
 def test_the_script_trains_what_is_missing_and_nothing_else(
@@ -134,7 +131,6 @@ def test_the_script_trains_what_is_missing_and_nothing_else(
         for end in ("md", "safetensors")
     }
     assert "test accuracy" in capsys.readouterr().out
-    monkeypatch.delattr(shipped_weights, "distil_classifier")
-    monkeypatch.delattr(shipped_weights, "train_siamese")
+    monkeypatch.delattr(shipped_weights, "run")
     shipped_weights.main("photos")
     assert made == {path.name: path.read_bytes() for path in (tmp_path / "shipped").iterdir()}

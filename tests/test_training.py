@@ -2,8 +2,7 @@
 
 import copy
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +12,12 @@ from tiny import (
     drawn_split,
     same_weights,
     small_encoder,
+    steps_watched,
     stopped_after,
     tiny_answers,
     tiny_catalog,
     without_time,
 )
-from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils.data import BatchSampler, RandomSampler
 
 import fashionlib
@@ -127,28 +126,6 @@ def test_a_catalog_smaller_than_a_batch_still_trains(catalog):
 
 
 # One loop
-
-
-@contextmanager
-def steps_watched() -> Iterator[list[bool]]:
-    """Of each step of any optimizer: was it `train_epoch` that made it?"""
-    inside, steps = [], []
-    loop = training.train_epoch
-
-    def watched(*arguments: object) -> float:
-        inside.append(1)
-        try:
-            return loop(*arguments)
-        finally:
-            inside.pop()
-
-    handle = register_optimizer_step_pre_hook(lambda *_: steps.append(bool(inside)))
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(training, "train_epoch", watched)
-            yield steps
-    finally:
-        handle.remove()
 
 
 def metric_training(objective: str) -> Callable[[Catalog], object]:

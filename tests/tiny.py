@@ -7,6 +7,7 @@ from functools import cache
 import pytest
 import torch
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from fashionlib import training
 from fashionlib.blocks import Plan
@@ -36,6 +37,28 @@ def stopped_after(steps: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):  # noqa: PT012
         patch.setattr(training, "set_learning_rate", counted)
         yield
+
+
+@contextmanager
+def steps_watched() -> Iterator[list[bool]]:
+    """Of each step of any optimizer: was it `train_epoch` that made it?"""
+    inside, steps = [], []
+    loop = training.train_epoch
+
+    def watched(*arguments: object) -> float:
+        inside.append(1)
+        try:
+            return loop(*arguments)
+        finally:
+            inside.pop()
+
+    handle = register_optimizer_step_pre_hook(lambda *_: steps.append(bool(inside)))
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(training, "train_epoch", watched)
+            yield steps
+    finally:
+        handle.remove()
 
 
 def sized(model: nn.Module, size: int) -> nn.Module:

@@ -41,27 +41,23 @@ class NotYet(FashionError):
 
 @dataclass(frozen=True)
 class Task:
-    """One task of an exercise: `wanted` ends the sentence "Task 1 is still to do: …"."""
+    """One task of an exercise: `wanted` ends the sentence "Task 1 is still to do: …".
+
+    Each method but `done` raises `NotYet`, with the number of the task and one sentence, where
+    the answer is not what the method asks for.
+    """
 
     number: int
     wanted: str
 
     def value(self, answer: Any) -> Any:
-        """The answer itself.
-
-        Raises:
-            NotYet: it is `...` or None, as in an exercise that nobody has touched.
-        """
+        """The answer itself, if it is not `...` or None, as nobody has touched them."""
         if answer is None or answer is Ellipsis:
             raise NotYet(f"Task {self.number} is still to do: {self.wanted.rstrip('.')}.")
         return answer
 
     def call(self, function: Callable, *arguments: Any, **named: Any) -> Any:
-        """What the reader's function returns.
-
-        Raises:
-            NotYet: it is still to do, is no function, or raised something (the `__cause__`).
-        """
+        """What the reader's function returns; what it raised is the `__cause__` of `NotYet`."""
         if not callable(self.value(function)):
             raise NotYet(f"Task {self.number}: pass the function itself, not what it returned.")
         try:
@@ -71,20 +67,12 @@ class Task:
         return self.value(result)
 
     def need(self, right: object, sentence: str) -> None:
-        """Go on if `right`, which may be a tensor of one bool.
-
-        Raises:
-            NotYet: it is not; the message is `sentence` after the number of the task.
-        """
+        """Go on if `right`, which may be a tensor of one bool, else say the sentence."""
         if not right:
             raise NotYet(f"Task {self.number}: {sentence}")
 
     def rule_out(self, mistakes: Mapping[str, object]) -> None:
-        """Go on if none of the mistakes was made: each a sentence, and whether it is true.
-
-        Raises:
-            NotYet: one was; the message is the first such sentence.
-        """
+        """Go on if no sentence is true: each has a truth value; what is said is the first one."""
         for sentence, made in mistakes.items():
             self.need(not made, sentence)
 
@@ -95,16 +83,10 @@ class Task:
         mistakes: Mapping[str, Tensor | Sequence[Tensor]],
         otherwise: str = "on an example the answer is off by up to {:.2g}.",
     ) -> None:
-        """Go on if `found` is `right`, but for rounding.
+        """Go on if `found` is `right`, but for rounding, else say which mistake gives just that.
 
-        Args:
-            found: the answer.
-            right: what it should be, of the same shape.
-            mistakes: a sentence for each, and what it gives, or the several things it may give.
-            otherwise: the sentence where it is none of these; {} is the largest difference.
-
-        Raises:
-            NotYet: it is not; the message says which mistake gives just that.
+        `mistakes` has a sentence for each, and what it gives, or the several things that it may
+        give. Where it is none of them `otherwise` is said; {} in it is the largest difference.
         """
         if close(found, right):
             return
@@ -114,35 +96,24 @@ class Task:
         self.need(False, otherwise.format(float((found - right).detach().abs().max())))
 
     def several(self, result: Any, count: int, sentence: str) -> Sequence:
-        """The result as it is, known to be a tuple or list of so many things.
-
-        Raises:
-            NotYet: it is none; the message is `sentence`.
-        """
+        """The result as it is, known to be a tuple or list of `count`, else say the sentence."""
         self.need(isinstance(result, tuple | list) and len(result) == count, sentence)
         return result
 
     def tensor(self, result: Any, shape: tuple[int, ...], what: str = "your function") -> Tensor:
-        """The result as it is, known to be a tensor of finite numbers and of this shape.
+        """The result as it is, known to be a tensor of this shape and of finite numbers.
 
-        Raises:
-            NotYet: it is none. `what` begins the sentence.
+        Where it is not, `what` begins the sentence.
         """
-        if not isinstance(result, Tensor):
-            self.need(False, f"{what} gives a {type(result).__name__}, a torch tensor is needed.")
-        self.need(
-            tuple(result.shape) == shape,
-            f"{what} gives the shape {list(result.shape)}, {list(shape)} is needed.",
-        )
+        kind = type(result).__name__
+        self.need(isinstance(result, Tensor), f"{what} gives a {kind}, a torch tensor is needed.")
+        sizes = f"the shape {list(result.shape)}, {list(shape)} is needed."
+        self.need(tuple(result.shape) == shape, f"{what} gives {sizes}")
         self.need(torch.isfinite(result).all(), f"{what} gives nan or inf among the numbers.")
         return result
 
     def one_number(self, result: Any) -> float:
-        """The result as a finite number.
-
-        Raises:
-            NotYet: it is none.
-        """
+        """The result as a finite number."""
         try:
             number = float(result)
         except (TypeError, ValueError):

@@ -26,11 +26,12 @@ def to_timm(answer: Callable) -> None:
     task.tensor(found, (2, 3, 5, 5), "to_timm")
     middle, width = (torch.tensor(values).view(3, 1, 1) for values in IMAGENET)
     unit = (x + 1) / 2
+    undone = unit * width + middle
     mistakes = {
         "the pictures still go from -1 to 1: take them to 0 to 1 first.": (x - middle) / width,
         "x / 2 goes from -0.5 to 0.5, so add a half as well.": (x / 2 - middle) / width,
         "x + 1 goes from 0 to 2, so halve it as well.": (x + 1 - middle) / width,
-        "that undoes a scaling: subtract the mean, then divide by std.": unit * width + middle,
+        "that takes the scaling away: subtract the mean, then divide by std.": undone,
         "first the mean, then the division: the mean is not to be divided.": unit / width - middle,
         "mean and std are of pictures from 0 to 1, not to 255.": (255 * unit - middle) / width,
         "the mean is still in: subtract it.": unit / width,
@@ -64,12 +65,12 @@ def timm_backbone(answer: Callable[..., nn.Module]) -> None:
         task.rule_out(mistakes)
         width, said = network.head_hidden_size, getattr(backbone, "features", "missing")
         task.tensor(found, (2, width), f"the backbone {name}")
-        task.need(
-            said == width, f"`features` of {name} is {said}, but its answer has {width} numbers."
-        )
+        differ = f"`features` of {name} is {said}, but its answer has {width} numbers."
+        task.need(said == width, differ)
         _check_scale(task, timm, network, found, name)
         seen = any(int(part) for key, part in network.named_buffers() if "num_batches" in key)
-        task.need(not seen, f"BatchNorm of {name} has seen a picture: was it in training mode?")
+        training = f"BatchNorm of {name} has seen a picture: it was measured in training mode."
+        task.need(not seen, training)
     network = _timm_network(task, task.call(answer, "test_efficientnet", drop_rate=0.25))
     task.need(network.drop_rate == 0.25, "options do not reach the network: pass **options on.")
     task.done("pooled features of known width, and each network's own scale")
@@ -129,9 +130,10 @@ def classifier_on(answer: Callable[..., nn.Module]) -> None:
         task.need(not logs, "these are logarithms of shares: leave log_softmax to the loss.")
         count = sum(parameter.numel() for parameter in model.head.parameters())
         plain = (features + 1) * classes
-        task.need(
-            count == plain, f"the head has {count} numbers, a linear layer with bias {plain}."
+        numbers = (
+            f"the head has {count} numbers to train, one linear layer with a bias has {plain}."
         )
+        task.need(count == plain, numbers)
     task.done("logits from a head as wide as the features")
 
 
@@ -159,17 +161,16 @@ def frozen(answer: Callable[..., nn.Module]) -> None:
     before = norm.running_mean.clone()
     task.call(model, _pictures(6, 9))
     kept = torch.equal(before, norm.running_mean)
-    task.need(kept, "BatchNorm inside the backbone still moves: `eval()` reaches all, a flag not.")
+    task.need(kept, "BatchNorm in it still moves: `eval()` reaches all parts, a flag does not.")
     task.done("no gradient, and statistics that stay where they are")
 
 
 def accuracy_within(answer: Callable) -> None:
     """Task 5: `answer(history, seconds)` is what the last epoch within the time had reached."""
     task = Task(5, "return the accuracy that was reached when the time was up")
-    accuracies, times = (0.5, 0.8, 0.7, 0.75), (2.0, 4.0, 3.0, 3.0)
     history = [
-        {"epoch": n + 1, "validation_accuracy": accuracy, "seconds": seconds}
-        for n, (accuracy, seconds) in enumerate(zip(accuracies, times, strict=True))
+        {"epoch": n, "validation_accuracy": accuracy, "seconds": seconds}
+        for n, accuracy, seconds in ((1, 0.5, 2.0), (2, 0.8, 4.0), (3, 0.7, 3.0), (4, 0.75, 3.0))
     ]
     cases = {
         7.0: (0.8, "7 s are enough for two epochs of 2 s and 4 s, not for a third of 3 s"),
@@ -180,10 +181,8 @@ def accuracy_within(answer: Callable) -> None:
     }
     for seconds, (right, rule) in cases.items():
         found = task.call(answer, copy.deepcopy(history), seconds)
-        task.need(
-            isinstance(found, int | float | Tensor) and abs(float(found) - right) < 1e-6,
-            f"{rule}: {right} is right, you have {found!r}.",
-        )
+        good = isinstance(found, int | float | Tensor) and abs(float(found) - right) < 1e-6
+        task.need(good, f"{rule}: {right} is right, you have {found!r}.")
     task.done("what had been reached in the time")
 
 

@@ -34,12 +34,9 @@ def export_encoder(answer: Callable) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "encoder.onnx"
         task.call(answer, encoder, path)
-        if not path.is_file():
-            task.value(None)
-        task.need(
-            fingerprint(encoder) == before,
-            "the encoder has learned from the example: put it into evaluation mode before it runs.",
-        )
+        task.value(path if path.is_file() else None)
+        still = fingerprint(encoder) == before
+        task.need(still, "the encoder has learned from the example: put it into evaluation mode.")
         alone = [entry.name for entry in Path(folder).iterdir()] == [path.name]
         task.need(alone, "the weights are in a second file, which gets lost: external_data=False.")
         try:
@@ -48,22 +45,17 @@ def export_encoder(answer: Callable) -> None:
             task.need(False, f"onnxruntime cannot read it: {str(error).splitlines()[0]}")
         _check_signature(task, session)
         found, one = (_run(task, session, part) for part in (images, images[:1]))
-    task.need(
-        close(one, found[:1]),
-        "a picture's embedding depends on the others of its batch: is all in evaluation mode?",
-    )
-    inputs = to_input(images, SIZE)
+    alone = close(one, found[:1])
+    task.need(alone, "an embedding depends on the others of its batch: is all in evaluation mode?")
+    unit = (to_input(images, SIZE) + 1) / 2
+    mistakes = {
+        "the pictures are not resized to the encoder's size.": to_input(images),
+        "the pictures go from 0 to 1, and should from -1 to 1.": unit,
+        "the pictures go from 0 to 255, and should from -1 to 1.": 255 * unit,
+    }
     with torch.no_grad():
         encoder.eval()
-        mistakes = {
-            "the pictures are not resized to the encoder's size.": encoder(to_input(images)),
-            "the pictures go from 0 to 1, and should from -1 to 1.": encoder((inputs + 1) / 2),
-            "the pictures go from 0 to 255, and should from -1 to 1.": encoder(
-                (inputs + 1) * 127.5
-            ),
-        }
-    for sentence, value in mistakes.items():
-        task.need(not close(found, value, 1e-2), sentence)
+        task.rule_out({s: close(found, encoder(x), 1e-2) for s, x in mistakes.items()})
     worst = float((found - predict(encoder, images)).abs().max())
     task.need(worst < TOLERANCE, f"embeddings differ from PyTorch's by up to {worst:.1g}.")
     task.done(f"equal to PyTorch within {TOLERANCE:.0e}, in batches of any size")
@@ -75,12 +67,10 @@ def _check_signature(task: Task, session: Any) -> None:
     names = [entry.name for entry in inputs], [entry.name for entry in outputs]
     task.need(names[0] == ["images"], f"the input is to be called images, not {names[0]}.")
     task.need(names[1] == ["embedding"], f"the output is to be called embedding, not {names[1]}.")
-    kind, shape = inputs[0].type, inputs[0].shape
+    kind, count = inputs[0].type, inputs[0].shape[0]
     task.need(kind == "tensor(uint8)", f"the file takes a {kind}: put the preparation into it.")
-    task.need(
-        not isinstance(shape[0], int),
-        f"the file takes just {shape[0]} pictures at a time: free N with dynamic_shapes.",
-    )
+    fixed = f"the file takes just {count} pictures at a time: free N with dynamic_shapes."
+    task.need(not isinstance(count, int), fixed)
 
 
 def _run(task: Task, session: Any, images: Tensor) -> Tensor:
@@ -102,8 +92,7 @@ def search_faiss(answer: Callable) -> None:
 
     def search(index: Any, k: int) -> tuple[Tensor, Tensor]:
         result = task.call(answer, index, queries, k)
-        pair = isinstance(result, tuple | list) and len(result) == 2
-        task.need(pair, "return two tensors, `distances, positions`.")
+        task.several(result, 2, "return two tensors, `distances, positions`.")
         arrays = any(isinstance(part, np.ndarray) for part in result)
         task.need(not arrays, "these are numpy arrays: torch.from_numpy makes tensors.")
         return result
@@ -114,26 +103,21 @@ def search_faiss(answer: Callable) -> None:
     task.need(not integers, "distances come first, then positions.")
     task.tensor(distances, (3, 4), "the first result")
     task.tensor(positions, (3, 4), "the second result")
-    task.need(not close(distances, right[:, :4] ** 2), "these distances are still squared.")
-    task.need(not close(distances, right[:, :4] ** 0.5), "one root is enough.")
-    task.need(close(distances, right[:, :4]), "these are not the Euclidean distances.")
+    four = right[:, :4]
+    mistakes = {"these distances are still squared.": four**2, "one root is enough.": four**0.5}
+    task.compare(distances, four, mistakes, "these are not the Euclidean distances.")
     task.need(torch.equal(positions, order[:, :4]), "the positions are not those of the nearest.")
     distances, positions = search(index, 8)
     task.need(tuple(distances.shape) == (3, 8), "k results are wanted, even where -1 fills up.")
-    task.need(
-        bool((positions[:, 6:] == -1).all()), "where nothing was found, leave the position -1."
-    )
-    task.need(
-        bool(distances[:, 6:].isinf().all()),
-        f"where nothing was found the distance is to be infinity, not {distances[0, 7]:.2g}.",
-    )
+    none, endless = (positions[:, 6:] == -1).all(), distances[:, 6:].isinf().all()
+    task.need(none, "where nothing was found, leave the position -1.")
+    last = f"where nothing was found the distance is to be infinity, not {distances[0, 7]:.2g}."
+    task.need(endless, last)
     task.need(close(distances[:, :6], right), "infinity is only for what was not found.")
     rounded = np.full((3, 1), -1e-9, np.float32), np.zeros((3, 1), np.int64)
     distances, _ = search(SimpleNamespace(search=lambda x, k: rounded), 1)
-    task.need(
-        not distances.isnan().any(),
-        "rounding can leave a square of -1e-9, whose root is nan: clamp it at 0.",
-    )
+    broken = distances.isnan().any()
+    task.need(not broken, "rounding can leave a square of -1e-9, whose root is nan: clamp it at 0.")
     task.done("Euclidean distances, and infinity where nothing was found")
 
 
@@ -151,14 +135,11 @@ def recall(answer: Callable) -> None:
         "that is what was missed, not what was found.": 1 / 3,
         "no query has all of its positions, but each has a share of them.": 0.0,
     }
-    for sentence, wrong in mistakes.items():
-        task.need(abs(value - wrong) > 1e-6, sentence)
+    task.rule_out({sentence: abs(value - wrong) < 1e-6 for sentence, wrong in mistakes.items()})
     task.need(abs(value - 2 / 3) < 1e-6, f"4 of 6 were found, that is 0.667, not {value:.3f}.")
     short = task.call(answer, torch.tensor([[7, -1, -1]]), torch.tensor([[7, 8, 9]]))
-    task.need(
-        abs(task.one_number(short) - 1 / 3) < 1e-6,
-        "1 of 3 was found, where -1 fills up: divide by the exact ones, not by those found.",
-    )
+    third = abs(task.one_number(short) - 1 / 3) < 1e-6
+    task.need(third, "1 of 3 was found, where -1 fills up: divide by the exact ones, not by found.")
     task.done("in any order, query by query")
 
 
@@ -183,16 +164,14 @@ def choose_nprobe(answer: Callable) -> None:
         found = task.call(answer, index, queries, exact, wanted)
         whole = isinstance(found, int) and not isinstance(found, bool)
         task.need(whole, "return the number of cells, an int.")
-        task.need(
-            found == right,
-            f"for a recall of {wanted:.2f} it takes {right} of 12 cells, you choose {found} "
-            f"({right} gives {recalls[right]:.2f}).",
-        )
+        cells = f"for a recall of {wanted:.2f} it takes {right} of 12 cells"
+        chosen = f"you choose {found} ({right} gives {recalls[right]:.2f})."
+        task.need(found == right, f"{cells}, {chosen}")
         task.need(index.nprobe == right, f"leave index.nprobe at {right}, it is {index.nprobe}.")
     # a neighbour that is not in the index: what it has comes to a recall of nine tenths
     exact = torch.cat([exact[:, :9], torch.full((200, 1), len(vectors))], dim=1)
-    _refused(task, "a recall that even all cells do not reach", answer,
-             index, queries, exact, 0.95)  # fmt: skip
+    beyond = "a recall that even all cells do not reach"
+    _refused(task, beyond, answer, index, queries, exact, 0.95)
     task.done("the smallest that is enough, and an error where none is")
 
 
@@ -213,18 +192,16 @@ def load_faiss(answer: Callable) -> None:
         task.need(good, f"return the FAISS index of 6 vectors, not {type(loaded).__name__}.")
         _refused(task, "an index of other weights", answer, path, other)
         note.write_text(json.dumps({"made_by": fingerprint(other)}))
-        task.need(
-            _raises(lambda: answer(path, other)) is None,
-            "an index made with the other encoder belongs to that one: read the note anew.",
-        )
+        good = _raised_by(answer, path, other) is None
+        task.need(good, "an index of the other encoder belongs to that one: read the note anew.")
         note.unlink()
         _refused(task, "an index without its note", answer, path, encoder)
     task.done("only the encoder that made it may search it")
 
 
-def _raises(act: Callable[[], Any]) -> Exception | None:
+def _raised_by(answer: Callable, *arguments: Any) -> Exception | None:
     try:
-        act()
+        answer(*arguments)
     except Exception as error:
         return error
     return None
@@ -232,13 +209,11 @@ def _raises(act: Callable[[], Any]) -> Exception | None:
 
 def _refused(task: Task, what: str, answer: Callable, *arguments: Any) -> None:
     """Go on if the call raises a FashionError of one line, as a person's mistake should."""
-    error = _raises(lambda: answer(*arguments))
+    error = _raised_by(answer, *arguments)
     task.need(error is not None, f"{what} is to be refused, with a FashionError.")
-    task.need(
-        isinstance(error, FashionError),
-        f"{what} raises {type(error).__name__}, and should raise a FashionError.",
-    )
-    task.need(bool(str(error).strip()), f"{what} is refused without a word: say what to do.")
+    other = f"{what} raises {type(error).__name__}, and should raise a FashionError."
+    task.need(isinstance(error, FashionError), other)
+    task.need(str(error).strip(), f"{what} is refused without a word: say what to do.")
 
 
 def _small_encoder(seed: int) -> nn.Module:

@@ -22,39 +22,29 @@ def center_loss(answer: Callable) -> None:
     task = Task(1, "return half the squared distance to the own centre, the mean over the batch")
     embeddings, centers = random(10, 5, seed=0).requires_grad_(), random(4, 5, seed=1)
     loss = task.call(answer, embeddings, LABELS, centers)
-    plain = isinstance(loss, float | int)
+    plain, each = isinstance(loss, float | int), isinstance(loss, Tensor) and loss.shape == (10,)
     task.need(not plain, "a plain number has no gradient to learn from, so return the tensor.")
-    if isinstance(loss, Tensor) and loss.shape == (10,):
-        task.need(False, "that is one loss for each picture, so take their mean.")
+    task.need(not each, "that is one loss for each picture, so take their mean.")
     task.tensor(loss, (), "center_loss")
     squared = (embeddings - centers[LABELS]).square().sum(dim=1)
+    mean, total, root = squared.mean(), squared.sum(), squared.sqrt().mean()
     to_all = torch.cdist(embeddings, centers).square()
+    all_of_them = [to_all.mean() / 2, to_all.sum(dim=1).mean() / 2]
+    averaged = [mean / 10, mean / 5]
+    nearest = to_all.min(dim=1).values.mean() / 2
+    to_means = embeddings - _class_means(embeddings, LABELS)[LABELS]
+    own_means = to_means.square().sum(dim=1).mean() / 2
     mistakes = {
-        "the half is missing.": [squared.mean()],
-        "you took the sum over the batch, which grows with it, instead of the mean.": [
-            squared.sum() / 2,
-            squared.sum(),
-        ],
-        "a squared distance is the sum over the dimensions, you took the mean over them too.": [
-            squared.mean() / 10,
-            squared.mean() / 5,
-        ],
-        "the distance is to be squared, so it needs no root.": [
-            squared.sqrt().mean() / 2,
-            squared.sqrt().mean(),
-        ],
-        "each embedding is pulled to the centre of its own class alone, not to all of them.": [
-            to_all.mean() / 2,
-            to_all.sum(dim=1).mean() / 2,
-        ],
-        "the nearest centre may be another class's, so let the label choose it.": [
-            to_all.min(dim=1).values.mean() / 2
-        ],
-        "the centres are the ones you are given, not the means of this batch.": [
-            (embeddings - _class_means(embeddings, LABELS)[LABELS]).square().sum(dim=1).mean() / 2
-        ],
+        "the half is missing.": mean,
+        "you took the sum over the batch, which grows with it, instead of the mean.": total / 2,
+        "you took the sum over the batch, and the half is missing too.": total,
+        "a squared distance sums its dimensions, you took the mean over them too.": averaged,
+        "the distance is to be squared, so it needs no root.": [root / 2, root],
+        "each embedding is pulled to the centre of its own class, not to all.": all_of_them,
+        "the nearest centre may be another class's, so let the label choose it.": nearest,
+        "the centres are the ones you are given, not the means of this batch.": own_means,
     }
-    _recognise(task, loss, squared.mean() / 2, mistakes)
+    task.compare(loss, mean / 2, mistakes)
     task.need(loss.requires_grad, "no gradient gets back to the embeddings: do not detach them.")
     one, two = random(1, 3, seed=2), random(7, 3, seed=3)
     loss = task.tensor(task.call(answer, one, torch.tensor([6]), two), (), "center_loss")
@@ -71,37 +61,25 @@ def moved_centers(answer: Callable) -> None:
     moved = task.call(answer, embeddings, LABELS, centers, alpha=alpha)
     unharmed = torch.equal(before, centers)
     task.need(unharmed, "the old centres have changed: return new ones and leave those alone.")
-    if isinstance(moved, Tensor) and not moved.isfinite().all():
-        task.need(False, "a class without a picture in the batch gets nan: is the 1 missing below?")
+    broken = isinstance(moved, Tensor) and not moved.isfinite().all()
+    task.need(not broken, "a class without a picture gets nan: is the 1 missing below?")
     task.tensor(moved, (4, 5), "moved_centers")
     counts = torch.bincount(LABELS, minlength=4)[:, None]
     means = _class_means(embeddings, LABELS, like=centers)
-    step = counts * (centers - means) / (1 + counts)
+    away = alpha * (centers - means)
+    step = counts * away / (1 + counts)
+    by_batch = [centers - counts * away / n for n in (11, 10)]
+    other_alpha = [centers - step / alpha * n for n in (1, 0.5)]
     mistakes = {
-        "the centres move away from their embeddings, so the sign is wrong.": [
-            centers + alpha * step
-        ],
-        "the count has to be 1 more, or a single picture would move a centre too far.": [
-            centers - alpha * (centers - means)
-        ],
-        "alpha makes no difference: it is the share of the way to go.": [
-            centers - step,
-            centers - 0.5 * step,
-        ],
-        "divide by the pictures of the class, not by those of the batch.": [
-            centers - alpha * counts * (centers - means) / 11,
-            centers - alpha * counts * (centers - means) / 10,
-        ],
-        "a centre jumps to the mean of the batch, where it should go a part of the way.": [means],
-        "the sum over a class has to be divided by its count and 1.": [
-            centers - alpha * counts * (centers - means)
-        ],
-        "those are the changes alone: subtract them from the centres.": [
-            alpha * step,
-            -alpha * step,
-        ],
+        "the centres move away from their embeddings, so the sign is wrong.": centers + step,
+        "the count has to be 1 more, or one picture would move a centre too far.": centers - away,
+        "alpha makes no difference: it is the share of the way to go.": other_alpha,
+        "divide by the pictures of the class, not by those of the batch.": by_batch,
+        "a centre jumps to the mean of the batch, where it should go a part of the way.": means,
+        "the sum over a class has to be divided by its count and 1.": centers - counts * away,
+        "those are the changes alone: subtract them from the centres.": [step, -step],
     }
-    _recognise(task, moved, centers - alpha * step, mistakes)
+    task.compare(moved, centers - step, mistakes)
     still = torch.equal(moved[3], centers[3])
     task.need(still, "the centre of a class that is not in the batch has to stay as it is.")
     task.done("centres go a part of the way, and stay where no picture is")
@@ -111,51 +89,39 @@ def arcface_logits(answer: Callable) -> None:
     """Task 3: `answer(embeddings, weights, labels, margin=0.5, scale=8.0)`, ArcFace's logits."""
     task = Task(3, "return the cosines, with a margin on the right class, times the scale")
     weights = random(4, 6, seed=6)
-    embeddings, more = 3 * F.normalize(weights)[LABELS] + random(10, 6, seed=7), (0.4, 10.0)
+    embeddings, margin, scale = 3 * F.normalize(weights)[LABELS] + random(10, 6, seed=7), 0.4, 10.0
 
-    def logits(x: Tensor, w: Tensor, labels: Tensor = LABELS) -> Tensor:
-        given = task.call(answer, x, w, labels, margin=more[0], scale=more[1])
+    def logits(x: Tensor, w: Tensor) -> Tensor:
+        given = task.call(answer, x, w, LABELS, margin=margin, scale=scale)
         return task.tensor(given, (len(x), len(w)), "arcface_logits")
 
     found = logits(embeddings, weights)
-    task.need(
-        close(found, logits(2 * embeddings, weights)),
-        "a longer embedding gets other logits, so normalise the embeddings first.",
-    )
-    task.need(
-        close(found, logits(embeddings, 2 * weights)),
-        "a longer class vector gets other logits, so normalise the weights too.",
-    )
-    _recognise(task, found, arcface(embeddings, weights, LABELS, *more),
-               _mistakes_with_margin(embeddings, weights, *more))  # fmt: skip
+    same = close(found, logits(2 * embeddings, weights))
+    task.need(same, "a longer embedding gets other logits, so normalise the embeddings first.")
+    same = close(found, logits(embeddings, 2 * weights))
+    task.need(same, "a longer class vector gets other logits, so normalise the weights too.")
+    mistakes = _mistakes_with_margin(embeddings, weights, margin, scale)
+    task.compare(found, arcface(embeddings, weights, LABELS, margin, scale), mistakes)
     far = 0.1 * random(10, 6, seed=8) - F.normalize(weights)[LABELS]
-    cosines = F.normalize(far) @ F.normalize(weights).T
-    rising = (cosines.clamp(-1, 1).acos() + more[0]).cos() * more[1]
-    right = F.one_hot(LABELS, 4).bool()
+    angles = (F.normalize(far) @ F.normalize(weights).T).clamp(-1, 1).acos()
+    own = F.one_hot(LABELS, 4).bool()
     found = logits(far, weights)
-    task.need(
-        not close(found[right], rising[right]),
-        "beyond π the cosine rises again, so there take cos θ - m sin m.",
-    )
-    task.need(
-        close(found, arcface(far, weights, LABELS, *more)),
-        "embeddings opposite to their class, where θ + m is more than π, get other logits.",
-    )
+    rising = close(found[own], scale * (angles + margin).cos()[own])
+    task.need(not rising, "beyond π the cosine rises again, so there take cos θ - m sin m.")
+    opposite = "embeddings opposite to their class, where θ + m is more than π, get other logits."
+    task.compare(found, arcface(far, weights, LABELS, margin, scale), {}, opposite)
     axes = torch.eye(4, 6)  # so that the cosine is 1 to the last bit
     aligned = axes[LABELS].requires_grad_()
     found = logits(aligned, axes)
     task.need(found.requires_grad, "no gradient gets back to the embeddings: do not detach them.")
     F.cross_entropy(found, LABELS).backward()
-    task.need(
-        bool(aligned.grad.isfinite().all()),
-        "where an embedding points exactly at its class the gradient is nan, so clamp the cosine.",
-    )
-    theirs = ArcFaceLoss(4, 6, margin=math.degrees(more[0]), scale=more[1])
+    finite = aligned.grad.isfinite().all()
+    task.need(finite, "where an embedding is at its class the gradient is nan: clamp the cosine.")
+    theirs = ArcFaceLoss(4, 6, margin=math.degrees(margin), scale=scale)
     theirs.W.data = weights.T.clone()
-    task.need(
-        close(F.cross_entropy(logits(embeddings, weights), LABELS), theirs(embeddings, LABELS)),
-        "the loss differs from pytorch-metric-learning's.",
-    )
+    loss = F.cross_entropy(logits(embeddings, weights), LABELS)
+    same = close(loss, theirs(embeddings, LABELS))
+    task.need(same, "the loss differs from pytorch-metric-learning's.")
     task.done("equal to pytorch-metric-learning's ArcFaceLoss")
 
 
@@ -168,37 +134,25 @@ def arcface(x: Tensor, weights: Tensor, labels: Tensor, margin: float, scale: fl
     return scale * torch.where(F.one_hot(labels, len(weights)).bool(), harder, cosines)
 
 
-def _mistakes_with_margin(
-    x: Tensor, weights: Tensor, margin: float, scale: float
-) -> dict[str, list[Tensor]]:
+def _mistakes_with_margin(x: Tensor, weights: Tensor, margin: float, scale: float) -> dict:
     cosines = F.normalize(x) @ F.normalize(weights).T
     angles, right = cosines.clamp(-1, 1).acos(), F.one_hot(LABELS, len(weights)).bool()
 
     def with_right(logits: Tensor) -> Tensor:
         return scale * torch.where(right, logits, cosines)
 
-    plus = (angles + margin).cos()
+    plus, minus = (angles + margin).cos(), with_right((angles - margin).cos())
+    elsewhere, taken = scale * torch.where(right, cosines, plus), with_right(cosines - margin)
+    converted = [with_right((angles + f(margin)).cos()) for f in (math.radians, math.degrees)]
+    scaled = [with_right(plus) / scale * other for other in (1, 8, 64)]
     return {
-        "the margin belongs to the right class alone, all of them have it.": [scale * plus],
-        "the margin is on the wrong classes, and should be on the right one.": [
-            scale * torch.where(right, cosines, plus)
-        ],
-        "the margin makes it easier: add it to the angle instead of subtracting it.": [
-            with_right((angles - margin).cos())
-        ],
-        "the margin is taken from the cosine, but ArcFace adds it to the angle.": [
-            with_right(cosines - margin)
-        ],
-        "the margin makes no difference.": [scale * cosines],
-        "the margin is in radians already.": [
-            with_right((angles + math.radians(margin)).cos()),
-            with_right((angles + math.degrees(margin)).cos()),
-        ],
-        "the scale is missing, or not the one that was asked for.": [
-            with_right(plus) / scale,
-            with_right(plus) / scale * 8,
-            with_right(plus) / scale * 64,
-        ],
+        "the margin belongs to the right class alone, all of them have it.": scale * plus,
+        "the margin is on the wrong classes, and should be on the right one.": elsewhere,
+        "the margin makes it easier: add it to the angle instead of subtracting it.": minus,
+        "the margin is taken from the cosine, but ArcFace adds it to the angle.": taken,
+        "the margin makes no difference.": scale * cosines,
+        "the margin is in radians already.": converted,
+        "the scale is missing, or not the one that was asked for.": scaled,
     }
 
 
@@ -210,32 +164,23 @@ def tightness(answer: Callable) -> None:
     found = task.one_number(task.call(answer, embeddings, labels))
     means = _class_means(embeddings, LABELS)
     own = (embeddings - means[LABELS]).norm(dim=1)
-    pairs, table = torch.pdist(means[classes]), torch.cdist(means[classes], means[classes])
-    right = own.mean() / pairs.mean()
-    each = torch.stack([own[label == LABELS].mean() for label in classes])
-    whole = (embeddings - embeddings.mean(dim=0)).norm(dim=1)
-    apart = torch.cdist(embeddings, embeddings)
+    pairs, with_itself = torch.pdist(means[classes]), torch.cdist(means[classes], means[classes])
+    inside, between = own.mean(), pairs.mean()
+    each = torch.stack([own[label == LABELS].mean() for label in classes]).mean()
+    whole = (embeddings - embeddings.mean(dim=0)).norm(dim=1).mean()
+    apart = torch.cdist(embeddings, embeddings)[labels[:, None] != labels].mean()
+    by_pictures = [inside / apart, inside / torch.pdist(embeddings).mean()]
+    squared = [own.square().mean() / pairs.square().mean(), own.square().mean() / between]
+    itself = inside / with_itself.mean()
     mistakes = {
-        "it is upside down: tight groups, far apart, should give a small number.": [1 / right],
-        "the distance of a class mean to itself is no distance between two classes.": [
-            own.mean() / table.mean()
-        ],
-        "that is the distance to the mean of all pictures, each class has its own mean.": [
-            whole.mean() / pairs.mean()
-        ],
-        "the distances are not squared here.": [
-            own.square().mean() / pairs.square().mean(),
-            own.square().mean() / pairs.mean(),
-        ],
-        "each picture counts once, you took the mean of each class first.": [
-            each.mean() / pairs.mean()
-        ],
-        "divide by the distance between class means, not between pictures.": [
-            own.mean() / apart[labels[:, None] != labels].mean(),
-            own.mean() / torch.pdist(embeddings).mean(),
-        ],
+        "it is upside down: tight groups, far apart, should give a small number.": between / inside,
+        "the distance of a class mean to itself is no distance between two classes.": itself,
+        "you took the mean of all pictures, but each class has its own mean.": whole / between,
+        "the distances are not squared here.": squared,
+        "each picture counts once, you took the mean of each class first.": each / between,
+        "divide by the distance between class means, not between pictures.": by_pictures,
     }
-    _recognise(task, torch.tensor(found), right, mistakes)
+    task.compare(torch.tensor(found), inside / between, mistakes)
     two = task.one_number(task.call(answer, embeddings[:4], torch.tensor([9, 4, 9, 4])))
     means = torch.stack([embeddings[:4:2].mean(dim=0), embeddings[1:4:2].mean(dim=0)])
     right = (embeddings[:4] - means.repeat(2, 1)).norm(dim=1).mean() / (means[0] - means[1]).norm()
@@ -249,13 +194,3 @@ def _class_means(embeddings: Tensor, labels: Tensor, like: Tensor | None = None)
     for label in labels.unique():
         means[label] = embeddings[labels == label].mean(dim=0)
     return means
-
-
-def _recognise(task: Task, found: Tensor, right: Tensor, mistakes: dict[str, list[Tensor]]) -> None:
-    """Go on if `found` is right, else say which mistake gives just that."""
-    if close(found, right):
-        return
-    for sentence, values in mistakes.items():
-        task.need(not any(close(found, value) for value in values), sentence)
-    worst = float((found - right).detach().abs().max())
-    task.need(False, f"on an example the answer is off by up to {worst:.2g}.")

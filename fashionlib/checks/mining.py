@@ -14,7 +14,7 @@ from pytorch_metric_learning.miners import BatchHardMiner, TripletMarginMiner
 from torch import Tensor
 from torch.nn import functional as F
 
-from fashionlib.checks import Task
+from fashionlib.checks import Task, random
 
 Triplet = tuple[int, int, int]  # positions of anchor, positive, negative
 
@@ -27,33 +27,24 @@ DRAWS = 800  # of random triplets: a fair choice among eight stays well inside h
 def masks(answer: Callable[[Tensor], tuple[Tensor, Tensor]]) -> None:
     """Check `answer(labels)`: bool [N, N] twice, `same` and `other`."""
     task = Task(1, "return the two masks, `same` and `other`")
-    result = task.call(answer, LABELS.clone())
-    pair = isinstance(result, tuple | list) and len(result) == 2
-    task.need(pair, "return two tensors, `same, other`.")
+    pair = task.call(answer, LABELS.clone())
+    task.several(pair, 2, "return two tensors, `same, other`.")
     count = len(LABELS)
-    same, other = (task.tensor(mask, (count, count), "one of the masks") for mask in result)
+    same, other = (task.tensor(mask, (count, count), "one of the masks") for mask in pair)
     task.need(same.dtype == other.dtype == torch.bool, "a mask is a tensor of bool.")
-    task.need(
-        not same.diagonal().any(),
-        "`same` is true on the diagonal, but a picture must not be its own positive.",
-    )
-    task.need(
-        not other.diagonal().any(),
-        "`other` is true on the diagonal: without the diagonal, `~same` is not `other`.",
-    )
+    self_same, self_other = same.diagonal().any(), other.diagonal().any()
     equal = LABELS[:, None] == LABELS[None, :]
-    task.need(
-        not torch.equal(other, equal & ~torch.eye(count, dtype=torch.bool)),
-        "the two masks are exchanged: `same` comes first.",
-    )
-    task.need(torch.equal(same, same.T), "`same` is not symmetric: both pictures can be anchor.")
-    task.need(
-        torch.equal(other, ~equal), "`other` is to be true exactly where the two labels differ."
-    )
-    task.need(
-        torch.equal(same, equal & ~torch.eye(count, dtype=torch.bool)),
-        "`same` is to be true where two different pictures have the same label.",
-    )
+    right, lopsided = equal & ~torch.eye(count, dtype=torch.bool), not torch.equal(same, same.T)
+    exchanged, wrong = torch.equal(other, right), not torch.equal(same, right)
+    mistakes = {
+        "`same` is true on the diagonal, but a picture must not be its own positive.": self_same,
+        "`other` is true on the diagonal: without it, `~same` is not `other`.": self_other,
+        "the two masks are exchanged: `same` comes first.": exchanged,
+        "`same` is not symmetric: both pictures can be anchor.": lopsided,
+        "`other` is to be true exactly where the two labels differ.": (other == equal).any(),
+        "`same` is to be true where two different pictures have the same label.": wrong,
+    }
+    task.rule_out(mistakes)
     task.done(f"{int(same.sum())} positive pairs, {int(other.sum())} negative ones")
 
 
@@ -65,27 +56,21 @@ def draw_triplets(answer: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]) -> 
         triplets = _triplets(task, task.call(answer, LABELS.clone()))
         _each_anchor_once(task, triplets)
         drawn += triplets
-    task.need(
-        len(set(drawn)) > len(LABELS),
-        f"of {DRAWS} calls each gives the same triplets: draw anew in every call.",
-    )
+    always = len(set(drawn)) <= len(LABELS)
+    task.need(not always, f"of {DRAWS} calls each gives the same triplets: draw anew in each.")
     for place, role in ((1, "positive"), (2, "negative")):
         counts = Counter((triplet[0], triplet[place]) for triplet in drawn)
         for anchor in sorted({anchor for anchor, _ in counts}):
             alike = LABELS[anchor] == LABELS
             wanted = [n for n in range(len(LABELS)) if n != anchor and alike[n] == (place == 1)]
             rare = min(wanted, key=lambda n: counts[anchor, n])
-            task.need(
-                counts[anchor, rare] > 0,
-                f"in {DRAWS} calls picture {rare} is never the {role} of picture {anchor}: "
-                f"every possible {role} must have its chance.",
-            )
-            fair, most = DRAWS / len(wanted), max(counts[anchor, n] for n in wanted)
-            task.need(
-                fair / 2 <= counts[anchor, rare] and most <= 2 * fair,
-                f"some {role}s of picture {anchor} come up far more often than others: "
-                "all are to be equally likely.",
-            )
+            fair, least = DRAWS / len(wanted), counts[anchor, rare]
+            most = max(counts[anchor, n] for n in wanted)
+            never = f"in {DRAWS} calls picture {rare} is never the {role} of picture {anchor}"
+            often = f"some {role}s of picture {anchor} come up far more often than others"
+            task.need(least > 0, f"{never}: every possible {role} must have its chance.")
+            even = fair / 2 <= least and most <= 2 * fair
+            task.need(even, f"{often}: all are to be equally likely.")
     task.done(f"{len(drawn):,} triplets drawn, each allowed and each as likely as the next")
 
 
@@ -122,55 +107,42 @@ def _judge_semi_hard(task: Task, found: set[Triplet], embeddings: Tensor, margin
     miner = TripletMarginMiner(margin=margin, type_of_triplets="semihard")
     wanted = set(_rows(miner(embeddings, LABELS)))
     distances = torch.cdist(embeddings, embeddings)
+    if found == wanted:
+        return
     gaps = _gaps(distances)
-    squared = {t for t, gap in _gaps(distances**2).items() if 0 < gap <= margin}
-    task.need(
-        found == wanted or found != squared,
-        "these are semi-hard by *squared* distances: take the distances themselves.",
-    )
-    near = [t for t in found if gaps[t] <= 0]
-    task.need(
-        not near,
+    near, far = [t for t in found if gaps[t] <= 0], [t for t in found if gaps[t] > margin]
+    squared = found == {t for t, gap in _gaps(distances**2).items() if 0 < gap <= margin}
+    single = len({anchor for anchor, _, _ in found}) == len(found)
+    missing = f"{len(wanted - found)} of {len(wanted)} semi-hard triplets are missing"
+    mistakes = {
+        "these are semi-hard by *squared* distances: take the distances themselves.": squared,
         f"in {len(near)} triplets the negative is nearer than the positive: those are hard, not "
-        "semi-hard.",
-    )
-    far = [t for t in found if gaps[t] > margin]
-    task.need(
-        not far,
+        "semi-hard.": near,
         f"in {len(far)} triplets the negative is farther than the positive by more than the "
-        f"margin of {margin}: they teach nothing.",
-    )
-    task.need(
-        found == wanted or len({anchor for anchor, _, _ in found}) < len(found),
-        "no anchor has more than one triplet: all that are semi-hard are wanted.",
-    )
-    task.need(
-        found == wanted,
-        f"{len(wanted - found)} of {len(wanted)} semi-hard triplets are missing: try every "
-        "anchor with every positive and every negative.",
-    )
+        f"margin of {margin}: they teach nothing.": far,
+        "no anchor has more than one triplet: all that are semi-hard are wanted.": single,
+        f"{missing}: try every anchor with every positive and every negative.": True,
+    }
+    task.rule_out(mistakes)
 
 
 def _judge_batch_hard(task: Task, found: list[Triplet], embeddings: Tensor) -> None:
     distances = torch.cdist(embeddings, embeddings)
     hardest = {a: (p, n) for a, p, n in _rows(BatchHardMiner()(embeddings, LABELS))}
+    rules = ("positive is the farthest", "negative is the nearest to the anchor")
     for anchor, *chosen in found:
-        own, best = distances[anchor, chosen], distances[anchor, list(hardest[anchor])]
-        task.need(
-            chosen[0] == hardest[anchor][0],
-            f"the positive of picture {anchor} is at {own[0]:.2f}, but there is one at "
-            f"{best[0]:.2f}: the hardest positive is the farthest.",
-        )
-        task.need(
-            chosen[1] == hardest[anchor][1],
-            f"the negative of picture {anchor} is at {own[1]:.2f}, but there is one at "
-            f"{best[1]:.2f}: the hardest negative is the nearest to the anchor.",
-        )
+        for mine, best, rule in zip(chosen, hardest[anchor], rules, strict=True):
+            own, other = distances[anchor, [mine, best]]
+            role = f"the {rule.split()[0]} of picture {anchor}"
+            sentence = (
+                f"{role} is at {own:.2f}, but there is one at {other:.2f}: the hardest {rule}."
+            )
+            task.need(mine == best, sentence)
 
 
 def _embeddings(seed: int) -> Tensor:
     """One for each of `LABELS`, float [10, 4] of length 1."""
-    return F.normalize(torch.randn(len(LABELS), 4, generator=torch.Generator().manual_seed(seed)))
+    return F.normalize(random(len(LABELS), 4, seed=seed))
 
 
 def _gaps(distances: Tensor) -> dict[Triplet, float]:
@@ -185,22 +157,14 @@ def _gaps(distances: Tensor) -> dict[Triplet, float]:
 
 def _triplets(task: Task, result: Any) -> list[Triplet]:
     """The reader's three tensors as triplets, known to be allowed ones."""
-    three = isinstance(result, tuple | list) and len(result) == 3
-    task.need(three, "return three tensors, `anchors, positives, negatives`.")
-    task.need(
-        all(isinstance(part, Tensor) and part.ndim == 1 for part in result),
-        "anchors, positives and negatives are to be tensors with one dimension.",
-    )
-    task.need(
-        all(part.dtype == torch.int64 for part in result),
-        "give positions in the batch, int64, not the embeddings or a mask.",
-    )
-    lengths = [len(part) for part in result]
-    task.need(
-        len(set(lengths)) == 1,
-        f"there are {lengths[0]} anchors, {lengths[1]} positives and {lengths[2]} negatives: one "
-        "of each is needed for every triplet.",
-    )
+    task.several(result, 3, "return three tensors, `anchors, positives, negatives`.")
+    flat = all(isinstance(part, Tensor) and part.ndim == 1 for part in result)
+    task.need(flat, "anchors, positives and negatives are to be tensors with one dimension.")
+    whole = all(part.dtype == torch.int64 for part in result)
+    task.need(whole, "give positions in the batch, int64, not the embeddings or a mask.")
+    a, p, n = (len(part) for part in result)
+    counts = f"there are {a} anchors, {p} positives and {n} negatives"
+    task.need(a == p == n, f"{counts}: one of each is needed for every triplet.")
     return _rows(result)
 
 
@@ -210,16 +174,14 @@ def _rows(parts: Sequence[Tensor]) -> list[Triplet]:
 
 def _each_anchor_once(task: Task, triplets: list[Triplet]) -> None:
     anchors = sorted(anchor for anchor, _, _ in triplets)
-    task.need(
-        ALONE not in anchors,
-        f"picture {ALONE} is an anchor, but there is no other of its class: leave it out.",
-    )
+    alone = f"picture {ALONE} is an anchor, but there is no other of its class: leave it out."
+    task.need(ALONE not in anchors, alone)
     _allowed(task, triplets)
     wanted = [n for n in range(len(LABELS)) if n != ALONE]
+    counts = f"there are {len(anchors)} triplets for {len(wanted)} pictures"
     task.need(
         anchors == wanted,
-        f"there are {len(anchors)} triplets for {len(wanted)} pictures that have a positive and a "
-        "negative: each is to be the anchor once.",
+        f"{counts} that have a positive and a negative: each is to be the anchor once.",
     )
 
 
@@ -227,5 +189,5 @@ def _allowed(task: Task, triplets: list[Triplet]) -> None:
     for a, p, n in triplets:
         task.need(all(0 <= k < len(LABELS) for k in (a, p, n)), "some positions do not exist.")
         task.need(a != p, f"picture {a} is its own positive.")
-        task.need(bool(LABELS[a] == LABELS[p]), f"the positive of picture {a} is of another class.")
-        task.need(bool(LABELS[a] != LABELS[n]), f"the negative of picture {a} is of its own class.")
+        task.need(LABELS[a] == LABELS[p], f"the positive of picture {a} is of another class.")
+        task.need(LABELS[a] != LABELS[n], f"the negative of picture {a} is of its own class.")

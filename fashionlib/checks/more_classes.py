@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fashionlib.blocks import Plan
-from fashionlib.checks import Task
+from fashionlib.checks import Task, close
 from fashionlib.drawn import draw_garment, sample_garment
 from fashionlib.heads import build_classifier
 from fashionlib.training import Recipe
@@ -35,51 +35,36 @@ def grown(answer: Callable[..., nn.Sequential]) -> None:
     result = task.call(answer, classifier, OLD, NEW)
     _is_classifier(task, result)
     wanted, features = before(pictures), before.backbone(pictures)
-    task.need(
-        _same_weights(classifier, before),
-        "the old classifier is no longer what it was: change a copy, `copy.deepcopy` makes one.",
-    )
-    task.need(
-        torch.allclose(result.eval().backbone(pictures), features, atol=1e-5),
-        "the new backbone answers otherwise than the old one: take its weights along.",
-    )
-    task.need(
-        not any(
-            mine is theirs
-            for mine in result.backbone.parameters()
-            for theirs in classifier.backbone.parameters()
-        ),
-        "both classifiers share one backbone, so training one would change the other: copy it.",
-    )
+    theirs = {id(parameter) for parameter in classifier.backbone.parameters()}
+    shared = theirs & {id(parameter) for parameter in result.backbone.parameters()}
+    changed = not _same_weights(classifier, before)
+    other = not close(result.eval().backbone(pictures), features, 1e-5)
+    mistakes = {
+        "the old classifier is no longer what it was: change a copy, by `copy.deepcopy`.": changed,
+        "the new backbone answers otherwise than the old one: take its weights along.": other,
+        "both classifiers share one backbone, so training one changes the other: copy it.": shared,
+    }
+    task.rule_out(mistakes)
     logits = task.tensor(result(pictures), (len(pictures), len(NEW)), "the new classifier")
     known = [NEW.index(name) for name in OLD]
-    gone = torch.allclose(logits[:, : len(OLD)], wanted, atol=1e-5)
-    task.need(
-        not gone,
+    linear = result.head.linear
+    first_rows = (
         "the old rows of the head are the first rows of the new one, but the classes have moved: "
-        f"{OLD[0]!r} is number {NEW.index(OLD[0])} now.",
+        f"{OLD[0]!r} is number {NEW.index(OLD[0])} now."
     )
-    without = torch.allclose(
-        logits[:, known] - result.head.linear.bias[known],
-        wanted - before.head.linear.bias,
-        atol=1e-5,
-    )
-    right = torch.allclose(logits[:, known], wanted, atol=1e-5)
-    task.need(right or not without, "the weights of the old classes are there, their bias is not.")
-    task.need(
-        right, "for the old classes the new head does not answer what the old one did: copy rows."
-    )
+    task.need(not close(logits[:, : len(OLD)], wanted, 1e-5), first_rows)
+    unbiased = logits[:, known] - linear.bias[known] + before.head.linear.bias
+    no_bias = "the weights of the old classes are there, their bias is not."
+    no_rows = "for the old classes the new head does not answer what the old one did: copy rows."
+    right = close(logits[:, known], wanted, 1e-5)
+    task.need(right, no_bias if close(unbiased, wanted) else no_rows)
     fresh = [n for n, name in enumerate(NEW) if name not in OLD]
-    distinct = len({tuple(row) for row in result.head.linear.weight[fresh].tolist()}) == len(fresh)
-    task.need(
-        distinct, "the rows of the new classes are all alike: leave them as `nn.Linear` draws them."
-    )
+    alike = len(linear.weight[fresh].unique(dim=0)) < len(fresh)
+    task.need(not alike, "the new rows are all alike: leave them as `nn.Linear` draws them.")
     fewer = task.call(answer, classifier, OLD, ("cap", "shoes"))
     _is_classifier(task, fewer)
-    task.need(
-        torch.allclose(fewer.eval()(pictures)[:, 1], wanted[:, 2], atol=1e-5),
-        "where an old class is gone, the row of another takes its place: go by the names.",
-    )
+    by_name = close(fewer.eval()(pictures)[:, 1], wanted[:, 2], 1e-5)
+    task.need(by_name, "where an old class is gone, another takes its place: go by the names.")
     trainable = all(parameter.requires_grad for parameter in result.parameters())
     task.need(trainable, "some parameters have `requires_grad=False`, so they would never learn.")
     task.done("the old classes are answered as before, and the old classifier is untouched")
@@ -101,25 +86,18 @@ def recall_by_class(answer: Callable[[Tensor, Tensor, int], Tensor]) -> None:
         if isinstance(result, Tensor):
             result = result.double().nan_to_num()  # where nan is right is looked at below
         recall = task.tensor(result, (5,))
-        counts, asked = torch.bincount(labels, minlength=5), torch.bincount(answers, minlength=5)
+        counts, asked = (torch.bincount(x, minlength=5)[present] for x in (labels, answers))
+        found, share = found[present], found[present] / len(labels)
         mistakes = {
             "this is the precision: divide by how many pictures *are* of the class, not by how "
             "many are called so.": found / asked,
             "these are counts: divide by the number of pictures of the class.": found,
-            "each count is divided by the number of all pictures, not by that of its class.": found
-            / len(labels),
+            "each count is divided by the number of all pictures, not by that of its class.": share,
         }
-        for sentence, wrong in mistakes.items():
-            task.need(not torch.allclose(recall[present], wrong[present]), sentence)
-        task.need(
-            torch.allclose(recall[present], (found / counts)[present]),
-            "the recall of a class is: right answers of its pictures / its pictures.",
-        )
-        task.need(
-            bool(unknown),
-            f"class {absent} has no picture here, so its recall is unknown: give nan, not "
-            f"{float(recall[absent]):.1f}.",
-        )
+        rule = "the recall of a class is: right answers of its pictures / its pictures."
+        task.compare(recall[present], found / counts, mistakes, rule)
+        nothing = f"class {absent} has no picture here, so its recall is unknown"
+        task.need(unknown, f"{nothing}: give nan, not {float(recall[absent]):.1f}.")
     task.done("each class by itself, and nan where there is nothing to find")
 
 
@@ -130,34 +108,22 @@ def class_weights(answer: Callable[[Tensor, int], Tensor]) -> None:
         labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
         weights = task.tensor(task.call(answer, labels.clone(), len(counts)), (len(counts),))
         number = torch.tensor(counts).double()
-        total = weights.double() * number
-        even = torch.allclose(total, total.mean().expand_as(total), rtol=1e-4)
+        total, rooted = weights.double() * number, weights.double() * number.sqrt()
+        even, by_root = (close(x / x.mean(), torch.ones(len(counts))) for x in (total, rooted))
+        upside_down = close(weights / weights.sum(), number / number.sum())
+        task.need(not upside_down, "large classes have large weights: the other way round.")
+        by_root = by_root and not even
         task.need(
-            not torch.allclose(weights.double() / weights.sum(), number / number.sum()),
-            "large classes have large weights: the other way round.",
+            not by_root, "the square root leaves large classes ahead: use one over the count."
         )
-        rooted = weights.double() * number.sqrt()
-        task.need(
-            even or not torch.allclose(rooted, rooted.mean().expand_as(rooted), rtol=1e-4),
-            "weights by the square root leave large classes ahead: use one over the count.",
-        )
-        task.need(
-            even,
-            "weight times number of pictures is to be the same for each class, but it goes from "
-            f"{float(total.min()):.2f} to {float(total.max()):.2f}.",
-        )
+        ends = f"it goes from {float(total.min()):.2f} to {float(total.max()):.2f}."
+        task.need(even, f"weight times number of pictures is to be the same everywhere, but {ends}")
         mean = float(total.sum() / number.sum())
-        task.need(
-            abs(mean - 1) < 1e-3,
-            f"over all pictures the mean weight is {mean:.3f}: scale it to 1, so that the "
-            "learning rate means what it did.",
-        )
+        unscaled = f"over all pictures the mean weight is {mean:.3f}: scale it to 1, so that the "
+        task.need(abs(mean - 1) < 1e-3, f"{unscaled}learning rate means what it did.")
     absent = task.call(answer, torch.tensor([0, 0, 2, 2]), 4)
-    zeros = isinstance(absent, Tensor) and absent.shape == (4,)
-    task.need(
-        zeros and torch.allclose(absent.double(), torch.tensor([1.0, 0, 1, 0]).double()),
-        "a class without a picture is to have the weight 0, and is not to disturb the others.",
-    )
+    zeros = isinstance(absent, Tensor) and close(absent, torch.tensor([1.0, 0, 1, 0]))
+    task.need(zeros, "a class without a picture has the weight 0, and disturbs no other.")
     task.done("every class weighs the same, and a picture 1 on average")
 
 
@@ -169,39 +135,27 @@ def own_classifier(answer: Callable[..., tuple[nn.Sequential, object]]) -> None:
         torch.manual_seed(0)
         classifier = build_classifier(SMALL, len(OLD))
         before = copy.deepcopy(classifier)
-        none, one = (Recipe(e, 32, 32, batch_size=8, average=0.0) for e in (0, 1))
-        model, catalog = _own(task, answer, folder, classifier, none)
-        task.need(
-            getattr(catalog, "name", None) == str(folder),
-            "the second thing to return is the catalog of the folder: `load_catalog(folder)`.",
-        )
+
+        def trained(epochs: int) -> tuple[nn.Sequential, object]:
+            recipe = Recipe(epochs, 32, 32, batch_size=8, average=0.0)
+            both = task.call(answer, folder, classifier, OLD, recipe)
+            task.several(both, 2, "return two things: the classifier and the catalog.")
+            _is_classifier(task, both[0])
+            return both
+
+        model, catalog = trained(epochs=0)
+        given = getattr(catalog, "name", None) == str(folder)
+        task.need(given, "the second thing is the catalog of the folder: `load_catalog(folder)`.")
         logits = model.eval()(torch.zeros(1, 3, 32, 32))
-        task.need(
-            logits.shape == (1, len(names)),
-            f"the folder has {len(names)} classes, your classifier answers {logits.shape[1]}.",
-        )
-        task.need(
-            _same_weights(model.backbone, before.backbone),
-            "with 0 epochs the backbone is not that of the classifier: start from it.",
-        )
-        trained, _ = _own(task, answer, folder, classifier, one)
-        task.need(
-            not _same_weights(trained.backbone, before.backbone),
-            "after an epoch the backbone is as before: train with the recipe, and return what "
-            "`train_classifier` gives.",
-        )
+        other = f"the folder has {len(names)} classes, your classifier answers {logits.shape[1]}."
+        task.need(logits.shape == (1, len(names)), other)
+        same = _same_weights(model.backbone, before.backbone)
+        task.need(same, "with 0 epochs the backbone is not that of the classifier: start from it.")
+        same = _same_weights(trained(epochs=1)[0].backbone, before.backbone)
+        still = "after an epoch the backbone is as before: train with the recipe, and return what "
+        task.need(not same, f"{still}`train_classifier` gives.")
         task.need(_same_weights(classifier, before), "the classifier you start from has changed.")
     task.done(f"{len(names)} classes from a folder, on the backbone that you had")
-
-
-def _own(
-    task: Task, answer: Callable, folder: Path, classifier: nn.Sequential, recipe: Recipe
-) -> tuple[nn.Sequential, object]:
-    result = task.call(answer, folder, classifier, OLD, recipe)
-    pair = isinstance(result, tuple) and len(result) == 2
-    task.need(pair, "return two things: the classifier and the catalog.")
-    _is_classifier(task, result[0])
-    return result
 
 
 @contextmanager

@@ -11,8 +11,9 @@ t-shirt; shorts end in the upper half of the leg (up to 0.46 of it), pants in th
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
@@ -113,7 +114,7 @@ def sample_garment(rng: np.random.Generator, category: str | None = None) -> Gar
         category=category,
         kind=kind,
         colour=_one(rng, tuple(COLOURS)),
-        pattern=str(rng.choice(PATTERNS, p=_PATTERN_ODDS)),
+        pattern=str(rng.choice(list(PATTERNS), p=_PATTERN_ODDS)),
         sleeve="none" if kind == "slip" else sleeve,
         length=length,
         display=_one(rng, line.displays),
@@ -133,23 +134,10 @@ def _one(rng: np.random.Generator, options: tuple[str, ...]) -> str:
     return options[rng.integers(len(options))]
 
 
-# --- pose: from garment units to pixels -----------------------------------------------------
-
-
-def _normalised(pieces: list[Piece]) -> tuple[Points, float]:
-    """Centre and extent of the garment, to make every one fill the picture alike."""
-    points = np.concatenate([piece.outline for piece in pieces])
-    low, high = points.min(0), points.max(0)
-    width, height = high - low
-    # a square garment at the width of a long one's height would look twice as large
-    return (low + high) / 2, max(width, height, 0.62 * (width + height))
-
-
 def _pose(rng: np.random.Generator, display: str) -> np.ndarray:
     """3×3 matrix from garment coordinates (-0.5 to 0.5) to picture coordinates (0 to 1)."""
     u = rng.uniform
-    spread = {"flat": 0.17}.get(display, 0.05)
-    angle = rng.normal(0, spread)
+    angle = rng.normal(0, 0.17 if display == "flat" else 0.05)
     if display == "flat" and u() < 0.05:
         angle += np.pi / 2 * rng.integers(1, 4)  # laid down sideways or upside down
     close = u() < 0.08  # a close-up that cuts something off
@@ -157,21 +145,11 @@ def _pose(rng: np.random.Generator, display: str) -> np.ndarray:
     drift = 0.14 if close else 0.5 * (1 - scale) * 0.9
     c, s = np.cos(angle), np.sin(angle)
     spin = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
-    squeeze = np.array(
-        [[u(0.86, 1.06), u(-0.09, 0.09), 0], [0, 1, 0], [u(-0.1, 0.1), u(-0.22, 0.22), 1]]
-    )
-    place = np.array(
-        [[scale, 0, 0.5 + u(-drift, drift)], [0, scale, 0.5 + u(-drift, drift)], [0, 0, 1]]
-    )
+    wide, lean, turn, tilt = u(0.86, 1.06), u(-0.09, 0.09), u(-0.1, 0.1), u(-0.22, 0.22)
+    squeeze = np.array([[wide, lean, 0], [0, 1, 0], [turn, tilt, 1]])
+    x, y = 0.5 + u(-drift, drift), 0.5 + u(-drift, drift)
+    place = np.array([[scale, 0, x], [0, scale, y], [0, 0, 1]])
     return place @ squeeze @ spin
-
-
-def _projected(matrix: np.ndarray, points: Points) -> Points:
-    moved = points @ matrix[:, :2].T + matrix[:, 2]
-    return moved[:, :2] / moved[:, 2:]
-
-
-# --- the picture ----------------------------------------------------------------------------
 
 
 def render(garment: Garment, size: int = 160) -> Rendering:
@@ -181,21 +159,26 @@ def render(garment: Garment, size: int = 160) -> Rendering:
     pixels stay, but for the rim where blur mixes the two.
     """
     rng = np.random.default_rng([garment.seed, 1])
-    line = LINES[garment.category]
-    pieces = line.shape(rng, garment.kind, garment.sleeve, garment.length)
-    centre, extent = _normalised(pieces)
+    shape = LINES[garment.category].shape
+    pieces = shape(rng, garment.kind, garment.sleeve, garment.length)
+    points = np.concatenate([piece.outline for piece in pieces])
+    low, high = points.min(0), points.max(0)
+    width, height = high - low
+    # a square garment at the width of a long one's height would look twice as large
+    extent = max(width, height, 0.62 * (width + height))
     matrix = _pose(rng, garment.display)
     if rng.uniform() < 0.5:
         matrix = matrix @ np.diag([-1, 1, 1])  # half of them mirrored, and their cloth with them
     phase, sway = rng.uniform(0, 6, 4), rng.uniform(0, 0.014, 2)
 
     def project(points: Points) -> Points:
-        flat = (points - centre) / extent
+        flat = (points - (low + high) / 2) / extent
         bent = flat + sway * np.sin(flat[:, ::-1] * (5, 7) + phase[:2])
-        return _projected(matrix, bent + sway[::-1] * np.sin(flat * (9, 6) + phase[2:]) / 2)
+        bent = bent + sway[::-1] * np.sin(flat * (9, 6) + phase[2:]) / 2
+        moved = bent @ matrix[:, :2].T + matrix[:, 2]
+        return moved[:, :2] / moved[:, 2:]
 
-    canvas = Canvas(rng, garment.colour, garment.pattern, size)
-    canvas.place(np.linalg.inv(matrix))
+    canvas = Canvas(rng, garment.colour, garment.pattern, size, np.linalg.inv(matrix))
     for prop in props(garment.category, garment.display):
         canvas.add(prop, project)
     behind, canvas.cover = canvas.cover, np.zeros_like(canvas.cover)
@@ -203,21 +186,20 @@ def render(garment: Garment, size: int = 160) -> Rendering:
         canvas.add(piece, project)
     canvas.seal()
     scene = backdrop(garment.backdrop, garment.backdrop_seed, size)
-    scene = _composed(rng, scene, canvas, behind, garment.display)
+    cover = 1 - (1 - behind) * (1 - canvas.cover)
+    scene *= 1 - _shadow(rng, cover, canvas.light[0], garment.display)[..., None]
+    scene += (canvas.colour - scene) * cover[..., None]
     return Rendering(_photographed(rng, scene), canvas.cover > 0.5)
 
 
-def _composed(rng, scene, canvas: Canvas, behind: np.ndarray, display: str) -> np.ndarray:
-    """Backdrop, soft shadow, then props and garment."""
-    cover = 1 - (1 - behind) * (1 - canvas.cover)
+def _shadow(rng, cover: np.ndarray, light: float, display: str) -> np.ndarray:
+    """How much darker the backdrop is below a thing, the farther off the softer; 0 to 1."""
     lift = {"flat": rng.uniform(0.004, 0.02), "hanger": 0.03}.get(display, 0.035)
-    blur = ImageFilter.GaussianBlur(canvas.size * (lift + 0.008))
+    blur = ImageFilter.GaussianBlur(len(cover) * (lift + 0.008))
     soft = Image.fromarray((cover * 255).astype(np.uint8)).filter(blur)
-    step = int(canvas.size * lift)
-    soft = shifted(soft, -int(step * np.sign(canvas.light[0])), step)
-    dark = np.asarray(soft, np.float32) / 255 * rng.uniform(0.3, 0.6)
-    scene = scene * (1 - dark)[..., None]
-    return scene + (canvas.colour - scene) * cover[..., None]
+    step = int(len(cover) * lift)
+    soft = shifted(soft, -int(step * np.sign(light)), step)
+    return np.asarray(soft, np.float32) / 255 * rng.uniform(0.3, 0.6)
 
 
 def _photographed(rng: np.random.Generator, scene: np.ndarray) -> Image.Image:
@@ -241,14 +223,8 @@ def draw_garment(garment: Garment, size: int = 160) -> Image.Image:
     return render(garment, size).picture
 
 
-# --- the catalog ----------------------------------------------------------------------------
-
-
 def drawn_pictures(
-    count: int,
-    seed: int,
-    size: int = 160,
-    processes: int | None = None,
+    count: int, seed: int, size: int = 160, processes: int | None = None
 ) -> tuple[np.ndarray, list[Garment]]:
     """Draw a catalog: uint8 [count, 3, size, size] pictures and the garment in each.
 
@@ -265,14 +241,16 @@ def drawn_pictures(
         raise FashionError("draw at least 1 picture of at least 32 pixels.")
     garments = [_nth_garment(seed, i) for i in range(count)]
     pictures = np.empty((count, 3, size, size), np.uint8)
+    draw = partial(draw_pixels, size=size)
     processes = processes or os.cpu_count() or 1
-    bar = partial(progress_bar, description="drawing", unit="picture", total=count)
-    if processes == 1 or count < 200:
-        _collect(pictures, bar(map(partial(draw_pixels, size=size), garments)))
-        return pictures, garments
-    # a fresh interpreter for each worker: forking a process that runs torch threads can hang
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        _collect(pictures, bar(pool.map(partial(draw_pixels, size=size), garments, chunksize=25)))
+    with ExitStack() as stack:
+        drawn = map(draw, garments)
+        if processes > 1 and count >= 200:
+            # fresh interpreters as workers: forking a process that runs torch threads can hang
+            pool = stack.enter_context(ProcessPoolExecutor(processes, get_context("spawn")))
+            drawn = pool.map(draw, garments, chunksize=25)
+        for i, picture in enumerate(progress_bar(drawn, "drawing", "picture", total=count)):
+            pictures[i] = picture
     return pictures, garments
 
 
@@ -280,11 +258,6 @@ def _nth_garment(seed: int, i: int) -> Garment:
     group, place = divmod(i, len(SEVEN))
     order = np.random.default_rng([seed, 2, group]).permutation(len(SEVEN))
     return sample_garment(np.random.default_rng([seed, 4, i]), SEVEN[order[place]])
-
-
-def _collect(pictures: np.ndarray, drawn: Iterable[np.ndarray]) -> None:
-    for i, picture in enumerate(drawn):
-        pictures[i] = picture
 
 
 def draw_pixels(garment: Garment, size: int) -> np.ndarray:

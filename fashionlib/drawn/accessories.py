@@ -1,5 +1,7 @@
 """Hats, shoes and the things garments hang on, for the drawn catalog (see `outlines`)."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from fashionlib.drawn.outlines import Piece, Points, curve, ellipse, spline, symmetric, tube
@@ -32,8 +34,7 @@ def _cap(rng: np.random.Generator) -> list[Piece]:
                          (0.5 + 0.7 * visor, 0.03 + drop), (0.52 + visor, 0.1 + drop),
                          (0.45 + visor * 0.6, 0.13 + drop), (0.4, 0.12), (0.2, 0.11)]),
                  "trim" if u() < 0.35 else "main", 0.1, -0.08)
-    inner = np.array([0.42, 0.07]) + (brim.outline - [0.42, 0.07]) * 0.8
-    brim.seams = [inner]
+    brim.seams = [[0.42, 0.07] + (brim.outline - [0.42, 0.07]) * 0.8]
     return [dome, brim]
 
 
@@ -43,9 +44,8 @@ def _beanie(rng: np.random.Generator) -> list[Piece]:
     dome = Piece(spline([(-0.46, 0.0), (-0.47, -0.3 * tall), (-0.33 + slouch / 2, -0.8 * tall),
                          (slouch, -tall), (0.33 + slouch / 2, -0.8 * tall), (0.47, -0.3 * tall),
                          (0.46, 0.0), (0.0, 0.06)]))
-    for x in np.linspace(-0.38, 0.38, 9):
-        dome.seams.append(curve((x, 0, 0.02), (0.75 * x + slouch / 2, -0.6 * tall, x * 0.2),
-                                (0.15 * x + slouch, -0.97 * tall, 0)))
+    dome.seams = [curve((x, 0, 0.02), (0.75 * x + slouch / 2, -0.6 * tall, x * 0.2),
+                        (0.15 * x + slouch, -0.97 * tall, 0)) for x in np.linspace(-0.38, 0.38, 9)]
     cuff = Piece(spline([(-0.5, -fold / 2), (-0.47, -fold), (0.0, -fold + 0.05), (0.47, -fold),
                          (0.5, -fold / 2), (0.47, 0.08), (0.0, 0.13), (-0.47, 0.08)]),
                  "trim" if u() < 0.2 else "main", np.pi / 2 * (u() < 0.2), 0.05)
@@ -65,16 +65,12 @@ def _brimmed(rng, brim: tuple[float, float], crown: Points, band_y: tuple[float,
              dip: float) -> list[Piece]:
     """Brim ellipse, crown on top of it and a ribbon round its foot."""
     u = rng.uniform
-    wide, deep = brim
-    tilt = u(-0.06, 0.06)
+    (wide, deep), (high, low), tilt = brim, band_y, u(-0.06, 0.06)
     rim = ellipse(0, 0.02, wide, deep)
     rim[:, 1] += dip * (rim[:, 0] / wide) ** 2 + tilt * rim[:, 0]
-    base = Piece(rim, "main", 0.0, -0.04)
-    base.seams = [rim * 0.93, rim * 0.86]
+    base = Piece(rim, tone=-0.04, seams=[rim * 0.93, rim * 0.86])
     base.folds = [curve((x, 0.03, 0.1), (1.5 * x, deep * u(0.5, 0.9), 0))
                   for x in u(-0.5, 0.5, rng.integers(2, 5))]
-    top = Piece(crown, "main", 0.0, 0.04)
-    high, low = band_y
     half = np.abs(crown[crown[:, 1] > high - 0.08][:, 0]).max()
     band = Piece(np.concatenate([curve((-half, high, -0.06), (half, high, 0)),
                                  curve((half + 0.012, low, 0.09), (-half - 0.012, low, 0))]),
@@ -82,7 +78,7 @@ def _brimmed(rng, brim: tuple[float, float], crown: Points, band_y: tuple[float,
     if u() < 0.3:
         band.ornaments = [("shade", np.array([(half - 0.1, low), (half - 0.02, high + 0.03),
                                               (half + 0.02, low + 0.02)]))]
-    return [base, top, band]
+    return [base, Piece(crown, tone=0.04), band]
 
 
 def _sunhat(rng: np.random.Generator) -> list[Piece]:
@@ -114,9 +110,8 @@ def _bucket(rng: np.random.Generator) -> list[Piece]:
                    curve((0.1, -tall, 0.02), (0.16, 0.05, 0))]
     brim = Piece(symmetric(curve((0, 0.03, 0.0), (0.38, -0.04, -0.02), (0.38 + flare, skirt, 0.05),
                                  (0.2, skirt + 0.12, 0.04), (0, skirt + 0.13, 0))), tone=-0.05)
-    for k in np.linspace(0.25, 0.9, 4):
-        brim.seams.append(curve((-0.38 - flare * k, skirt * k, -0.1),
-                                (0.38 + flare * k, skirt * k, 0)))
+    brim.seams = [curve((-0.38 - flare * k, skirt * k, -0.1), (0.38 + flare * k, skirt * k, 0))
+                  for k in np.linspace(0.25, 0.9, 4)]
     brim.folds = [curve((x, 0.05, 0), (x * 1.5, skirt + 0.05, 0)) for x in u(-0.35, 0.35, 3)]
     return [crown, brim]
 
@@ -137,10 +132,8 @@ def shoes(rng: np.random.Generator, kind: str, _sleeve: str, _hem: str) -> list[
         return front
     # the second shoe is the same shape, a step behind and sometimes turned round
     turned, step = u() < 0.35, np.array([u(-0.25, 0.25), -u(0.14, 0.3)])
-    back = [piece.moved(step, turned) for piece in front]
-    for piece in back:
-        piece.tone -= 0.06
-    return back + front
+    back = (piece.moved(step, turned) for piece in front)
+    return [*(replace(piece, tone=piece.tone - 0.06) for piece in back), *front]
 
 
 def _sneaker(rng: np.random.Generator) -> list[Piece]:
@@ -175,10 +168,10 @@ def _boot(rng: np.random.Generator) -> list[Piece]:
     upper = Piece(spline([(-0.44, 0.0), (-0.46, -0.18), (-0.4, -0.36), (-0.43 - wide, shaft),
                           (-0.25, shaft + 0.03), (-0.04 + wide, shaft), (-0.06, -0.42),
                           (0.08, -0.28), (0.35, -0.2), (0.48, -0.08), (0.48, 0.02), (0.0, 0.03)]))
-    upper.seams = [curve((-0.4, -0.36, -0.1), (-0.05, -0.33, 0)), curve((0.2, -0.25, 0.2),
-                                                                        (0.26, 0.02, 0))]
-    upper.folds = [curve((-0.38, y, -0.1), (-0.12, y + u(-0.06, 0.06), 0)) for y in u(shaft * 0.8,
-                                                                                      -0.3, 3)]
+    upper.seams = [curve((-0.4, -0.36, -0.1), (-0.05, -0.33, 0)),
+                   curve((0.2, -0.25, 0.2), (0.26, 0.02, 0))]
+    upper.folds = [curve((-0.38, y, -0.1), (-0.12, y + u(-0.06, 0.06), 0))
+                   for y in u(shaft * 0.8, -0.3, 3)]
     if u() < 0.5:
         upper.seams.append(curve((-0.22, shaft + 0.04, 0), (-0.2, -0.05, 0)))
     else:
@@ -257,13 +250,11 @@ def _pair_from_above(rng: np.random.Generator, kind: str) -> list[Piece]:
         if kind == "sneaker":
             centre = shoe.mean(0)
             pieces.append(Piece(centre + (shoe - centre) * [1.14, 1.04], "sole"))
-            laces = np.linspace(mouth - 0.04, -0.26, 5)
-            upper.ornaments = [("lace", tube(place([(-0.06, y), (0.06, y - 0.01)]),
-                                             [0.012] * 2)) for y in laces]
+            upper.ornaments = [("lace", tube(place([(-0.06, y), (0.06, y - 0.01)]), [0.012] * 2))
+                               for y in np.linspace(mouth - 0.04, -0.26, 5)]
         elif kind == "loafer":
-            upper.ornaments = [("shade",
-                                tube(place([(-0.13, mouth - 0.1), (0, mouth - 0.13),
-                                            (0.13, mouth - 0.1)]), [0.035] * 3))]
+            strap = place([(-0.13, mouth - 0.1), (0, mouth - 0.13), (0.13, mouth - 0.1)])
+            upper.ornaments = [("shade", tube(strap, [0.035] * 3))]
         pieces += [upper, Piece(hole, "inside", tone=0.05)]
     return pieces
 
@@ -272,42 +263,33 @@ SHOES = {"sneaker": _sneaker, "boot": _boot, "pump": _pump, "loafer": _loafer}
 
 # --- what things hang on --------------------------------------------------------------------
 
+_HOOK = np.array([(0, 0), (0, -0.14), (0.05, -0.18), (0.06, -0.25), (0, -0.29), (-0.06, -0.25)])
+PROPS = {
+    "hanger": [
+        Piece(tube(_HOOK + [0, -0.02], [0.014] * 6), "metal"),
+        Piece(tube([(-0.4, 0.09), (-0.2, 0.02), (0, -0.045), (0.2, 0.02), (0.4, 0.09)],
+                   [0.03] * 5), "wood"),
+    ],
+    "clip hanger": [
+        Piece(tube(_HOOK + [0, -0.1], [0.014] * 6), "metal"),
+        Piece(tube([(-0.36, -0.1), (0, -0.13), (0.36, -0.1)], [0.022] * 3), "wood"),
+        *(Piece(tube([(x, -0.14), (x, 0.0)], [0.03, 0.045]), "metal") for x in (-0.25, 0.25)),
+    ],
+    "mannequin": [
+        Piece(tube([(0, 0.5), (0, 4.2)], [0.035, 0.035]), "metal"),
+        Piece(symmetric(curve((0, -0.34, 0.05), (0.1, -0.32, -0.04), (0.11, -0.1, -0.12),
+                              (0.45, 0.06, 0.06), (0.4, 0.5, 0), (0, 0.7, 0))), "linen"),
+        Piece(ellipse(0, -0.34, 0.11, 0.035), "wood"),
+    ],
+    "peg": [Piece(ellipse(0, -0.6, 0.07, 0.07), "wood"),
+            Piece(tube([(-1.6, -0.62), (1.6, -0.62)], [0.07, 0.07]), "wood", tone=-0.15)],
+    "stand": [Piece(tube([(0, 0), (0, 0.75)], [0.05, 0.05]), "wood"),
+              Piece(ellipse(0, -0.02, 0.3, 0.24), "wood", tone=-0.1),
+              Piece(ellipse(0, 0.76, 0.3, 0.07), "wood", tone=-0.05)],
+}
+
 
 def props(category: str, display: str) -> list[Piece]:
     """What stands or hangs behind the garment; nothing when it lies flat."""
-    if display == "hanger":
-        return _clip_hanger() if category in ("pants", "shorts") else _hanger()
-    return {"mannequin": _mannequin, "peg": _peg, "stand": _stand}.get(display, list)()
-
-
-def _hanger() -> list[Piece]:
-    hook = [(0.0, -0.02), (0.0, -0.16), (0.05, -0.2), (0.06, -0.27), (0.0, -0.31), (-0.06, -0.27)]
-    bar = [(-0.4, 0.09), (-0.2, 0.02), (0.0, -0.045), (0.2, 0.02), (0.4, 0.09)]
-    return [Piece(tube(hook, [0.014] * 6), "metal"), Piece(tube(bar, [0.03] * 5), "wood")]
-
-
-def _clip_hanger() -> list[Piece]:
-    hook = [(0.0, -0.1), (0.0, -0.24), (0.05, -0.28), (0.06, -0.35), (0.0, -0.39), (-0.06, -0.35)]
-    clips = [tube([(x, -0.14), (x, 0.0)], [0.03, 0.045]) for x in (-0.25, 0.25)]
-    return [Piece(tube(hook, [0.014] * 6), "metal"),
-            Piece(tube([(-0.36, -0.1), (0, -0.13), (0.36, -0.1)], [0.022] * 3), "wood"),
-            *(Piece(clip, "metal") for clip in clips)]
-
-
-def _mannequin() -> list[Piece]:
-    torso = symmetric(curve((0, -0.34, 0.05), (0.1, -0.32, -0.04), (0.11, -0.1, -0.12),
-                            (0.45, 0.06, 0.06), (0.4, 0.5, 0), (0, 0.7, 0)))
-    return [Piece(tube([(0, 0.5), (0, 4.2)], [0.035, 0.035]), "metal"), Piece(torso, "linen"),
-            Piece(ellipse(0, -0.34, 0.11, 0.035), "wood")]
-
-
-def _peg() -> list[Piece]:
-    return [Piece(ellipse(0, -0.6, 0.07, 0.07), "wood"), Piece(tube([(-1.6, -0.62), (1.6, -0.62)],
-                                                                    [0.07, 0.07]), "wood",
-                                                               tone=-0.15)]
-
-
-def _stand() -> list[Piece]:
-    return [Piece(tube([(0, 0), (0, 0.75)], [0.05, 0.05]), "wood"),
-            Piece(ellipse(0, -0.02, 0.3, 0.24), "wood", tone=-0.1),
-            Piece(ellipse(0, 0.76, 0.3, 0.07), "wood", tone=-0.05)]
+    clips = display == "hanger" and category in ("pants", "shorts")
+    return PROPS.get("clip hanger" if clips else display, [])

@@ -152,13 +152,9 @@ def _tiles(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 BACKDROPS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
-    "floor": _floor,
-    "rug": _rug,
-    "sheet": _sheet,
-    "studio": _studio,
-    "tiles": _tiles,
-    "wall": _wall,
-}
+    "floor": _floor, "rug": _rug, "sheet": _sheet,
+    "studio": _studio, "tiles": _tiles, "wall": _wall,
+}  # fmt: skip
 
 
 def backdrop(kind: str, seed: int, size: int) -> np.ndarray:
@@ -199,7 +195,7 @@ def _quad(rng: np.random.Generator, centre: np.ndarray, w: float, h: float) -> n
     right = np.array([np.cos(angle), np.sin(angle)]) * w
     down = np.array([-np.sin(angle), np.cos(angle)]) * h
     return np.array(
-        [centre - right - down, centre + right - down, centre + right + down, centre - right + down]
+        [centre + x * right + y * down for x, y in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
     )
 
 
@@ -215,7 +211,7 @@ def _book(rng, draw, at, big) -> None:
 
 
 def _leaf(rng, draw, at, big) -> None:
-    green = (int(rng.uniform(70, 110)), int(rng.uniform(105, 140)), int(rng.uniform(70, 100)))
+    green = [int(rng.uniform(*ends)) for ends in ((70, 110), (105, 140), (70, 100))]
     for turn in rng.uniform(0, 2 * np.pi) + np.arange(rng.integers(3, 7)) * 0.55:
         t = np.linspace(0, 1, 9)
         length, width = rng.uniform(0.12, 0.22), rng.uniform(0.015, 0.035)
@@ -236,12 +232,13 @@ def _cup(rng, draw, at, big) -> None:
 
 def _cloth(rng, draw, at, big) -> None:
     quad = _quad(rng, at, rng.uniform(0.1, 0.2), rng.uniform(0.07, 0.14))
+    a, b, c, d = quad
     first, second = _ink(rng), _ink(rng)
     _polygon(draw, quad, big, first)
     for k in np.arange(0.1, 0.95, rng.uniform(0.15, 0.3)):
-        edge = [quad[0] + (quad[1] - quad[0]) * t for t in (k, k + 0.06)]
-        other = [quad[3] + (quad[2] - quad[3]) * t for t in (k + 0.06, k)]
-        _polygon(draw, np.array(edge + other), big, second)
+        e = k + 0.06
+        stripe = [a + (b - a) * k, a + (b - a) * e, d + (c - d) * e, d + (c - d) * k]
+        _polygon(draw, np.array(stripe), big, second)
 
 
 def _paper(rng, draw, at, big) -> None:

@@ -25,16 +25,6 @@ HEMS: dict[str, Range] = {
 }
 
 
-def _wrinkles(rng: np.random.Generator, count: int, x: Range, y: Range, lean: float) -> list:
-    """Loose folds with their upper end in a box; `lean` is how far they run sideways."""
-    folds = []
-    for _ in range(count):
-        a, b, length = rng.uniform(*x), rng.uniform(*y), rng.uniform(0.15, 0.45)
-        end = (a + lean * length * rng.uniform(-1, 1), b + length)
-        folds.append(curve((a, b, rng.uniform(-0.15, 0.15)), (*end, 0)))
-    return folds
-
-
 # --- tops and dresses -----------------------------------------------------------------------
 
 # half width, depth and roundness of the neckline
@@ -76,8 +66,8 @@ def top(rng: np.random.Generator, kind: str, sleeve: str, hem: str) -> list[Piec
                  (0, length + u(-0.02, 0.07) * min(flare, 0.6), 0))
     body = Piece(symmetric(np.concatenate([neckline, side])))
     body.folds = _body_folds(rng, chest, flare, waist_y, length)
-    body.seams = [symmetric(neckline * [1.2, 1] + [0, 0.045])]
-    body.seams.append(curve((-flare, length - 0.06, -0.02), (flare, length - 0.06, 0)))
+    body.seams = [symmetric(neckline * [1.2, 1] + [0, 0.045]),
+                  curve((-flare, length - 0.06, -0.02), (flare, length - 0.06, 0))]
     inside = np.concatenate([curve((0, u(-0.03, 0.02), -0.08), (neck, -0.06, 0)), neckline[::-1]])
     pieces = [Piece(symmetric(inside), "inside")]
     under, over = _sleeves(rng, sleeve, shoulder, chest)
@@ -89,7 +79,7 @@ def top(rng: np.random.Generator, kind: str, sleeve: str, hem: str) -> list[Piec
 
 
 def _body_folds(rng, chest: float, flare: float, waist_y: float, length: float) -> list[Points]:
-    """Pulls from the armpits, ripples at the waist, and pleats where the hem is wide."""
+    """Pulls from the armpits, loose wrinkles, and pleats where the hem is wide."""
     u = rng.uniform
     folds = []
     for side in (-1, 1):
@@ -97,11 +87,14 @@ def _body_folds(rng, chest: float, flare: float, waist_y: float, length: float) 
             reach = u(0.1, 0.32)
             start = (side * chest * 0.95, u(0.38, 0.5), u(-0.12, 0.12))
             folds.append(curve(start, (side * (chest - reach), u(0.45, 0.95), 0)))
-    folds += _wrinkles(rng, rng.integers(2, 6), (-0.8 * chest, 0.8 * chest), (0.5, 0.95), 0.9)
+    for _ in range(rng.integers(2, 6)):
+        x, y, tall = u(-0.8 * chest, 0.8 * chest), u(0.5, 0.95), u(0.15, 0.45)
+        end = (x + 0.9 * tall * u(-1, 1), y + tall, 0)
+        folds.append(curve((x, y, u(-0.15, 0.15)), end))
     pleats = int(rng.integers(4, 9) * min(1.6, flare / chest) - 3)
     for x in np.linspace(-0.85, 0.85, max(pleats, 2)) + u(-0.06, 0.06, max(pleats, 2)):
-        top_y = max(waist_y + u(0.02, 0.2), length - u(0.3, 1.4))
-        folds.append(curve((x * chest * 0.8, top_y, u(-0.03, 0.03)), (x * flare, length, 0)))
+        crotchy = max(waist_y + u(0.02, 0.2), length - u(0.3, 1.4))
+        folds.append(curve((x * chest * 0.8, crotchy, u(-0.03, 0.03)), (x * flare, length, 0)))
     return folds
 
 
@@ -130,11 +123,10 @@ def _sleeve(rng, reach, angle, bend, cuff, body, sleeve, contrast) -> list[Piece
     upper, lower = angle, angle + bend
     start = np.array([(shoulder + chest) / 2 - 0.05, 0.2])
     elbow = start + 0.52 * min(1, reach / 0.5) * np.array([np.sin(upper), np.cos(upper)])
-    rest = max(0.0, reach - 0.5) * 1.1 + 0.02
-    wrist = elbow + rest * np.array([np.sin(lower), np.cos(lower)])
     along = np.array([np.sin(lower), np.cos(lower)])
-    wide = 0.2 - (0.2 - 0.085) * reach * cuff
     across = np.array([along[1], -along[0]])
+    wrist = elbow + (max(0.0, reach - 0.5) * 1.1 + 0.02) * along
+    wide = 0.2 - (0.2 - 0.085) * reach * cuff
     upper_edge = [(shoulder - 0.12, 0.01), (shoulder + 0.01, 0.05),
                   elbow + across * (wide + 0.02), wrist + across * wide]
     lower_edge = [(chest - 0.06, 0.43), elbow - across * (wide + 0.02), wrist - across * wide]
@@ -242,14 +234,13 @@ def _leg(rng, hips: tuple[float, float, float], reach, width, angle, knee) -> Pi
     """The right leg with its half of the seat, turned out at the hip by `angle` (rad)."""
     u = rng.uniform
     waist, hip, rise = hips
-    down = np.array([np.sin(angle), np.cos(angle)])
+    down, crotch = np.array([np.sin(angle), np.cos(angle)]), np.array([hip / 2, rise])
     across = np.array([down[1], -down[0]])
-    foot = np.array([hip / 2, rise]) + down * reach + across * knee
-    middle = np.array([hip / 2, rise]) + down * reach / 2 + across * knee
+    foot, middle = (crotch + down * reach / part + across * knee for part in (1, 2))
     bulk = (width + hip / 2) / 2
     outer = spline(np.array([(waist, 0.0), (hip, rise * 0.75), middle + across * bulk,
                              foot + across * width]), closed=False)
-    inner = np.array([foot - across * width, (middle - across * bulk), (0.0, rise)])
+    inner = np.array([foot - across * width, middle - across * bulk, (0.0, rise)])
     inner = spline(inner, closed=False) if reach > 0.5 else inner[[0, 2]]
     front = curve((0.0, rise, -0.05), (-0.03, rise * 0.5, 0), (-0.03, 0.0, 0))
     leg = Piece(np.concatenate([outer, inner, front[1:]]), "main", -angle)
@@ -259,7 +250,7 @@ def _leg(rng, hips: tuple[float, float, float], reach, width, angle, knee) -> Pi
         start = (u(0.02, 0.1), rise * u(0.85, 1.05), u(-0.1, 0.1))
         leg.folds.append(curve(start, (u(0.15, 0.4), rise * u(0.7, 1.1) + u(0, 0.25), 0)))
     for at in u(0.25, 0.95, rng.integers(1, 5)):
-        point = np.array([hip / 2, rise]) + down * reach * at
+        point = crotch + down * reach * at
         left, right = point - across * width * u(0, 0.9), point + across * width * u(0, 0.9)
         leg.folds.append(curve((*left, u(-0.2, 0.2)), (*(right + down * u(-0.2, 0.2)), 0)))
     return leg

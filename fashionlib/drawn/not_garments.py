@@ -1,5 +1,7 @@
 """Pictures that are not clothing, to see what a search says to them (chapter 4)."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
@@ -8,8 +10,6 @@ from torch import Tensor
 
 from fashionlib.drawn.backdrops import BACKDROPS, backdrop
 
-# two photographs that come with scikit-learn, so that nothing has to be fetched
-PHOTOGRAPHS = ("china.jpg", "flower.jpg")
 LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz     "))
 
 
@@ -22,19 +22,17 @@ def stranger_pictures(count: int, seed: int, size: int = 160) -> dict[str, Tenso
     rng = np.random.default_rng([seed, 5])
     kinds = {
         "empty backdrop": _empty_backdrop,
-        "temple": lambda rng, size: _piece(rng, size, PHOTOGRAPHS[0]),
-        "flower": lambda rng, size: _piece(rng, size, PHOTOGRAPHS[1]),
+        "temple": partial(_piece, name="china.jpg"),
+        "flower": partial(_piece, name="flower.jpg"),
         "printed page": _page,
         "noise": lambda rng, size: rng.integers(0, 256, (size, size, 3)),
     }
-    return {
-        name: torch.stack([_to_tensor(make(rng, size)) for _ in range(count)])
-        for name, make in kinds.items()
-    }
-
-
-def _to_tensor(pixels: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.clip(pixels, 0, 255).astype(np.uint8).transpose(2, 0, 1).copy())
+    pictures = {}
+    for name, make in kinds.items():
+        pixels = np.stack([make(rng, size) for _ in range(count)])
+        images = torch.from_numpy(np.clip(pixels, 0, 255).astype(np.uint8))
+        pictures[name] = images.permute(0, 3, 1, 2).contiguous()
+    return pictures
 
 
 def _empty_backdrop(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -42,6 +40,7 @@ def _empty_backdrop(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _piece(rng: np.random.Generator, size: int, name: str) -> np.ndarray:
+    """Of a photograph that comes with scikit-learn, so that nothing has to be fetched."""
     whole = Image.fromarray(load_sample_image(name))
     side = int(rng.uniform(0.4, 1.0) * min(whole.size))
     left, top = (int(rng.integers(0, length - side + 1)) for length in whole.size)

@@ -64,9 +64,8 @@ def spline(points: list[tuple[float, float]] | Points, closed: bool = True) -> P
     p = np.concatenate([p[-1:], p, p[:2]]) if closed else np.concatenate([p[:1], p, p[-1:]])
     a, b, c, d = (p[i : len(p) - 3 + i, None] for i in range(4))
     t = _SIXTHS
-    path = (
-        b + ((c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3) / 2
-    )
+    bend = (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3
+    path = b + bend / 2
     return np.concatenate([path.reshape(-1, 2), p[-2:-1]])
 
 

@@ -14,31 +14,29 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "pink": (236, 158, 178), "purple": (122, 80, 152), "red": (190, 46, 50),
     "white": (238, 235, 228), "yellow": (234, 194, 72),
 }  # fmt: skip
-PATTERNS = ("checks", "dots", "floral", "plain", "stripes")
 _STUFF = {
     "wood": (176, 136, 96), "metal": (176, 178, 182), "linen": (214, 202, 182),
     "lace": (240, 238, 232), "button": (232, 226, 212),
 }  # fmt: skip
+_SOLES = ((240, 238, 232), (240, 238, 232), (196, 152, 104), (58, 52, 50))  # white is commoner
 FINE = 3  # outlines are drawn this much larger, then reduced: smooth edges
 
 
 class Canvas:
     """Colour (float32 [size, size, 3], 0 to 255) and cover (0 to 1) of what is painted so far."""
 
-    def __init__(self, rng: np.random.Generator, colour: str, pattern: str, size: int) -> None:
+    def __init__(self, rng, colour: str, pattern: str, size: int, to_garment: np.ndarray) -> None:
+        """`to_garment`, 3×3, says where each pixel lies on the cloth: patterns follow it."""
         self.size = size
         self.colour = np.zeros((size, size, 3), np.float32)
         self.cover = np.zeros((size, size), np.float32)
         self.palette = _palette(rng, colour)
-        self.pattern = _PATTERN_PAINT[pattern]
+        self.pattern = PATTERNS[pattern]
         self.pattern_look = (rng.uniform(0.055, 0.12), rng.uniform(0.3, 1.0), rng.uniform() < 0.25)
         self.weave = (rng.uniform(0.0, 0.035), rng.uniform(0.9, 1.6), rng.uniform(0, 1, 2))
         self.fold_depth = rng.uniform(0.5, 1.25)
         self.light = rng.uniform(-1, 1), 1.0
-
-    def place(self, to_garment: np.ndarray) -> None:
-        """Remember where each pixel lies on the cloth, so that patterns follow the garment."""
-        x, y = grid(self.size)
+        x, y = grid(size)
         m = to_garment.astype(np.float32)
         w = m[2, 0] * x + m[2, 1] * y + m[2, 2]
         wobble = 0.006 * sampled("soft", x + self.weave[2][0], y + self.weave[2][1])
@@ -139,22 +137,14 @@ def _palette(rng: np.random.Generator, name: str) -> dict[str, np.ndarray]:
     """The colours of one garment: its own shade, a second one that stands out, and small parts."""
     shade = np.array(COLOURS[name], np.float32)
     shade = shade * rng.uniform(0.9, 1.07) * rng.uniform(0.95, 1.05, 3) + rng.uniform(-4, 4, 3)
-    others = [
-        np.array(rgb, np.float32)
-        for other, rgb in COLOURS.items()
-        if np.abs(np.subtract(rgb, COLOURS[name])).max() > 85 and other != name
-    ]
-    calm = [np.array(COLOURS[c], np.float32) for c in ("white", "black") if c != name]
+    far = [c for c in COLOURS.values() if np.abs(np.subtract(c, COLOURS[name])).max() > 85]
+    calm = [COLOURS[c] for c in ("white", "black") if c != name]
     contrast = max(calm, key=lambda c: np.abs(c - shade).sum())
-    second, trim = (
-        contrast if rng.uniform() < 0.6 else others[rng.integers(len(others))] for _ in range(2)
-    )
-    soles = ((240, 238, 232), (240, 238, 232), (196, 152, 104), (58, 52, 50))
-    palette = {key: np.array(rgb, np.float32) for key, rgb in _STUFF.items()}
-    palette |= {"main": shade, "second": second, "trim": trim, "inside": shade * 0.62}
-    palette["shade"] = shade * 0.74
-    palette["sole"] = np.array(soles[rng.integers(4)], np.float32)
-    return palette
+    other = [contrast if rng.uniform() < 0.6 else far[rng.integers(len(far))] for _ in range(2)]
+    sole = _SOLES[rng.integers(len(_SOLES))]
+    fixed = {"second": other[0], "trim": other[1], "sole": sole, **_STUFF}
+    palette = {part: np.array(colour, np.float32) for part, colour in fixed.items()}
+    return palette | {"main": shade, "inside": shade * 0.62, "shade": shade * 0.74}
 
 
 def _stripes(u: np.ndarray, v: np.ndarray, bold: float, blur: float) -> np.ndarray:
@@ -180,6 +170,6 @@ def _floral(u: np.ndarray, v: np.ndarray, bold: float, blur: float) -> np.ndarra
     return soft_step(petal - radius, blur) * soft_step(radius - 0.08, blur)
 
 
-_PATTERN_PAINT = {
-    "plain": None, "stripes": _stripes, "checks": _checks, "dots": _dots, "floral": _floral,
+PATTERNS: dict[str, Callable | None] = {
+    "checks": _checks, "dots": _dots, "floral": _floral, "plain": None, "stripes": _stripes,
 }  # fmt: skip

@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 from torchvision.ops import box_convert, masks_to_boxes
 
-from fashionlib.drawn import SEVEN, Garment, Rendering, on_backdrop, render, sample_garment
+from fashionlib.drawn import SEVEN, Garment, on_backdrop, render, sample_garment
 from fashionlib.drawn.backdrops import backdrop, shifted
 from fashionlib.errors import FashionError
 from fashionlib.settings import progress_bar
@@ -71,15 +71,11 @@ def _whole_garment(rng: np.random.Generator, category: str) -> tuple[Garment, Im
         rendering = render(garment, _FINE)
         left, top, right, bottom = rendering.box
         if min(left, top) > 0 and max(right, bottom) < _FINE:
-            return garment, _cut_out(rendering)
-
-
-def _cut_out(rendering: Rendering) -> Image.Image:
-    """RGBA of the garment alone, without the pixel at its rim where the wall mixes in."""
-    mask = Image.fromarray(rendering.mask.astype(np.uint8) * 255).filter(ImageFilter.MinFilter(3))
-    cut = rendering.picture.copy()
-    cut.putalpha(mask)
-    return cut.crop(mask.getbbox())
+            mask = Image.fromarray(rendering.mask.astype(np.uint8) * 255)
+            mask = mask.filter(ImageFilter.MinFilter(3))  # at the rim the wall mixes in
+            cut = rendering.picture
+            cut.putalpha(mask)
+            return garment, cut.crop(mask.getbbox())
 
 
 def _laid_out(
@@ -106,7 +102,6 @@ def _share(channel: Image.Image) -> np.ndarray:
 
 def _box(mask: np.ndarray) -> Tensor:
     """Of a mask's pixels, as in `Scenes.boxes`: float32 [4]."""
-    pixels = torch.from_numpy(mask)[None]
-    left, top, right, bottom = masks_to_boxes(pixels)[0].tolist()
-    corners = torch.tensor([left, top, right + 1, bottom + 1]) / len(mask)
-    return box_convert(corners, "xyxy", "cxcywh")
+    corners = masks_to_boxes(torch.from_numpy(mask)[None])[0]
+    corners[2:] += 1  # of the last pixels, the far edges
+    return box_convert(corners / len(mask), "xyxy", "cxcywh")

@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from statistics import fmean
 from typing import Any
 
-import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from fashionlib.metrics import format_accuracy
 from fashionlib.pages.ledger import mean_and_range
-from fashionlib.pages.plots import PALETTE
+from fashionlib.pages.plots import PALETTE, row_figure
 
 Results = Mapping[str, Any]
 PLAIN, MIRRORED = "plain", "with mirror image"
@@ -62,15 +61,12 @@ def costs(results: Results) -> dict[str, float]:
     """
     spent = by_trial(results["runs"], lambda run: (run.get("processor"), run["processor seconds"]))
     first = spent[first_trial(results)]
-    ratios = {
-        trial: [
-            seconds / first[seed][1]
-            for seed, (processor, seconds) in by_seed.items()
-            if processor == first[seed][0]
-        ]
-        for trial, by_seed in spent.items()
-    }
-    return {trial: fmean(values) for trial, values in ratios.items() if values}
+    ratios: dict[str, list[float]] = {}
+    for trial, by_seed in spent.items():
+        for seed, (processor, seconds) in by_seed.items():
+            if processor == first[seed][0]:
+                ratios.setdefault(trial, []).append(seconds / first[seed][1])
+    return {trial: fmean(values) for trial, values in ratios.items()}
 
 
 def pays(values: list[float]) -> bool:
@@ -100,17 +96,13 @@ def gain_figure(results: Results) -> Figure:
     found = _sorted(results)
     base = shares(results)[first_trial(results)].values()
     band = 100 * (max(base) - min(base))
-    figure, axis = plt.subplots(figsize=(8, 0.28 * len(found) + 0.9))
+    figure, axis = row_figure(list(found), "points of validation accuracy", 0.28, 0.9)
     axis.axvspan(-band, band, color="#dddddd")
     axis.axvline(0, color="black", lw=1)
     for place, values in enumerate(found.values()):
-        colour = PALETTE[0] if pays(values) else PALETTE[1]
-        marker = "o" if pays(values) else "x"
+        colour, marker = (PALETTE[0], "o") if pays(values) else (PALETTE[1], "x")
         axis.plot(values, [place] * len(values), marker, color=colour, ms=6)
         axis.plot([fmean(values)], [place], "|", color=colour, ms=16)
-    axis.set_yticks(range(len(found)), list(found))
-    axis.invert_yaxis()
-    axis.set_xlabel("points of validation accuracy")
     return figure
 
 

@@ -44,11 +44,10 @@ class Setting:
 def count_block(setting: Setting) -> list[LayerCount]:
     """Lines named as in `STEPS`, counted on modules without memory ("meta"), so in no time."""
     s = setting
+    ends = s.in_channels, s.out_channels
     with torch.device("meta"):
-        block = InvertedResidual(
-            s.in_channels, s.out_channels, s.expansion, s.stride, depthwise=s.depthwise
-        )
-        plain = conv_bn(s.in_channels, s.out_channels, kernel=3, stride=s.stride)
+        block = InvertedResidual(*ends, s.expansion, s.stride, depthwise=s.depthwise)
+        plain = conv_bn(*ends, kernel=3, stride=s.stride)
     shape = (s.in_channels, s.size, s.size)
     (whole,) = layer_table(block, shape, depth=0)
     (other,) = layer_table(plain, shape, depth=0)
@@ -58,11 +57,10 @@ def count_block(setting: Setting) -> list[LayerCount]:
 
 def skip_sentence(setting: Setting) -> str:
     """Whether the input is added to the output, and why."""
-    reasons = []
-    if setting.stride != 1:
-        reasons.append(f"the stride is {setting.stride}")
-    if setting.in_channels != setting.out_channels:
-        reasons.append(f"{setting.in_channels} channels come in and {setting.out_channels} go out")
+    inside, outside = setting.in_channels, setting.out_channels
+    reasons = [f"the stride is {setting.stride}"] if setting.stride != 1 else []
+    if inside != outside:
+        reasons.append(f"{inside} channels come in and {outside} go out")
     if reasons:
         return f"No skip: {' and '.join(reasons)}."
     return "Skip: the input is added to the output, both have the same shape."
@@ -71,32 +69,27 @@ def skip_sentence(setting: Setting) -> str:
 def summary(setting: Setting, lines: list[LayerCount]) -> str:
     """The one sentence a screen reader says after a change."""
     block, plain = lines[-2:]
-    return (
-        f"The block has {block.parameters:,} parameters and takes {block.macs:,} MACs; a plain "
-        f"3×3 convolution has {plain.parameters:,} and takes {plain.macs:,}. "
-        f"{skip_sentence(setting)}"
-    )
+    ours = f"The block has {block.parameters:,} parameters and takes {block.macs:,} MACs"
+    other = f"a plain 3×3 convolution has {plain.parameters:,} and takes {plain.macs:,}"
+    return f"{ours}; {other}. {skip_sentence(setting)}"
 
 
 def as_html(setting: Setting) -> str:
     """The counts as a table with bars, under the summary."""
     lines = count_block(setting)
     rows = []
+    most = {kind: max(getattr(line, kind) for line in lines) for kind in ("parameters", "macs")}
     for line in lines:
         shape = " × ".join(map(str, line.shape))
-        cells = [f'<th scope="row" {CELL}>{STEPS[line.name]}</th><td {CELL}>{shape}</td>']
-        for kind in ("parameters", "macs"):
+        row = f'<th scope="row" {CELL}>{STEPS[line.name]}</th><td {CELL}>{shape}</td>'
+        for kind, longest in most.items():
             count = getattr(line, kind)
-            width = 100 * count / max(getattr(other, kind) for other in lines)
-            cells.append(
-                f'<td {CELL}><span data-step="{line.name}" data-count="{kind}">'
-                f'{count:,}</span><div style="background:#0072B2;height:6px;'
-                f'width:{width / 10:.2f}em"></div></td>'
-            )
-        rows.append(f"<tr>{''.join(cells)}</tr>")
-    head = "".join(
-        f"<th {CELL}>{name}</th>" for name in ("step", "its output", "parameters", "MACs")
-    )
+            bar = f"background:#0072B2;height:6px;width:{10 * count / longest:.2f}em"
+            row += f'<td {CELL}><span data-step="{line.name}" data-count="{kind}">{count:,}</span>'
+            row += f'<div style="{bar}"></div></td>'
+        rows.append(f"<tr>{row}</tr>")
+    names = ("step", "its output", "parameters", "MACs")
+    head = "".join(f"<th {CELL}>{name}</th>" for name in names)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return f"<p>{summary(setting, lines)}</p>{table}"
 

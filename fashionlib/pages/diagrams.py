@@ -11,14 +11,13 @@ from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
 from torch import Tensor, nn
 
 from fashionlib.counting import LayerCount
-from fashionlib.pages.plots import PALETTE
+from fashionlib.pages.plots import PALETTE, bare
 
 INK = "#333333"
 WHAT = {
-    "expand": "1×1, mixes channels",
-    "filter": "3×3, each channel alone",
+    "expand": "1×1, mixes channels", "filter": "3×3, each channel alone",
     "project": "1×1, no activation",
-}
+}  # fmt: skip
 
 
 def kernel_grid(convolutions: Mapping[str, nn.Conv2d]) -> Figure:
@@ -39,9 +38,9 @@ def kernel_grid(convolutions: Mapping[str, nn.Conv2d]) -> Figure:
                 values = conv.weight[o, i].detach().cpu().abs()
                 image[row : row + kernel, column : column + kernel] = values
         axis.imshow(image[:-1, :-1], cmap="cividis", vmin=0)
-        axis.set(title=f"{title}\n{conv.weight.numel()} weights", xticks=[], yticks=[])
+        axis.set(title=f"{title}\n{conv.weight.numel()} weights")
         axis.set(xlabel="input channels", ylabel="output channels")
-        axis.grid(False)
+        bare(axis)
     return figure
 
 
@@ -52,8 +51,8 @@ def spirals(rows: Mapping[str, Sequence[Tensor]], titles: Sequence[str]) -> Figu
         for axis, curve in zip(line, curves, strict=True):
             x, y = curve.T.numpy()
             axis.scatter(x, y, c=np.arange(len(x)), s=4, linewidths=0)
-            axis.set(xticks=[], yticks=[], xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal")
-            axis.grid(False)
+            bare(axis)
+            axis.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal")
             axis.spines[:].set_visible(False)
         line[0].set_ylabel(name)
     for axis, title in zip(axes[0], titles, strict=True):
@@ -107,9 +106,8 @@ def activation_rows(picture: np.ndarray, tensors: Mapping[str, Tensor], columns:
 
     Each row has its own scale, from its least value (dark) to its greatest (bright).
     """
-    shape = (len(tensors), columns + 2)
     figure = plt.figure(figsize=(8, 0.82 * len(tensors)))
-    grid = figure.add_gridspec(*shape, wspace=0.02, hspace=0.04)
+    grid = figure.add_gridspec(len(tensors), columns + 2, wspace=0.02, hspace=0.04)
     first = figure.add_subplot(grid[:, :2])
     first.imshow(picture)
     first.set_title("the picture", fontsize=9)
@@ -119,12 +117,9 @@ def activation_rows(picture: np.ndarray, tensors: Mapping[str, Tensor], columns:
         for column, channel in enumerate(maps):
             axis = figure.add_subplot(grid[row, column + 2])
             axis.imshow(channel, vmin=float(maps.min()), vmax=float(maps.max()))
-            axis.set(xticks=[], yticks=[])
-            axis.grid(False)
-            if column == 0:
-                axis.set_ylabel(name, fontsize=9)
-            if row == 0:
-                axis.set_title(f"channel {column}", fontsize=7)
+            bare(axis)
+            axis.set_title("" if row else f"channel {column}", fontsize=7)
+            axis.set_ylabel("" if column else name, fontsize=9)
     return figure
 
 
@@ -157,8 +152,7 @@ def footprints(picture: np.ndarray, maps: Mapping[str, Tensor], fields: Sequence
     most = max(float(values.max() / values.sum()) for values in maps.values())
     for column, ((name, values), field) in enumerate(zip(maps.items(), fields, strict=True)):
         rows, columns = (np.flatnonzero((values != 0).any(dim=side).numpy()) for side in (1, 0))
-        dimmed = 0.25 * picture / 255 + 0.55
-        seen = np.ix_(rows, columns)
+        dimmed, seen = 0.25 * picture / 255 + 0.55, np.ix_(rows, columns)
         dimmed[seen] = picture[seen] / 255
         axes[0, column].imshow(dimmed)
         corner = (columns[0] - 0.5, rows[0] - 0.5)
@@ -170,9 +164,8 @@ def footprints(picture: np.ndarray, maps: Mapping[str, Tensor], fields: Sequence
         extent = (-0.5, size - 0.5, size - 0.5, -0.5)
         drawn = axes[1, column].imshow(shares, norm=norm, extent=extent)
     for axis in axes.flat:
-        axis.set(xticks=[], yticks=[], facecolor="#eeeeee")
-        axis.grid(False)
+        bare(axis)
+        axis.set_facecolor("#eeeeee")
         axis.spines[:].set_visible(False)
-    label = "share of the influence (log scale)"
-    figure.colorbar(drawn, ax=axes[1, :], label=label, shrink=0.8)
+    figure.colorbar(drawn, ax=axes[1], label="share of the influence (log scale)", shrink=0.8)
     return figure

@@ -49,15 +49,12 @@ def middle(values: Sequence[float]) -> tuple[float, float]:
     return low, high
 
 
-def setting(row: Mapping[str, Any]) -> str:
-    """How a recorded row was measured, the network apart: `64 px, batch 1, eager`."""
-    return f"{row['size']} px, batch {row['batch']}, {row['way']}"
-
-
 def rounds_of(latency: Mapping[str, Any], network: str) -> Rounds:
-    """Recorded milliseconds of a network, setting by setting."""
+    """Recorded milliseconds of a network in each setting, such as `64 px, batch 1, eager`."""
     return {
-        setting(row): row["milliseconds"] for row in latency["rows"] if row["network"] == network
+        f"{row['size']} px, batch {row['batch']}, {row['way']}": row["milliseconds"]
+        for row in latency["rows"]
+        if row["network"] == network
     }
 
 
@@ -70,9 +67,8 @@ def ratios(latency: Mapping[str, Any], slow: str, fast: str) -> Rounds:
 def latency_table(latency: Mapping[str, Any], batch: int) -> tuple[list[str], list[list[str]]]:
     """Header and rows for `plots.table`: median milliseconds of each network in each setting."""
     columns = [name for name in rounds_of(latency, "ours") if f"batch {batch}," in name]
-    header = ["network", *(name.replace(f"batch {batch}, ", "") for name in columns)]
-    rows = [
-        [network, *(f"{statistics.median(rounds_of(latency, network)[c]):.1f}" for c in columns)]
-        for network in latency["networks"]
-    ]
-    return header, rows
+    rows = []
+    for network in latency["networks"]:
+        rounds = rounds_of(latency, network)
+        rows.append([network, *(f"{statistics.median(rounds[name]):.1f}" for name in columns)])
+    return ["network", *(name.replace(f"batch {batch}, ", "") for name in columns)], rows

@@ -10,14 +10,14 @@ from matplotlib.figure import Figure
 
 from fashionlib.metrics import wilson_interval
 from fashionlib.pages.latency import middle, rounds_of
-from fashionlib.pages.plots import PALETTE
+from fashionlib.pages.plots import PALETTE, in_words, row_figure
 
 Runs = Mapping[str, Sequence[Mapping[str, Any]]]  # recorded runs, one a seed, by a name
 
 
 def accuracy_dots(runs: Runs, said: float) -> Figure:
     """A dot for the validation accuracy of each run, with its interval, and a line at `said`."""
-    figure, axis = plt.subplots(figsize=(8, 0.9 + 0.6 * len(runs)))
+    figure, axis = row_figure(list(runs), "validation accuracy, %", 0.6, 0.9)
     for row, (colour, group) in enumerate(zip(PALETTE, runs.values(), strict=False)):
         for number, run in enumerate(group):
             right, total = run["right"]["validation"]
@@ -26,40 +26,35 @@ def accuracy_dots(runs: Runs, said: float) -> Figure:
             axis.plot([100 * low, 100 * high], [place, place], color=colour, lw=1.5)
             axis.plot(100 * right / total, place, "o", color=colour, ms=6)
     axis.axvline(100 * said, ls="--", color="black", lw=1)
-    axis.set_yticks(range(len(runs)), list(runs))
-    axis.invert_yaxis()
-    axis.set_xlabel("validation accuracy, %")
     return figure
 
 
 def accuracy_dots_alt(runs: Runs) -> str:
     """The dots of `accuracy_dots` in words."""
-    parts = []
-    for name, group in runs.items():
-        shares = [right / total for right, total in (r["right"]["validation"] for r in group)]
-        parts.append(f"{name}: " + ", ".join(f"{share:.1%}" for share in shares))
-    return "Validation accuracy of each seed. " + "; ".join(parts) + "."
+    counts = {name: [run["right"]["validation"] for run in group] for name, group in runs.items()}
+    parts = {
+        name: ", ".join(f"{right / total:.1%}" for right, total in group)
+        for name, group in counts.items()
+    }
+    return in_words("Validation accuracy of each seed", parts)
 
 
 def ratio_figure(ratios: Mapping[str, Sequence[float]], said: float) -> Figure:
     """A line for the middle half of the ratios in each setting, a dot for their median."""
-    figure, axis = plt.subplots(figsize=(8, 0.8 + 0.27 * len(ratios)))
+    figure, axis = row_figure(list(ratios), "times as long", 0.27, 0.8)
     for row, (name, values) in enumerate(ratios.items()):
-        eager = name.endswith("eager")
-        colour, marker = (PALETTE[0], "o") if eager else (PALETTE[1], "D")
+        colour, marker = (PALETTE[0], "o") if name.endswith("eager") else (PALETTE[1], "D")
         axis.plot(middle(values), [row, row], color=colour, lw=2)
         axis.plot(statistics.median(values), row, marker, color=colour, ms=6)
     axis.axvline(said, ls="--", color="black", lw=1)
-    axis.set_yticks(range(len(ratios)), list(ratios))
-    axis.invert_yaxis()
-    axis.set(xlabel="times as long", xlim=(0, None))
+    axis.set_xlim(0, None)
     return figure
 
 
 def ratio_alt(ratios: Mapping[str, Sequence[float]]) -> str:
     """The medians of `ratio_figure` in words."""
-    parts = [f"{name}: {statistics.median(values):.1f}" for name, values in ratios.items()]
-    return "Median ratio of the times in each setting. " + "; ".join(parts) + "."
+    medians = {name: f"{statistics.median(values):.1f}" for name, values in ratios.items()}
+    return in_words("Median ratio of the times in each setting", medians)
 
 
 class Point(NamedTuple):
@@ -100,12 +95,11 @@ def accuracy_time_figure(points: Sequence[Point]) -> Figure:
 
 def accuracy_time_alt(points: Sequence[Point]) -> str:
     """The points of `accuracy_time_figure` in words."""
-    parts = [
-        f"{point.name}: {', '.join(f'{share:.1%}' for share in point.shares)} in "
-        f"{point.milliseconds:.1f} ms"
+    parts = {
+        point.name: f"{', '.join(f'{x:.1%}' for x in point.shares)} in {point.milliseconds:.1f} ms"
         for point in points
-    ]
-    return "Test accuracy against time for one picture. " + "; ".join(parts) + "."
+    }
+    return in_words("Test accuracy against time for one picture", parts)
 
 
 def triplet_curves(triplets: Mapping[str, Sequence[Sequence[Mapping[str, float]]]]) -> Figure:
@@ -126,14 +120,13 @@ def triplet_curves(triplets: Mapping[str, Sequence[Sequence[Mapping[str, float]]
 
 def triplet_curves_alt(triplets: Mapping[str, Sequence[Sequence[Mapping[str, float]]]]) -> str:
     """Where the curves of `triplet_curves` start and end, in words."""
-    parts = []
+    parts = {}
     for name, seeds in triplets.items():
-        means = [
-            [statistics.fmean(history[at][what] for history in seeds) for at in (0, -1)]
-            for what in ("loss", "precision@5")
-        ]
-        parts.append(
-            f"{name}: loss {means[0][0]:.2f} to {means[0][1]:.2f}, "
-            f"precision@5 {means[1][0]:.3f} to {means[1][1]:.3f}"
-        )
-    return "Mean over the seeds from the first epoch to the last. " + "; ".join(parts) + "."
+        said = []
+        for what, form in (("loss", ".2f"), ("precision@5", ".3f")):
+            first, last = (
+                statistics.fmean(history[at][what] for history in seeds) for at in (0, -1)
+            )
+            said.append(f"{what} {first:{form}} to {last:{form}}")
+        parts[name] = ", ".join(said)
+    return in_words("Mean over the seeds from the first epoch to the last", parts)

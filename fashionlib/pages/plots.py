@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor
@@ -12,6 +13,26 @@ from fashionlib.catalog import Catalog
 
 # Okabe and Ito (2008): eight colours that people with colour-blindness can tell apart
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+
+
+def in_words(what: str, parts: Mapping[str, str]) -> str:
+    """An alt text: what a figure shows, and then what it says of each thing by its name."""
+    return f"{what}. " + "; ".join(f"{name}: {text}" for name, text in parts.items()) + "."
+
+
+def bare(axis: Axes) -> None:
+    """Take ticks and grid away."""
+    axis.set(xticks=[], yticks=[])
+    axis.grid(False)
+
+
+def row_figure(names: Sequence[str], xlabel: str, row: float, rest: float) -> tuple[Figure, Axes]:
+    """A figure with a name for each row, the first on top; a row is so many inches high."""
+    figure, axis = plt.subplots(figsize=(8, row * len(names) + rest))
+    axis.set_yticks(range(len(names)), names)
+    axis.invert_yaxis()
+    axis.set_xlabel(xlabel)
+    return figure, axis
 
 
 def picture_grid(
@@ -54,10 +75,8 @@ def class_shares_alt(catalog: Catalog) -> str:
 
 
 def _shares(catalog: Catalog) -> dict[str, np.ndarray]:
-    counts = {
-        name: np.bincount(split.labels.numpy(), minlength=len(catalog.classes))
-        for name, split in catalog.splits.items()
-    }
+    classes, splits = len(catalog.classes), catalog.splits.items()
+    counts = {name: np.bincount(split.labels.numpy(), minlength=classes) for name, split in splits}
     return {name: count / max(1, count.sum()) for name, count in counts.items()}
 
 

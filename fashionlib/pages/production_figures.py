@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from fashionlib.pages.plots import PALETTE
+from fashionlib.pages.plots import PALETTE, in_words
 
 Row = Mapping[str, Any]  # one index in one setting, as `tools/measure/stores.py` writes it
 
@@ -50,15 +50,13 @@ def recall_curves(sizes: Sequence[Row], wanted: float) -> Figure:
 
 def recall_curves_alt(sizes: Sequence[Row], wanted: float) -> str:
     """For each size and index the fastest setting that finds enough, in words."""
-    parts = []
+    parts = {}
     for size in sizes:
         best = {kind: fastest(rows, wanted) for kind, rows in curves(size).items()}
-        said = [
-            f"{kind} {median_ms(row):.2g} ms" if row else f"{kind} never"
-            for kind, row in best.items()
-        ]
-        parts.append(f"{size['vectors']:,} vectors: {', '.join(said)}")
-    return f"Time for a recall of {wanted}. " + "; ".join(parts) + "."
+        times = {kind: f"{median_ms(row):.2g} ms" if row else "never" for kind, row in best.items()}
+        said = (f"{kind} {time}" for kind, time in times.items())
+        parts[f"{size['vectors']:,} vectors"] = ", ".join(said)
+    return in_words(f"Time for a recall of {wanted}", parts)
 
 
 def index_table(size: Row, wanted: float) -> tuple[list[str], list[list[str]]]:
@@ -75,11 +73,9 @@ def index_table(size: Row, wanted: float) -> tuple[list[str], list[list[str]]]:
 def store_table(sizes: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Header and rows: milliseconds a query of our own index and stores at each size."""
     names = [row["index"] for row in sizes[0]["rows"]]
+    times = [{row["index"]: f"{median_ms(row):,.1f}" for row in size["rows"]} for size in sizes]
     ours = [name for name in names if name == "exact" or name.startswith("store")]
-    rows = []
-    for name in ours:
-        found = [[r for r in size["rows"] if r["index"] == name] for size in sizes]
-        rows.append([name, *(f"{median_ms(part[0]):,.1f}" if part else "–" for part in found)])
+    rows = [[name, *(by_name.get(name, "–") for by_name in times)] for name in ours]
     return ["ms a query", *(f"{size['vectors']:,} vectors" for size in sizes)], rows
 
 

@@ -55,9 +55,8 @@ def result_strip(
     _draw(axes[0, 0], query, "query", FRAMES[None])
     cells = axes[:, 1:].flat
     marks = [None] * len(results) if right is None else right
-    for rank, (axis, picture, distance, mark, title) in enumerate(
-        zip(cells, results, distances, marks, titles, strict=False), start=1
-    ):
+    rows = zip(cells, results, distances, marks, titles, strict=False)
+    for rank, (axis, picture, distance, mark, title) in enumerate(rows, start=1):
         text = f"{SIGNS[mark]}{rank}. {title}".rstrip() + f"\n{distance:.3f}"
         _draw(axis, picture, text, FRAMES[mark])
     return figure
@@ -69,8 +68,7 @@ def _draw(axis: Axes, picture: Tensor, title: str, frame: dict) -> None:
     axis.set(xticks=[], yticks=[])
     axis.grid(visible=False)
     axis.set_title(title, fontsize=9, pad=4)
-    for spine in axis.spines.values():
-        spine.set(visible=True, **frame)
+    axis.spines[:].set(visible=True, **frame)
 
 
 def result_strip_alt(
@@ -78,11 +76,7 @@ def result_strip_alt(
 ) -> str:
     """The strip in words, for those who cannot see it."""
     marks = [""] * len(titles) if right is None else [", right" if r else ", wrong" for r in right]
-    parts = [
-        f"{rank}. {title or 'a picture'} at {distance:.3f}{mark}"
-        for rank, (title, distance, mark) in enumerate(
-            zip(titles, distances, marks, strict=True), start=1
-        )
-    ]
+    rows = enumerate(zip(titles, distances, marks, strict=True), start=1)
+    parts = [f"{n}. {title or 'a picture'} at {away:.3f}{mark}" for n, (title, away, mark) in rows]
     count = "" if right is None else f", {sum(right)} of {len(titles)} right"
     return f"A query and its {len(titles)} nearest pictures{count}: {'; '.join(parts)}."

@@ -11,7 +11,7 @@ import io
 import json
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -24,7 +24,7 @@ from fashionlib.catalog import SUFFIXES, Catalog
 from fashionlib.catalog.pictures import read_picture, to_square
 from fashionlib.errors import FashionError
 from fashionlib.pages.result_strips import FRAMES, SIGNS
-from fashionlib.search import SIDE, SearchIndex, embed_picture
+from fashionlib.search import SIDE, Found, SearchIndex, describe, embed_picture
 
 SHOWN_SIDE = 64  # pixels; six queries in seven classes take about 200 pictures: 250 KB
 QUALITY = 70
@@ -32,7 +32,7 @@ WORDS = {True: "right", False: "wrong", None: ""}
 
 
 def _template(name: str) -> Template:
-    """A file beside this one: what stands there as `$name` is put in."""
+    """A file beside this one; what stands there as `$name` is put in."""
     return Template(Path(__file__).with_name(name).read_text(encoding="utf-8").strip())
 
 
@@ -56,34 +56,28 @@ class Query:
     embedding: Tensor  # float32 [D]
 
 
-@dataclass(frozen=True)
-class Hit:
-    """One picture that was found."""
-
-    place: int  # position in the catalog's training pictures
-    name: str
-    category: str
-    distance: float
-    right: bool | None  # whether it is of the query's category; None where nobody knows that
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a search found, nearest first, in plain data."""
-
-    category: str | None  # the query's
-    searched: str  # which pictures were searched, in words: "all categories"
-    count: int  # how many they were
-    hits: tuple[Hit, ...]
-
-
 @dataclass(frozen=True, eq=False)
 class Shelf:
     """Part of an index: all of it, or the pictures of one category."""
 
     name: str  # as a person chooses it: "all", or the category
-    searched: str  # as a sentence says it
+    searched: str  # as a sentence says it: "all categories"
     index: SearchIndex
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a search found, nearest first."""
+
+    query: Query
+    shelf: Shelf
+    found: list[Found]  # ids are names of training pictures
+
+
+def _categories(catalog: Catalog) -> dict[str, str]:
+    """The category of each training picture by its name."""
+    labels = catalog.train.labels.tolist()
+    return {n: catalog.classes[label] for n, label in zip(catalog.train.names, labels, strict=True)}
 
 
 def make_shelves(index: SearchIndex, encoder: nn.Module, catalog: Catalog) -> list[Shelf]:
@@ -95,17 +89,14 @@ def make_shelves(index: SearchIndex, encoder: nn.Module, catalog: Catalog) -> li
         FashionError: other weights made the index, or it holds more than training pictures.
     """
     index.check(encoder)
-    labels = dict(zip(catalog.train.names, catalog.train.labels.tolist(), strict=True))
-    rows: list[list[int]] = [[] for _ in catalog.classes]
-    for row, name in enumerate(index.ids):
-        if name not in labels:
-            raise FashionError(
-                f"the index holds {name!r}, which is no training picture of {catalog.name}: "
-                "build it from this catalog's."
-            )
-        rows[labels[name]].append(row)
+    category_of = _categories(catalog)
+    for name in index.ids:
+        if name not in category_of:
+            stranger = f"the index holds {name!r}, which is no training picture of {catalog.name}"
+            raise FashionError(f"{stranger}: build it from this catalog's.")
     shelves = [Shelf("all", "all categories", index)]
-    for category, own in zip(catalog.classes, rows, strict=True):
+    for category in catalog.classes:
+        own = [row for row, name in enumerate(index.ids) if category_of[name] == category]
         if own:
             ids = tuple(index.ids[row] for row in own)
             part = SearchIndex(index.embeddings[own], ids, index.made_by)
@@ -134,20 +125,14 @@ def uploaded_query(name: str, content: bytes, encoder: nn.Module) -> Query:
 
 
 def find(query: Query, shelf: Shelf, k: int, catalog: Catalog) -> Answer:
-    """The k nearest of a shelf in plain data; all of it where it holds fewer.
+    """The k nearest of a shelf; all of it where it holds fewer.
 
     Raises:
         FashionError: k below 1.
     """
     results = shelf.index.search(query.embedding, k)
-    places = {name: place for place, name in enumerate(catalog.train.names)}
-    hits = []
-    for name, distance in zip(results.ids[0], results.distances[0].tolist(), strict=True):
-        place = places[name]
-        category = catalog.classes[catalog.train.labels[place]]
-        right = None if query.category is None else category == query.category
-        hits.append(Hit(place, name, category, distance, right))
-    return Answer(query.category, shelf.searched, len(shelf.index), tuple(hits))
+    found = describe(results, _categories(catalog).__getitem__, query.category)
+    return Answer(query, shelf, found)
 
 
 # How it is shown
@@ -155,46 +140,49 @@ def find(query: Query, shelf: Shelf, k: int, catalog: Catalog) -> Answer:
 
 def sentence(answer: Answer) -> str:
     """The answer in words, as a screen reader says them after a change."""
-    hits, count = answer.hits, answer.count
-    one, first, last = len(hits) == 1, hits[0].distance, hits[-1].distance
-    if len(hits) == count:
-        text = f"There {'is' if one else 'are'} only {count:,} in {answer.searched},"
+    found, count, searched = answer.found, len(answer.shelf.index), answer.shelf.searched
+    one, first, last = len(found) == 1, found[0].distance, found[-1].distance
+    if len(found) == count:
+        text = f"There {'is' if one else 'are'} only {count:,} in {searched},"
     elif one:
-        text = f"The nearest of {count:,} in {answer.searched} is"
+        text = f"The nearest of {count:,} in {searched} is"
     else:
-        text = f"The {len(hits)} nearest of {count:,} in {answer.searched} are"
+        text = f"The {len(found)} nearest of {count:,} in {searched} are"
     text += f" at distance {first:.3f}." if one else f" at distances {first:.3f} to {last:.3f}."
-    if answer.category is None:
+    if answer.query.category is None:
         return f"{text} The query's category is not known, so none is marked right or wrong."
-    right = sum(hit.right for hit in hits)
-    return f"{text} {right} of {len(hits)} right: the query's category is {answer.category}."
+    right = sum(each.right for each in found)
+    return f"{text} {right} of {len(found)} right: the query's category is {answer.query.category}."
 
 
-def as_html(answer: Answer, sources: Sequence[str]) -> str:
+def as_html(answer: Answer, catalog: Catalog, source: Callable[[str, Tensor], str]) -> str:
     """The sentence, the query and the results.
 
-    Args:
-        answer: what was found.
-        sources: attributes that say where each picture is, first the query's, then k more.
+    `source(name, picture)` gives the attributes that say where a picture uint8 [3, H, W] is, the
+    query's first.
     """
-    own, *others = sources
-    results = [_result_html(hit, source) for hit, source in zip(answer.hits, others, strict=True)]
+    query, train = answer.query, catalog.train
+    own = source(query.name, query.picture)
+    results = [
+        _result_html(each, source(each.id, train.images[train.names.index(each.id)]))
+        for each in answer.found
+    ]
     return ANSWER.substitute(
         said=escaped(sentence(answer)),
-        name=escaped("your picture" if answer.category is None else answer.category),
+        name=escaped("your picture" if query.category is None else query.category),
         source=own,
         results="".join(results),
     )
 
 
-def _result_html(hit: Hit, source: str) -> str:
+def _result_html(found: Found, source: str) -> str:
     # the text under a picture is what its alt text says; nobody needs to hear it twice
-    word, category, distance = WORDS[hit.right], escaped(hit.category), f"{hit.distance:.3f}"
+    word, category, distance = WORDS[found.right], escaped(found.category), f"{found.distance:.3f}"
     return RESULT.substitute(
         kind=f' class="sx-{word}"' if word else "",
         alt=f"{category}, distance {distance}" + (f", {word}" if word else ""),
         source=source,
-        mark=f"<b>{SIGNS[hit.right]}{word}</b><br>" if word else "",
+        mark=f"<b>{SIGNS[found.right]}{word}</b><br>" if word else "",
         category=category,
         distance=distance,
     )
@@ -233,26 +221,23 @@ def search_explorer(index: SearchIndex, encoder: nn.Module, catalog: Catalog):
     shelves = make_shelves(index, encoder, catalog)
     wide = {"style": {"description_width": "7em"}, "layout": {"width": "min(32em, 98%)"}}
     picture = ipywidgets.Dropdown(options=_test_pictures(catalog), description="picture", **wide)
-    upload = ipywidgets.FileUpload(
-        accept=",".join(sorted(SUFFIXES)),
-        description="or upload your own",
-        layout={"width": "18em", "margin": "2px 2px 2px 7.5em"},
-    )
+    below = {"width": "18em", "margin": "2px 2px 2px 7.5em"}
+    kinds, label = ",".join(sorted(SUFFIXES)), "or upload your own"
+    upload = ipywidgets.FileUpload(accept=kinds, description=label, layout=below)
     names = [(shelf.name, number) for number, shelf in enumerate(shelves)]
     category = ipywidgets.Dropdown(options=names, description="category", **wide)
     k = ipywidgets.IntSlider(5, 1, 20, description="results", **wide)
     problem, out = ipywidgets.HTML(), ipywidgets.HTML()
     query: Query | None = None
 
+    def inside(name: str, picture: Tensor) -> str:
+        # the picture is in the HTML, with its name for whoever points at it
+        return f'src="{thumbnail(picture)}" title="{escaped(name)}"'
+
     def update(_: object = None) -> None:
         if query is not None:
             answer = find(query, shelves[category.value], k.value, catalog)
-            # pictures inside the HTML, each with its name for whoever points at it
-            sources = [
-                f'src="{thumbnail(picture)}" title="{escaped(name)}"'
-                for name, picture in _pictures(query, answer, catalog)
-            ]
-            shown = as_html(answer, sources)
+            shown = as_html(answer, catalog, inside)
             out.value = f'<style>{STYLE}</style><div class="search-explorer">{shown}</div>'
 
     def choose(_: object = None) -> None:
@@ -277,10 +262,8 @@ def search_explorer(index: SearchIndex, encoder: nn.Module, catalog: Catalog):
         picture.value = None  # what is shown is none of the test pictures
         update()
 
-    picture.observe(choose, names="value")
-    upload.observe(receive, names="value")
-    category.observe(update, names="value")
-    k.observe(update, names="value")
+    for control, act in ((picture, choose), (upload, receive), (category, update), (k, update)):
+        control.observe(act, names="value")
     choose()
     return ipywidgets.VBox([picture, upload, category, k, problem, out])
 
@@ -294,11 +277,6 @@ def _test_pictures(catalog: Catalog) -> list[tuple[str, int]]:
     return options
 
 
-def _pictures(query: Query, answer: Answer, catalog: Catalog) -> list[tuple[str, Tensor]]:
-    found = [(hit.name, catalog.train.images[hit.place]) for hit in answer.hits]
-    return [(query.name, query.picture), *found]
-
-
 # The face in the built page
 
 
@@ -309,42 +287,43 @@ def search_explorer_page(
 
     Each picture is in it once, as a small JPEG. Without JavaScript the first answer is there.
 
-    Args:
-        index: training pictures of the catalog, under their names there.
-        encoder: what made the index.
-        catalog: where queries come from, and the pictures that are found.
-        queries: positions in the catalog's test pictures.
-        k: how many results.
+    `queries` are positions in the catalog's test pictures, k is how many results; the rest is as
+    for `search_explorer`.
 
     Raises:
         FashionError: other weights made the index, it holds more than training pictures, a query
             is not there, there are none, or k is below 1.
     """
-    _check_positions(queries, catalog)
+    if len(queries) == 0:
+        raise FashionError("no queries: give positions of test pictures.")
+    for position in queries:
+        if not 0 <= position < len(catalog.test):
+            missing = f"no test picture {position} in {catalog.name}"
+            raise FashionError(f"{missing}: positions go from 0 to {len(catalog.test) - 1}.")
     shelves = make_shelves(index, encoder, catalog)
     asked = [catalog_query(catalog, position, encoder) for position in queries]
     answers = [[find(query, shelf, k, catalog) for shelf in shelves] for query in asked]
-    numbers: dict[str, int] = {}
-    addresses: list[str] = []
+    addresses: dict[str, str] = {}  # by name, in the order in which they are numbered
 
     def numbered(name: str, picture: Tensor) -> str:
-        if name not in numbers:
-            numbers[name] = len(addresses)
-            addresses.append(thumbnail(picture))
-        return f'data-picture="{numbers[name]}"'
+        if name not in addresses:
+            addresses[name] = thumbnail(picture)
+        return f'data-picture="{list(addresses).index(name)}"'
 
-    panels = []
-    for n, (query, row) in enumerate(zip(asked, answers, strict=True)):
-        for m, answer in enumerate(row):
-            panel = as_html(answer, [numbered(*each) for each in _pictures(query, answer, catalog)])
-            panels.append(f'<template data-answer="{n} {m}">{panel}</template>')
     # the first answer has the first pictures in it, the script takes them from there
-    inside = 1 + len(answers[0][0].hits)
-    first = as_html(answers[0][0], [f'src="{address}"' for address in addresses[:inside]])
-    others = addresses[inside:]
+    panels = [
+        f'<template data-answer="{n} {m}">{as_html(answer, catalog, numbered)}</template>'
+        for n, row in enumerate(answers)
+        for m, answer in enumerate(row)
+    ]
+    first = as_html(answers[0][0], catalog, lambda name, _: f'src="{addresses[name]}"')
+    others = list(addresses.values())[1 + len(answers[0][0].found) :]
     # JPEGs of one size begin alike, with their tables: a third of each, written once
     start = os.path.commonprefix(others)  # noqa: RUF071 - texts, not paths
-    prefix = f"sx{zlib.crc32(''.join(addresses).encode()):08x}"  # ids, unlike another explorer's
+    ends = [address.removeprefix(start) for address in others]
+    # ids, unlike another explorer's
+    prefix = f"sx{zlib.crc32(''.join(addresses.values()).encode()):08x}"
+    options = [f'<option value="{n}">{escaped(s.name)}</option>' for n, s in enumerate(shelves)]
     return PAGE.substitute(
         style=STYLE,
         prefix=prefix,
@@ -355,21 +334,8 @@ def search_explorer_page(
             f"{numbered(query.name, query.picture)}></label></span>"
             for n, query in enumerate(asked)
         ),
-        shelves="".join(
-            f'<option value="{n}">{escaped(shelf.name)}</option>' for n, shelf in enumerate(shelves)
-        ),
+        shelves="".join(options),
         first=first,
         answers="".join(panels),
-        pictures=json.dumps({"start": start, "ends": [each[len(start) :] for each in others]}),
+        pictures=json.dumps({"start": start, "ends": ends}),
     )
-
-
-def _check_positions(queries: Sequence[int], catalog: Catalog) -> None:
-    if len(queries) == 0:
-        raise FashionError("no queries: give positions of test pictures.")
-    for position in queries:
-        if not 0 <= position < len(catalog.test):
-            raise FashionError(
-                f"no test picture {position} in {catalog.name}: positions go from 0 to "
-                f"{len(catalog.test) - 1}."
-            )

@@ -23,19 +23,10 @@ def show(figure: Figure, alt: str, caption: str) -> None:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", bbox_inches="tight")
     plt.close(figure)
-    show_png(buffer.getvalue(), alt, caption)
-
-
-def show_png(png: bytes, alt: str, caption: str) -> None:
-    """Display PNG bytes as `show` displays a figure."""
-    data = base64.b64encode(png).decode()
-    display(
-        HTML(
-            f'<figure class="shown"><img alt="{html.escape(alt)}" '
-            f'src="data:image/png;base64,{data}">'
-            f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-        )
-    )
+    data = base64.b64encode(buffer.getvalue()).decode()
+    image = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}">'
+    caption = f"<figcaption>{html.escape(caption)}</figcaption>"
+    display(HTML(f'<figure class="shown">{image}{caption}</figure>'))
 
 
 def say(text: str) -> None:

@@ -5,12 +5,13 @@ import copy
 import pytest
 import torch
 from muon import STEP, Muon, make_muon, orthogonalised
-from tiny import Interrupted, same_weights, striped_catalog
+from tiny import same_weights, stopped_after, striped_catalog
 from torch import nn
 from torch.nn import functional as F
 
 from fashionlib.heads import build_classifier
-from fashionlib.training import Recipe, evaluate, make_optimizer, run_epochs, train_epoch
+from fashionlib.running.runs import run
+from fashionlib.training import Recipe, Training, classifier_training, finish, make_optimizer
 
 RECIPE = Recipe(epochs=3, size=32, evaluation_size=32, batch_size=8)
 
@@ -83,28 +84,18 @@ def test_weights_decay():
     assert torch.allclose(kernel, torch.tensor(0.95))
 
 
-def trained(checkpoint=None, stop_at=None) -> nn.Module:
-    catalog = striped_catalog(64, 16)
+def begun() -> Training:
     torch.manual_seed(0)
     model = build_classifier("article", 2)
-
-    def learn(network, average, optimizer, epoch):
-        if epoch == stop_at:
-            raise Interrupted
-        loss = train_epoch(network, average, optimizer, catalog.train, RECIPE, epoch)
-        return {"loss": loss}
-
-    def look(average):
-        return evaluate(average, catalog.validation, 32)
-
-    parts = (model, catalog, RECIPE, 0, checkpoint, learn, look, make_muon)
-    return run_epochs(*parts)[0]
+    training = classifier_training(model, striped_catalog(64, 16), RECIPE)
+    training.optimizer = make_muon(model, RECIPE)
+    return training
 
 
 def test_a_training_repeats_and_goes_on_after_a_stop(tmp_path, two_threads):
     """The momentum is in the checkpoint."""
-    whole = trained()
-    assert same_weights(whole, trained())
-    with pytest.raises(Interrupted):
-        trained(tmp_path / "run.safetensors", stop_at=2)
-    assert same_weights(whole, trained(tmp_path / "run.safetensors"))
+    whole, _ = finish(begun())
+    assert same_weights(whole, finish(begun())[0])
+    with stopped_after(2 * 8 + 1):  # eight batches an epoch
+        run(begun(), tmp_path / "run.safetensors")
+    assert same_weights(whole, run(begun(), tmp_path / "run.safetensors")[0])

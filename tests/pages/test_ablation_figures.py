@@ -10,6 +10,7 @@ from tiny import striped_catalog, striped_split
 from fashionlib.heads import build_classifier
 from fashionlib.pages import ablation_figures
 from fashionlib.pages.recorded_results import recorded
+from fashionlib.training import Recipe
 
 
 def run(
@@ -106,14 +107,22 @@ def test_each_picture_is_turned_on_one_of_its_four_sides():
     assert (found.sum(dim=1) > 30).all()  # a quarter each, and what chance does to it
 
 
-def test_cutmix_asks_for_as_much_of_a_class_as_is_seen_of_it():
+@pytest.mark.parametrize("mix", [{"mixup": 5.0}, {"cutmix": True}])
+def test_a_mixed_batch_asks_for_shares_and_leaves_the_catalog_alone(mix):
+    catalog = striped_catalog(64, 16)
+    before = catalog.train.images.clone()
+    trial = ablation.Trial(Recipe(epochs=1, size=32, evaluation_size=32), "article", **mix)
+    training = ablation.training_of(trial, build_classifier("article", 2), catalog, 0)
     torch.manual_seed(0)
-    inputs = torch.arange(4.0)[:, None, None, None].expand(4, 3, 20, 20).clone()
-    shares = ablation.cutmix(inputs, torch.arange(4))
-    seen = torch.stack([(inputs == n).float().mean(dim=(1, 2, 3)) for n in range(4)], dim=1)
-    assert torch.allclose(shares[:, :4], seen, atol=1e-5)
-    assert (seen.diagonal() < 1).any()
-    assert not shares[:, 4:].any()
+    shares = torch.cat([labels for _, labels in training.batches(0)])
+    assert shares.shape == (64, 2)
+    assert torch.allclose(shares.sum(dim=1), torch.ones(64))
+    assert (shares.max(dim=1).values < 1).any()
+    assert torch.equal(catalog.train.images, before)
+    plain = ablation.training_of(
+        replace(trial, mixup=0.0, cutmix=False), training.model, catalog, 0
+    )
+    assert all(labels.ndim == 1 for _, labels in plain.batches(0))
 
 
 @pytest.mark.parametrize("before", ["triplets_first", "views_first"])

@@ -19,7 +19,7 @@ from fashionlib.catalog import load_catalog
 from fashionlib.counting import count_parameters
 from fashionlib.errors import FashionError
 from fashionlib.pages import recorded_results
-from fashionlib.weights import fingerprint, load_classifier, load_encoder, shipped
+from fashionlib.weights import load_classifier, load_encoder, shipped, weights_hash
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_rivals_were_trained_by_the_script_as_it_is():
 
 def test_the_ablation_was_measured_by_the_script_as_it_is():
     results = recorded_results.recorded("ablation")
-    recipes = {name: asdict(trial.recipe) for name, trial in ablation.TRIALS.items()}
+    recipes = {name: ablation.recipe_of(trial) for name, trial in ablation.TRIALS.items()}
     assert results["recipes"] == json.loads(json.dumps(recipes))
     ran = [(run["trial"], run["seed"]) for run in results["runs"]]
     assert len(set(ran)) == len(ran)
@@ -190,5 +190,5 @@ def test_export_and_stores_were_measured_with_the_weights_that_are_shipped():
     networks = recorded_results.recorded("export")["networks"]
     for name, load in (("classifier", load_classifier), ("encoder", load_encoder)):
         model, _ = load(shipped(f"{name}_photos"))
-        assert networks[name]["weights"] == fingerprint(model)
+        assert networks[name]["weights"] == weights_hash(model)
     assert recorded_results.recorded("stores")["encoder"] == networks["encoder"]["weights"]

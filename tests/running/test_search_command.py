@@ -280,14 +280,14 @@ def test_the_photos_are_searched_where_they_are(photos_here, shared_cache, work)
 NO_PHOTOS = """
 import sys
 from pathlib import Path
-from fashionlib import catalog
+from fashionlib.catalog import loading
 from fashionlib import weights
 from fashionlib.errors import FashionError
 
 def no_photos():
     raise FashionError("there is no network.")
 
-catalog.ensure_photos = no_photos
+loading.ensure_photos = no_photos
 weights.SHIPPED = Path("shipped")
 from fashionlib.cli import main
 main()

@@ -186,8 +186,8 @@ def recipe_of(trial: Trial) -> dict[str, Any]:
     return asdict(trial.recipe) | ({"mixup": trial.mixup} if trial.mixup else {})
 
 
-def train(trial: Trial, network: nn.Module, catalog: Catalog, seed: int) -> tuple[nn.Module, list]:
-    """The averaged network and its history, as `train_classifier` has them."""
+def training_of(trial: Trial, network: nn.Module, catalog: Catalog, seed: int) -> Training:
+    """The training of a trial, changed where the trial differs; what goes first is done."""
     if trial.first:
         trial.first(network, catalog, seed)
 
@@ -206,7 +206,7 @@ def train(trial: Trial, network: nn.Module, catalog: Catalog, seed: int) -> tupl
         change_batches(training, "cutmix", v2.CutMix(num_classes=len(catalog.classes)))
     if trial.teacher:
         learn_from(training, [load_classifier(shipped("classifier_photos"))[0]])
-    return finish(training)
+    return training
 
 
 def right(network: nn.Module, split: Split) -> dict[str, int]:
@@ -230,7 +230,7 @@ def run(name: str, seed: int, catalog: Catalog) -> dict[str, Any]:
     size = trial.recipe.evaluation_size
     macs = count_macs(network, size)
     started = time.process_time()
-    network, history = train(trial, network, catalog, seed)
+    network, history = finish(training_of(trial, network, catalog, seed))
     return {
         "trial": name,
         "seed": seed,

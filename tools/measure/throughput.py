@@ -21,12 +21,19 @@ from torchvision.transforms import v2
 from fashionlib.catalog import load_catalog
 from fashionlib.heads import build_classifier
 from fashionlib.pages.latency import take_turns
-from fashionlib.training import Recipe, make_optimizer, train_step, update_average
+from fashionlib.training import (
+    Batches,
+    Recipe,
+    classification_loss,
+    make_optimizer,
+    train_epoch,
+    update_average,
+)
 from fashionlib.transforms import AUGMENTATIONS, augment, to_input
 
 RECIPE = Recipe()
 ROUNDS, BATCHES = 7, 20
-Batches = Iterator[tuple[Tensor, Tensor]]
+Endless = Iterator[tuple[Tensor, Tensor]]  # pictures uint8 and labels, epoch after epoch
 
 
 def main() -> None:
@@ -56,14 +63,14 @@ def main() -> None:
     write_results("throughput", about_this_run(__file__, catalog) | found)
 
 
-def from_memory(images: Tensor, transform: v2.Transform) -> Batches:
-    """Batches as `train_epoch` takes them."""
+def from_memory(images: Tensor, transform: v2.Transform) -> Endless:
+    """Batches as our loop takes them."""
     while True:
         for chosen in torch.randperm(len(images)).split(RECIPE.batch_size)[:-1]:
             yield augment(images[chosen], transform), chosen % 7
 
 
-def from_files(folder: ImageFolder, workers: int) -> Batches:
+def from_files(folder: ImageFolder, workers: int) -> Endless:
     """Batches of a `DataLoader`, epoch after epoch."""
     loader = DataLoader(
         folder, RECIPE.batch_size, shuffle=True, num_workers=workers, drop_last=True
@@ -79,17 +86,15 @@ def beginning(classes: int) -> tuple[nn.Module, nn.Module, torch.optim.Optimizer
     return model, copy.deepcopy(model), make_optimizer(model, RECIPE)
 
 
-def trainer(classes: int, batches: Batches) -> Callable[[], None]:
+def trainer(classes: int, batches: Endless) -> Callable[[], None]:
     """Trains a network of its own for some batches at each call."""
-    model, average, optimizer = beginning(classes)
+    state = beginning(classes)
+    some = Batches(range(BATCHES), lambda _: next(batches))
 
-    def train() -> None:
-        for _ in range(BATCHES):
-            images, labels = next(batches)
-            train_step(model, optimizer, to_input(images), labels, RECIPE.label_smoothing)
-            update_average(average, model, RECIPE.average)
+    def loss_of(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        return classification_loss(model, to_input(images), labels, RECIPE.label_smoothing)
 
-    return train
+    return lambda: train_epoch(*state, some, loss_of, RECIPE, epoch=0)
 
 
 def parts_of_a_step(images: Tensor, transform: v2.Transform, classes: int) -> dict[str, list]:

@@ -243,18 +243,29 @@ deviation = features["train"].std(dim=0).clamp(min=1e-6)
 features = {name: values / deviation for name, values in features.items()}
 
 
+# %% [markdown]
+# The loop is the one of chapter 2, `train_epoch`: it takes whatever batches and loss it is given.
+
+# %%
+STEPS = budget(1000, quick=60)
+flat = training.Recipe(epochs=1, weight_decay=0.0, average=0.0, schedule="constant")
+
+
+def load(chosen):
+    return features["train"][chosen], catalog.train.labels[chosen]
+
+
 def flat_map(objective):
     torch.manual_seed(0)
     encoder = nn.Sequential(nn.Linear(64, 64), nn.PReLU(64), nn.Linear(64, 2, bias=False))
     model = Model(encoder, 2)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.0)
-    for _ in range(budget(1000, quick=60)):
-        chosen = torch.randint(len(catalog.train), (140,))
-        embeddings = encoder(features["train"][chosen])
-        loss = objective(model, embeddings, catalog.train.labels[chosen])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    state = model, copy.deepcopy(model), training.make_optimizer(model, flat)
+    order = [torch.randint(len(catalog.train), (140,)) for _ in range(STEPS)]
+
+    def loss_of(model, values, labels):
+        return objective(model, model.encoder(values), labels)
+
+    training.train_epoch(*state, training.Batches(order, load), loss_of, flat, epoch=0)
     return encoder(features["validation"]).detach()
 
 
@@ -310,10 +321,6 @@ data = TripletDataset(catalog.train.images, catalog.train.labels)
 def batches(epoch):
     order = list(siamese.balanced_batches(data.labels, recipe.batch_size))
     return training.Batches(order, lambda chosen: siamese.one_view(data, chosen, recipe))
-
-
-# %% [markdown]
-# The loop is the one of chapter 2: it takes these batches, and a loss for each.
 
 
 # %%

@@ -1,0 +1,93 @@
+"""The ablation's trials: each trains through the one loop, and differs only where it says so."""
+
+from dataclasses import replace
+
+import ablation
+import pytest
+import torch
+from ablation import TRIALS, recipe_of, training_of
+from tiny import same_weights, steps_watched, tiny_catalog, without_time
+
+from fashionlib.catalog import Catalog
+from fashionlib.heads import build_classifier
+from fashionlib.training import Training, finish, seeded, train_classifier
+
+SIZE = 32
+FIRST = "as it is"
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    return tiny_catalog()
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch) -> None:
+    for name in ("TRIPLETS_FIRST", "VIEWS_FIRST"):
+        recipe = getattr(ablation, name)
+        recipe = replace(recipe, epochs=1, size=SIZE, evaluation_size=SIZE, batch_size=28)
+        monkeypatch.setattr(ablation, name, recipe)
+
+
+def begun(catalog: Catalog, name: str) -> Training:
+    trial = TRIALS[name]
+    recipe = replace(trial.recipe, epochs=1, size=SIZE, evaluation_size=SIZE)
+    trial = replace(trial, recipe=recipe, sizes=trial.sizes and (40,))
+    torch.manual_seed(0)
+    network = build_classifier("article")
+    network = trial.change(network) if trial.change and "5×5" not in name else network
+    return training_of(trial, network, catalog, 0)
+
+
+# those that change how it is trained; the others are another recipe or plan
+CHANGES = [
+    name
+    for name, trial in TRIALS.items()
+    if name == FIRST
+    or any((trial.mixup, trial.cutmix, trial.pictures, trial.sizes, trial.teacher, trial.first))
+    or "Muon" in name
+]
+BEFORE = {"ten epochs of triplets first": 3, "ten epochs of two views first, without labels": 3}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_trial_goes_through_the_one_loop(catalog, name):
+    with steps_watched() as steps:
+        finish(begun(catalog, name))
+    assert len(steps) >= 6 + BEFORE.get(name, 0)
+    assert all(steps)
+
+
+def test_the_first_trial_is_the_plain_training(catalog):
+    recipe = replace(TRIALS[FIRST].recipe, epochs=1, size=SIZE, evaluation_size=SIZE)
+    torch.manual_seed(0)
+    plain, rows = train_classifier(build_classifier("article"), catalog, recipe, 0)
+    average, history = finish(begun(catalog, FIRST))
+    assert same_weights(plain, average)
+    assert without_time(history) == without_time(rows)
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+def test_mixed_pictures_leave_the_catalog_alone(catalog, name):
+    before = catalog.train.images.clone()
+    training = begun(catalog, name)
+    with seeded(0, 0):
+        batches = list(training.batches(0))
+    assert all(labels.shape == (16, 7) for _, labels in batches)
+    assert torch.equal(catalog.train.images, before)
+    assert training.about["changes"] == [name]
+
+
+def test_pictures_grow_and_turn(catalog):
+    inputs, _ = next(iter(begun(catalog, "growing from 80 to 144 px").batches(0)))
+    assert inputs.shape == (16, 3, 40, 40)
+    turned = ablation.turned(catalog.train)
+    sides = [torch.rot90(catalog.train.images, turn, (2, 3)) for turn in range(4)]
+    of = [[torch.equal(image, side[n]) for side in sides] for n, image in enumerate(turned.images)]
+    assert all(any(row) for row in of)
+    assert {row.index(True) for row in of} == {0, 1, 2, 3}
+
+
+def test_what_is_recorded_of_a_recipe_names_mixup_where_it_is():
+    assert recipe_of(TRIALS["mixup"])["mixup"] == 0.2
+    assert "mixup" not in recipe_of(TRIALS[FIRST])

@@ -1,0 +1,76 @@
+"""`tools/check_cuda.sh` says what it finds; on a machine without a GPU that is one line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "tools" / "check_cuda.sh"
+
+# A Python that finds a GPU, and writes down what it is asked to do
+STUB = """#!/usr/bin/env bash
+echo "$*" >> {log}
+case "$*" in
+    *train-classifier*) echo {weights} > "${{@: -1}}" ;;
+    -) program=$(cat); [[ $program == *device_name* ]] && echo "card: a card" || echo {seconds} ;;
+    *pytest*) exit {passed} ;;
+esac
+"""
+
+
+def check(python: Path | str, **more: str) -> subprocess.CompletedProcess:
+    return subprocess.run(["bash", SCRIPT, str(python)], check=False, capture_output=True,
+                          text=True, env=os.environ | more)  # fmt: skip
+
+
+def stub(folder: Path, weights: str = "equal", passed: int = 0) -> Path:
+    path = folder / "python"
+    seconds = '"$( [ -z "${CUDA_VISIBLE_DEVICES-x}" ] && echo 30 || echo 6 )"'
+    log = folder / "log"
+    path.write_text(STUB.format(log=log, weights=weights, seconds=seconds, passed=passed))
+    path.chmod(0o755)
+    return path
+
+
+def test_without_a_gpu_it_says_so():
+    done = check(sys.executable, CUDA_VISIBLE_DEVICES="")
+    assert (done.returncode, done.stdout) == (2, "no CUDA device\n")
+    assert done.stderr == ""
+
+
+def test_with_one_it_compares_times_and_runs_every_page(tmp_path):
+    done = check(stub(tmp_path))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "card: a card"
+    assert lines[1].startswith("driver: ")
+    assert lines[2] == "two trainings with one seed: the same to the last byte"
+    assert lines[3] == "two epochs: 30.0 s on the processor, 6.0 s on the card, ratio 5.0"
+    assert lines[4] == "chapters and solutions: passed"
+    asked = (tmp_path / "log").read_text().splitlines()
+    trainings = [line.rpartition("--out")[0] for line in asked if "train-classifier" in line]
+    assert len(trainings) == 2
+    assert trainings[0] == trainings[1]
+    assert "--seed 5" in trainings[0]
+    (pages,) = (line for line in asked if "pytest" in line)
+    for chapter in (ROOT / "notebooks").glob("[0-9]*.ipynb"):
+        assert f"notebooks/{chapter.name}" in pages
+    assert "notebooks/exercises/solutions" in pages
+    assert "--nbval" in pages
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        ({"weights": "$RANDOM$RANDOM"}, "two trainings with one seed: NOT the same"),
+        ({"passed": 1}, "chapters and solutions: NOT all passed"),
+        ({"passed": 124}, "chapters and solutions: NOT done after 480 s"),
+    ],
+)
+def test_what_is_wrong_is_its_last_line(tmp_path, wrong, line):
+    done = check(stub(tmp_path, **wrong))
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1] == line
