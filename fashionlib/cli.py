@@ -1,6 +1,7 @@
 """The command line: `fashionlib train-classifier --epochs 10` and its neighbours."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Annotated
 
 import torch
 import typer
+from torch import nn
 
 from fashionlib.blocks import PLANS
 from fashionlib.catalog import FEW, MANY, load_catalog
@@ -41,11 +43,6 @@ ObjectiveName = StrEnum("ObjectiveName", list(OBJECTIVES))
 OWN_CLASSIFIER = Path("runs/classifier.safetensors")
 
 
-@app.callback()
-def about() -> None:
-    """Smart Fashion Search from the shell."""
-
-
 @app.command()
 def download() -> None:
     """Download the photo catalog (106 MB, CC0), verify every picture, and say where it is."""
@@ -56,6 +53,10 @@ Epochs = Annotated[int, typer.Option(min=1, help="Times each picture is shown.")
 Data = Annotated[
     str | None,
     typer.Option(help="photos, drawn, or a folder of class folders; else what is there."),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(help="An encoder; else runs/encoder.safetensors, else the shipped one."),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, same result.")]
 Size = Annotated[int, typer.Option(min=32, help="Training picture side, pixels.")]
@@ -69,7 +70,7 @@ def train_classifier_command(
     plan: Annotated[PlanName, typer.Option(help="Network plan.")] = PlanName["fashion"],
     size: Size = Recipe.size,
     seed: Seed = 0,
-    out: Out = Path("runs/classifier.safetensors"),
+    out: Out = OWN_CLASSIFIER,
 ) -> None:
     """Train a classifier, report validation and test accuracy, save safetensors.
 
@@ -85,18 +86,18 @@ def train_classifier_command(
     torch.manual_seed(seed)
     model = build_classifier(PLANS[plan], len(catalog.classes))
     training = classifier_training(model, catalog, recipe, seed)
-    average, history = train_resumably(training, out)
-    if processes.rank() > 0:
-        return
-    figures = {}
-    for name, split in catalog.splits.items():
-        if name != "train" and len(split):
-            logits = predict(average, split.images)
-            figures[name] = [count_correct(logits, split.labels), len(split)]
-            print(f"{name:<10} {format_accuracy(*figures[name])}")
-    more = {"catalog": catalog.name, "recipe": asdict(recipe), "seed": seed, "correct": figures}
-    save_classifier(out, average, catalog.classes, **more)
-    finish(history, out)
+
+    def save(average: nn.Module) -> None:
+        figures = {}
+        for name, split in catalog.splits.items():
+            if name != "train" and len(split):
+                logits = predict(average, split.images)
+                figures[name] = [count_correct(logits, split.labels), len(split)]
+                print(f"{name:<10} {format_accuracy(*figures[name])}")
+        more = {"catalog": catalog.name, "recipe": asdict(recipe), "seed": seed}
+        save_classifier(out, average, catalog.classes, **more, correct=figures)
+
+    train_and_save(training, out, save)
 
 
 @app.command("train-siamese")
@@ -127,17 +128,16 @@ def train_siamese_command(
         print(catalog.about)
     recipe = with_size(SiameseRecipe(objective=objective.value, epochs=epochs), size)
     training = siamese_training(encoder, catalog, recipe, seed)
-    average, history = train_resumably(training, out)
-    if processes.rank() > 0:
-        return
-    figures = {name: history[-1][name] for name in ("precision@5", "mAP")}
-    for name, value in figures.items():
-        print(f"validation {name:<12} {value:.3f}")
-    limit = calibrated_limit(average, catalog)
-    more = {"catalog": catalog.name, "recipe": asdict(recipe), "seed": seed, "validation": figures}
-    more["distance_limit"] = limit
-    save_encoder(out, average, **more)
-    finish(history, out)
+
+    def save(average: nn.Module) -> None:
+        figures = {name: training.history[-1][name] for name in ("precision@5", "mAP")}
+        for name, value in figures.items():
+            print(f"validation {name:<12} {value:.3f}")
+        more = {"catalog": catalog.name, "recipe": asdict(recipe), "seed": seed}
+        limit = calibrated_limit(average, catalog)
+        save_encoder(out, average, **more, validation=figures, distance_limit=limit)
+
+    train_and_save(training, out, save)
 
 
 def check_suffix(out: Path) -> None:
@@ -153,7 +153,7 @@ def with_size(recipe: Recipe | SiameseRecipe, size: int) -> Recipe | SiameseReci
     return replace(recipe, size=size, evaluation_size=size * 8 // 7)
 
 
-def starting_encoder(start: Path | None, objective: str) -> torch.nn.Module:
+def starting_encoder(start: Path | None, objective: str) -> nn.Module:
     """An encoder on the backbone of a trained classifier, or a new one."""
     if start is None and OWN_CLASSIFIER.is_file():
         start = OWN_CLASSIFIER
@@ -165,26 +165,20 @@ def starting_encoder(start: Path | None, objective: str) -> torch.nn.Module:
     return encoder_for(objective, classifier)
 
 
-def train_resumably(training: Training, out: Path) -> tuple[torch.nn.Module, list]:
-    """Run a training with a checkpoint beside `out`; Ctrl-C says how to go on."""
+def train_and_save(training: Training, out: Path, save: Callable[[nn.Module], None]) -> None:
+    """Run a training with a checkpoint beside `out` until it is saved; Ctrl-C says how to go on."""
     print(f"{count_parameters(training.model):,} parameters, {training.recipe}")
+    checkpoint = out.with_suffix(".checkpoint.safetensors")
     try:
-        return run(training, checkpoint_of(out))
+        average, history = run(training, checkpoint)
     except KeyboardInterrupt:
         if processes.rank() == 0:
-            print(f"\nstopped; the same command goes on from {checkpoint_of(out)}", file=sys.stderr)
+            print(f"\nstopped; the same command goes on from {checkpoint}", file=sys.stderr)
         raise typer.Exit(130) from None
-
-
-def checkpoint_of(out: Path) -> Path:
-    """Where a run keeps its state until it is done."""
-    return out.with_suffix(".checkpoint.safetensors")
-
-
-def finish(history: list[dict[str, float]], out: Path) -> None:
-    """The weights are saved: the checkpoint has served."""
-    checkpoint_of(out).unlink(missing_ok=True)
-    print(f"trained in {sum(row['seconds'] for row in history):.0f} s, saved {out}")
+    if processes.rank() == 0:
+        save(average)
+        checkpoint.unlink(missing_ok=True)
+        print(f"trained in {sum(row['seconds'] for row in history):.0f} s, saved {out}")
 
 
 @app.command()
@@ -195,10 +189,7 @@ def search(
         str | None,
         typer.Option(help="A folder of pictures, photos, or drawn; else what is there."),
     ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(help="An encoder; else runs/encoder.safetensors, else the shipped one."),
-    ] = None,
+    weights: Weights = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Show the results in a window.")] = False,
     out: Annotated[Path | None, typer.Option(help="Save the results as this .png.")] = None,
@@ -215,10 +206,7 @@ def embed_command(
     catalog: Annotated[Path, typer.Option(help="A folder of pictures, at any depth.")],
     out: Annotated[Path, typer.Option(help="Folder for the embeddings (.safetensors).")],
     processes: Annotated[int, typer.Option(min=1, help="Pictures are shared among these.")] = 1,
-    weights: Annotated[
-        Path | None,
-        typer.Option(help="An encoder; else runs/encoder.safetensors, else the shipped one."),
-    ] = None,
+    weights: Weights = None,
 ) -> None:
     """Embed a folder of any size into files, with several processes.
 

@@ -5,8 +5,7 @@ Everything is counted on the network itself, so that no formula in the text has 
 
 import copy
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
 from typing import NamedTuple
 
 import torch
@@ -45,8 +44,7 @@ def count_macs(module: nn.Module, size: int | tuple[int, int], channels: int = 3
     convolution before it once training is over).
     """
     height, width = (size, size) if isinstance(size, int) else size
-    _, macs = _observe(module, (channels, height, width))
-    return sum(macs.values())
+    return sum(line.macs for line in layer_table(module, (channels, height, width)))
 
 
 def layer_table(
@@ -57,13 +55,30 @@ def layer_table(
     With `depth`, modules that many levels down are one line each, with all that is inside them:
     `depth=1` gives the steps of a block, or the blocks of a `nn.Sequential`.
     """
-    shapes, macs = _observe(module, input_shape)
+    shapes: dict[nn.Module, tuple[int, ...]] = {}
+    macs: Counter[nn.Module] = Counter()
+
+    def observe(part: nn.Module, _: object, out: object) -> None:
+        if isinstance(out, Tensor):
+            shapes[part] = tuple(out.shape[1:])
+        if isinstance(part, nn.Conv2d):
+            inside = part.in_channels // part.groups
+            macs[part] += inside * math.prod(part.kernel_size) * out.numel()
+        elif isinstance(part, nn.Linear):
+            macs[part] += part.in_features * out.numel()
+
+    twin = copy.deepcopy(module).eval()  # the module itself is left as it is
+    for part in twin.modules():
+        part.register_forward_hook(observe)
+    parameter = next(twin.parameters(), torch.empty(0))
+    with torch.no_grad():
+        twin(torch.zeros(1, *input_shape, device=parameter.device, dtype=parameter.dtype))
     lines = []
-    for name, part in module.named_modules():
+    for name, part in twin.named_modules():
         level = name.count(".") + 1 if name else 0
         leaf = not any(part.children())
         if part in shapes and (level == depth or (leaf and (depth is None or level < depth))):
-            inside = sum(macs.get(layer, 0) for layer in part.modules())
+            inside = sum(macs[layer] for layer in part.modules())
             lines.append(LayerCount(name, shapes[part], count_parameters(part), inside))
     return lines
 
@@ -77,7 +92,9 @@ def receptive_fields(module: nn.Module) -> list[Field]:
     """
     fields = []
     size = step = 1
-    for name, conv in _chain(module):
+    for name, conv in module.named_modules():
+        if not isinstance(conv, nn.Conv2d) or "skip" in name.split("."):
+            continue
         kernel, stride = conv.kernel_size[0], conv.stride[0]
         size += (kernel - 1) * step
         step *= stride
@@ -98,10 +115,8 @@ def footprint(module: nn.Module, size: int | None = None, seed: int = 0) -> Tens
     double precision, since far pixels count little, and with BatchNorm as in use, since in
     training it makes every pixel depend on every other.
 
-    Args:
-        module: the blocks of a backbone, without the average over positions.
-        size: side of the picture; by default the least that shows the whole footprint.
-        seed: of the picture.
+    `module` are the blocks of a backbone, without the average over positions; `size` is by default
+    the least that shows the whole footprint; `seed` is the picture's.
     """
     if size is None:
         field, step = receptive_fields(module)[-1][-2:]
@@ -122,56 +137,3 @@ def measured_receptive_field(module: nn.Module, size: int | None = None) -> int:
     """
     touched = footprint(module, size) != 0
     return max(int(touched.any(dim=side).sum()) for side in (0, 1))
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; afterwards each part is in the mode it was in."""
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
-
-
-def _observe(
-    module: nn.Module, input_shape: tuple[int, ...]
-) -> tuple[dict[nn.Module, tuple[int, ...]], dict[nn.Module, int]]:
-    """Run one empty picture; the output shape of every part and the MACs of every layer."""
-    shapes: dict[nn.Module, tuple[int, ...]] = {}
-    macs: dict[nn.Module, int] = {}
-
-    def hook(part: nn.Module, _: object, out: object) -> None:
-        if not isinstance(out, Tensor):
-            return
-        shapes[part] = tuple(out.shape[1:])
-        if isinstance(part, nn.Conv2d):
-            each = part.in_channels // part.groups * math.prod(part.kernel_size)
-        elif isinstance(part, nn.Linear):
-            each = part.in_features
-        else:
-            return
-        macs[part] = macs.get(part, 0) + each * out.numel()
-
-    handles = [part.register_forward_hook(hook) for part in module.modules()]
-    parameter = next(module.parameters(), torch.empty(0))
-    picture = torch.zeros(1, *input_shape, device=parameter.device, dtype=parameter.dtype)
-    try:
-        with _evaluating(module), torch.no_grad():
-            module(picture)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return shapes, macs
-
-
-def _chain(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Conv2d]]:
-    """The convolutions that follow one another, in order, without those beside them."""
-    if isinstance(module, nn.Conv2d):
-        yield prefix, module
-        return
-    for name, part in module.named_children():
-        if name != "skip":
-            yield from _chain(part, f"{prefix}.{name}" if prefix else name)

@@ -102,17 +102,8 @@ def detection_loss(logits: Tensor, found: Tensor, labels: Tensor, boxes: Tensor)
     return F.cross_entropy(logits, labels) + 5 * F.l1_loss(found, boxes) + 2 * overlap
 
 
-def head_loss(head: DetectionHead, maps: Tensor, labels: Tensor, boxes: Tensor) -> Tensor:
-    """`detection_loss` of what the head says of maps, float [N, features, h, w]: a scalar."""
-    return detection_loss(*head(maps), labels, boxes)
-
-
 def train_head(
-    head: DetectionHead,
-    train: Answers,
-    validation: Answers,
-    recipe: DetectionRecipe,
-    seed: int = 0,
+    head: DetectionHead, train: Answers, validation: Answers, recipe: DetectionRecipe, seed: int = 0
 ) -> tuple[DetectionHead, list[dict[str, float]]]:
     """Train `head` in place; returns the averaged head, on the CPU, and one row an epoch.
 
@@ -122,10 +113,8 @@ def train_head(
     """
 
     def batches(_: int) -> Batches:
-        return Batches(shuffled(len(train.labels), recipe.batch_size), load)
-
-    def load(chosen: Tensor) -> tuple[Tensor, ...]:
-        return tuple(part[chosen].to(pick_device()) for part in train)
+        order, device = shuffled(len(train.labels), recipe.batch_size), pick_device()
+        return Batches(order, lambda chosen: tuple(part[chosen].to(device) for part in train))
 
     def figures(average: DetectionHead) -> dict[str, float]:
         logits, found = detect(average, validation.maps)
@@ -133,7 +122,10 @@ def train_head(
         overlap = iou(found, validation.boxes)
         return {"iou": float(overlap.mean()), "right": float(right.float().mean())}
 
-    average, history = finish(Training(head, batches, head_loss, figures, recipe, seed))
+    def loss_of(network: DetectionHead, maps: Tensor, *wanted: Tensor) -> Tensor:
+        return detection_loss(*network(maps), *wanted)
+
+    average, history = finish(Training(head, batches, loss_of, figures, recipe, seed))
     return average.cpu(), history
 
 

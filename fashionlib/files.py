@@ -1,10 +1,10 @@
 """Where files live, and how one is written so that a crash never damages the old one."""
 
 import os
+import secrets
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import platformdirs
@@ -22,8 +22,7 @@ def data_dir() -> Path:
     return Path(os.environ.get("FASHIONLIB_DATA") or cache_dir())
 
 
-@contextmanager
-def replacing(path: Path | str) -> Iterator[Path]:
+def replacing(path: Path | str) -> AbstractContextManager[Path]:
     """Write to a temporary neighbour of `path`, then rename it into place.
 
     ```python
@@ -37,27 +36,10 @@ def replacing(path: Path | str) -> Iterator[Path]:
     Raises:
         FashionError: the folder cannot be written, or the disk is full.
     """
-    path = Path(path)
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(descriptor)
-        temporary = Path(name)
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise FashionError(_could_not_write(path, error)) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    return _made_beside(Path(path), Path.touch, _replace)
 
 
-@contextmanager
-def new_folder(path: Path | str) -> Iterator[Path]:
+def new_folder(path: Path | str) -> AbstractContextManager[Path]:
     """Fill a temporary neighbour of `path`, then rename it to `path`, which must not exist yet.
 
     Nobody ever sees a half-filled folder. Where another process finished the same folder first,
@@ -66,32 +48,43 @@ def new_folder(path: Path | str) -> Iterator[Path]:
     Raises:
         FashionError: the folder cannot be written, or the disk is full.
     """
-    path = Path(path)
-    temporary = None
+    return _made_beside(Path(path), Path.mkdir, _rename_unless_there)
+
+
+@contextmanager
+def _made_beside(
+    path: Path, make: Callable[[Path], None], move: Callable[[Path, Path], None]
+) -> Iterator[Path]:
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        yield temporary
-        os.chmod(temporary, 0o777 & ~_umask())
+        make(temporary)
         try:
-            os.rename(temporary, path)
-        except OSError:
-            if not path.is_dir():
-                raise
+            mode = temporary.stat().st_mode
+            yield temporary
+            temporary.chmod(mode)  # safetensors puts a file of its own there, a private one
+            move(temporary, path)
+        finally:
+            if temporary.is_dir():
+                shutil.rmtree(temporary, ignore_errors=True)
+            else:
+                temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise FashionError(_could_not_write(path, error)) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+        reason = error.strerror or str(error)
+        raise FashionError(
+            f"could not write {path}: {reason}. Free some space or choose another place."
+        ) from error
 
 
-def _could_not_write(path: Path, error: OSError) -> str:
-    reason = error.strerror or str(error)
-    return f"could not write {path}: {reason}. Free some space or choose another place."
+def _replace(temporary: Path, path: Path) -> None:
+    with open(temporary, "rb") as written:
+        os.fsync(written.fileno())
+    os.replace(temporary, path)
 
 
-def _umask() -> int:
-    # mkstemp makes files private; a saved model should have the permissions a person expects
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _rename_unless_there(temporary: Path, path: Path) -> None:
+    try:
+        os.rename(temporary, path)
+    except OSError:
+        if not path.is_dir():
+            raise

@@ -88,17 +88,16 @@ def build_classifier(plan: str | Plan = "fashion", classes: int = 7) -> nn.Seque
 
     The two parts are `model.backbone` and `model.head`, so that chapter 3 can take the backbone.
     """
-    backbone = MobileNetBackbone(plan)
-    return _joined(backbone, ClassificationHead(backbone.features, classes))
+    return _joined(plan, ClassificationHead, classes)
 
 
 def build_encoder(plan: str | Plan = "fashion", dimensions: int = DIMENSIONS) -> nn.Sequential:
     """Backbone and embedding head: float [N, 3, H, W] to unit vectors, float [N, dimensions]."""
+    return _joined(plan, EmbeddingHead, dimensions)
+
+
+def _joined(plan: str | Plan, head: type[nn.Module], outputs: int) -> nn.Sequential:
     backbone = MobileNetBackbone(plan)
-    return _joined(backbone, EmbeddingHead(backbone.features, dimensions))
-
-
-def _joined(backbone: nn.Module, head: nn.Module) -> nn.Sequential:
-    model = nn.Sequential(OrderedDict(backbone=backbone, head=head))
+    model = nn.Sequential(OrderedDict(backbone=backbone, head=head(backbone.features, outputs)))
     model.preparation = Preparation()  # until it is trained for another
     return model

@@ -49,15 +49,10 @@ def matches(
     The values, one for each of Q queries and of N catalog pictures, are labels or an attribute
     such as `split.attributes["colour"]`.
     """
-    codes: dict[object, int] = {}
-    wanted = _encode(query_values, codes)
-    return wanted[:, None] == _encode(values, codes)[positions]
-
-
-def _encode(values: Tensor | Sequence[str], codes: dict[object, int]) -> Tensor:
-    """The same number for the same value, int64; `codes` remembers which."""
-    plain = values.tolist() if isinstance(values, Tensor) else values
-    return torch.tensor([codes.setdefault(value, len(codes)) for value in plain])
+    plain = [each.tolist() if isinstance(each, Tensor) else each for each in (query_values, values)]
+    codes = {value: code for code, value in enumerate(set().union(*plain))}
+    wanted, known = (torch.tensor([codes[value] for value in each]) for each in plain)
+    return wanted[:, None] == known[positions]
 
 
 def precision_at_k(right: Tensor, k: int) -> Tensor:
@@ -210,11 +205,7 @@ def mean_colours(images: Tensor) -> Tensor:
 
 
 def colour_distances(
-    query_images: Tensor,
-    query_labels: Tensor,
-    images: Tensor,
-    labels: Tensor,
-    positions: Tensor,
+    query_images: Tensor, query_labels: Tensor, images: Tensor, labels: Tensor, positions: Tensor
 ) -> ColourDistances:
     """How far results are from their query in mean colour, Euclidean in RGB (0 to 442).
 
@@ -222,12 +213,8 @@ def colour_distances(
     is backdrop, and RGB distance is not what an eye sees. It tells whether results follow colour
     at all, which no label of the photos does.
 
-    Args:
-        query_images: uint8 [Q, 3, H, W], none of them in the catalog.
-        query_labels: int64 [Q].
-        images: the catalog, uint8 [N, 3, H, W].
-        labels: int64 [N].
-        positions: results, int64 [Q, k].
+    Queries uint8 [Q, 3, H, W] with labels int64 [Q], none of them in the catalog, uint8
+    [N, 3, H, W] with labels int64 [N]; positions of the results int64 [Q, k].
 
     Raises:
         FashionError: a query of a class the catalog has no picture of.

@@ -31,14 +31,8 @@ def visual_search(
 ) -> list[tuple[float, int]]:
     """The article's search: every catalog picture is embedded anew, one at a time, and sorted.
 
-    Args:
-        query: a picture uint8 [3, H, W].
-        catalog: pictures uint8 [N, 3, H, W].
-        encoder: pictures to embeddings.
-        k: how many results.
-
-    Returns:
-        (Euclidean distance, position in the catalog), nearest first.
+    The query is a picture uint8 [3, H, W], the catalog uint8 [N, 3, H, W]. Returns the k nearest
+    as (Euclidean distance, position in the catalog), nearest first.
     """
     wanted = predict(encoder, query[None])[0]
     found = []
@@ -96,13 +90,9 @@ def describe(
     results: Results, category_of: Callable[[str], str], wanted: str | None
 ) -> list[Found]:
     """What was found for the first query, nearest first; `wanted` is its category, if known."""
-    found = []
-    for name, distance in zip(results.ids[0], results.distances[0].tolist(), strict=True):
-        category = category_of(name)
-        found.append(
-            Found(name, distance, category, None if wanted is None else category == wanted)
-        )
-    return found
+    rows = zip(results.ids[0], results.distances[0].tolist(), strict=True)
+    known = ((name, distance, category_of(name)) for name, distance in rows)
+    return [Found(*row, right=None if wanted is None else row[2] == wanted) for row in known]
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from types import ModuleType
 from typing import NamedTuple
 
 import torch
@@ -129,33 +128,28 @@ def mined_triplets(
     recipe: SiameseRecipe,
     pictures: Tensor,
     labels: Tensor,
-    miner: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]],
+    miner: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]] | None = None,
 ) -> Terms:
     """Embed each picture once, and let a miner choose triplets among the embeddings.
 
     The miner takes embeddings float [B, D] and labels int64 [B] to positions of anchors, positives
-    and negatives, int64 [M] each.
+    and negatives, int64 [M] each. None takes all of a batch that break the margin: gentler than
+    the hardest alone, works from scratch.
     """
-    embeddings = encoder(pictures)
+    embeddings, miner = encoder(pictures), miner or breaking(recipe.margin)
     return [(_pick(embeddings, miner(embeddings, labels)), recipe.margin, 1.0)]
 
 
 def semi_hard(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """All with a negative that is farther than the positive, but by less than 0.2 (FaceNet)."""
-    miner = _miners().TripletMarginMiner(margin=0.2, type_of_triplets="semihard")
-    return miner(embeddings, labels)
+    return breaking(0.2, "semihard")(embeddings, labels)
 
 
 def batch_hard(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """For each anchor the farthest positive and the nearest negative (Hermans et al.)."""
-    return _miners().BatchHardMiner()(embeddings, labels)
+    from pytorch_metric_learning.miners import BatchHardMiner  # noqa: PLC0415 - see `breaking`
 
-
-def all_triplets(
-    encoder: nn.Module, recipe: SiameseRecipe, pictures: Tensor, labels: Tensor
-) -> Terms:
-    """All of a batch that break the margin: gentler than the hardest alone, works from scratch."""
-    return mined_triplets(encoder, recipe, pictures, labels, breaking(recipe.margin))
+    return BatchHardMiner()(embeddings, labels)
 
 
 def look_triplets(
@@ -203,21 +197,16 @@ def category_triplets(
     return _pick(category, breaking(recipe.margin)(category, labels)), look
 
 
-def breaking(margin: float) -> nn.Module:
-    """A miner of all triplets of a batch that break the margin."""
-    return _miners().TripletMarginMiner(margin=margin, type_of_triplets="all")
+def breaking(margin: float, kind: str = "all") -> nn.Module:
+    """A miner of all triplets of a batch, or of all of a kind, that break the margin."""
+    # only trainings need the package, and it takes seconds to import
+    from pytorch_metric_learning.miners import TripletMarginMiner  # noqa: PLC0415
 
-
-def _miners() -> ModuleType:
-    """Only trainings need the package, and it takes seconds to import."""
-    from pytorch_metric_learning import miners  # noqa: PLC0415
-
-    return miners
+    return TripletMarginMiner(margin=margin, type_of_triplets=kind)
 
 
 def _pick(embeddings: Tensor, positions: tuple[Tensor, Tensor, Tensor]) -> Triplets:
-    anchors, positives, negatives = positions
-    return _rows(embeddings, anchors), _rows(embeddings, positives), _rows(embeddings, negatives)
+    return tuple(_rows(embeddings, each) for each in positions)
 
 
 def _rows(embeddings: Tensor, positions: Tensor) -> Tensor:
@@ -240,17 +229,14 @@ OBJECTIVES = {
     "random": Objective(three_views, random_triplets),
     "semi-hard": Objective(one_view, partial(mined_triplets, miner=semi_hard)),
     "batch-hard": Objective(one_view, partial(mined_triplets, miner=batch_hard)),
-    "all": Objective(one_view, all_triplets),
+    "all": Objective(one_view, mined_triplets),
     "look": Objective(two_views, look_triplets),
     "colour": Objective(two_views, colour_triplets),
 }
 
 
 def encoder_for(objective: str, classifier: nn.Sequential | None = None) -> nn.Module:
-    """The kind of encoder that an objective trains: on a copy of a classifier's backbone, or new.
-
-    A new one has the plan "fashion".
-    """
+    """What an objective trains: on a copy of a classifier's backbone, or new, of plan "fashion"."""
     looks = objective in ("look", "colour")
     if classifier is None:
         return build_look_encoder("fashion") if looks else build_encoder("fashion")
@@ -271,14 +257,12 @@ def balanced_batches(labels: Tensor, batch_size: int) -> Iterator[Tensor]:
     classes = [torch.nonzero(labels == label)[:, 0] for label in labels.unique()]
     each = max(2, batch_size // len(classes))
     count = max(1, len(labels) // (each * len(classes)))
-    rows = [_repeated(members, count * each).view(count, each) for members in classes]
-    yield from torch.cat(rows, dim=1)
-
-
-def _repeated(members: Tensor, length: int) -> Tensor:
-    rounds = -(-length // len(members))
-    shuffled = [members[torch.randperm(len(members))] for _ in range(rounds)]
-    return torch.cat(shuffled)[:length]
+    columns = []
+    for members in classes:
+        rounds = -(-count * each // len(members))
+        again = torch.cat([members[torch.randperm(len(members))] for _ in range(rounds)])
+        columns.append(again[: count * each].view(count, each))
+    yield from torch.cat(columns, dim=1)
 
 
 def train_siamese(

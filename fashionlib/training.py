@@ -106,16 +106,11 @@ def train_epoch(
     recipe: Any,
     epoch: int,
 ) -> float:
-    """One step for each batch; returns the mean loss. `model` and `average` change in place.
+    """One step for each batch of an epoch, whose number counts from 0; returns the mean loss.
 
-    Args:
-        model: what is trained.
-        average: its averaged weights.
-        optimizer: of the model's parameters.
-        batches: of this epoch.
-        loss_of: the model and the parts of a batch to the loss, a scalar.
-        recipe: `epochs`, `learning_rate`, `schedule` and `average` are read.
-        epoch: its number, from 0.
+    The model and its averaged weights change in place. `loss_of` takes the model and the parts of
+    a batch to the loss, a scalar. Of the recipe `epochs`, `learning_rate`, `schedule` and `average`
+    are read.
     """
     losses = []
     model.train()
@@ -186,11 +181,8 @@ def make_optimizer(model: nn.Module, recipe: Any) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter 2019) that decays matrices and kernels, not norms or biases."""
     kernels = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": kernels, "weight_decay": recipe.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate)
+    groups = [{"params": kernels}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, recipe.learning_rate, weight_decay=recipe.weight_decay)
 
 
 # A training, epoch by epoch

@@ -1,5 +1,6 @@
 """From stored pictures to what a network sees: augmented for training, plain for evaluation."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -38,55 +39,31 @@ class Preparation:
         return to_input(images, self.size, device)
 
 
-def article_augmentation(size: int) -> v2.Transform:
-    """The article's: a flip and a rotation by up to 10 degrees, at `size` × `size`."""
-    return v2.Compose(
+def cropped(size: int, least: float, *more: v2.Transform) -> v2.Transform:
+    """A random crop of at least that share of a picture, at `size` × `size`; a flip; and `more`."""
+    crop = v2.RandomResizedCrop(size, scale=(least, 1.0), antialias=True)
+    return v2.Compose([crop, v2.RandomHorizontalFlip(), *more])
+
+
+LIGHT = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2)
+PART_GREYED = v2.RandomErasing(0.2, scale=(0.02, 0.2), value=127)
+
+# By name, from the side of the pictures, in pixels, to what happens to each of them
+AUGMENTATIONS: dict[str, Callable[[int], v2.Transform]] = {
+    # the article's: a flip and a rotation by up to 10 degrees
+    "article": lambda size: v2.Compose(
         [
             v2.Resize([size, size], antialias=True),
             v2.RandomHorizontalFlip(),
             v2.RandomRotation(10, fill=127),
         ]
-    )
-
-
-def fashion_augmentation(size: int) -> v2.Transform:
-    """Ours: a random crop resized to `size` × `size`, a flip, and a change of light."""
-    return v2.Compose(
-        [
-            v2.RandomResizedCrop(size, scale=(0.6, 1.0), antialias=True),
-            v2.RandomHorizontalFlip(),
-            v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2),
-        ]
-    )
-
-
-def strong_augmentation(size: int) -> v2.Transform:
-    """For long training: smaller crops, a change of light, and now and then a part greyed out."""
-    return v2.Compose(
-        [
-            v2.RandomResizedCrop(size, scale=(0.35, 1.0), antialias=True),
-            v2.RandomHorizontalFlip(),
-            v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2),
-            v2.RandomErasing(0.2, scale=(0.02, 0.2), value=127),
-        ]
-    )
-
-
-def views_augmentation(size: int) -> v2.Transform:
-    """A crop and a flip, and no change of light: two views of a garment share its colours."""
-    return v2.Compose(
-        [
-            v2.RandomResizedCrop(size, scale=(0.5, 1.0), antialias=True),
-            v2.RandomHorizontalFlip(),
-        ]
-    )
-
-
-AUGMENTATIONS = {
-    "article": article_augmentation,
-    "fashion": fashion_augmentation,
-    "strong": strong_augmentation,
-    "views": views_augmentation,
+    ),
+    # ours: a change of light too
+    "fashion": lambda size: cropped(size, 0.6, LIGHT),
+    # for long training: smaller crops, and now and then a part greyed out
+    "strong": lambda size: cropped(size, 0.35, LIGHT, PART_GREYED),
+    # no change of light: two views of a garment share its colours
+    "views": lambda size: cropped(size, 0.5),
 }
 
 

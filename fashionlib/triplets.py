@@ -15,11 +15,8 @@ from fashionlib.errors import FashionError
 class TripletDataset(Dataset):
     """One triplet for each picture as anchor; picked from labels alone, no picture is touched.
 
-    Args:
-        images: pictures uint8 [N, 3, H, W], or anything that `[index]` reads one from.
-        labels: int64 [N].
-        seed: with the epoch and the index it decides the triplet, so any number of workers
-            gives the same triplets.
+    Pictures uint8 [N, 3, H, W], or anything that `[index]` reads one from; labels int64 [N]. The
+    seed, the epoch and the index decide a triplet, so any number of workers gives the same ones.
 
     Raises:
         FashionError: a class has a single picture (no positive for it), or there is one class.

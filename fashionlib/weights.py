@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -98,9 +98,7 @@ def load_classifier(path: Path | str) -> tuple[nn.Sequential, dict[str, Any]]:
     Raises:
         FashionError: no such file, not a classifier, or weights of another model.
     """
-    return _load(
-        path, "classifier", lambda plan, data: build_classifier(plan, len(data["classes"]))
-    )
+    return _load(path, "classifier")
 
 
 def load_encoder(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
@@ -109,24 +107,21 @@ def load_encoder(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     Raises:
         FashionError: no such file, not an encoder, or weights of another model.
     """
-
-    def build(plan: Plan, data: dict[str, Any]) -> nn.Module:
-        if data.get("look"):  # 0 for one whole embedding
-            return build_look_encoder(plan, data["dimensions"], data["look"])
-        return build_encoder(plan, data["dimensions"])
-
-    return _load(path, "encoder", build)
+    return _load(path, "encoder")
 
 
-def _load(
-    path: Path | str, kind: str, build: Callable[[Plan, dict[str, Any]], nn.Module]
-) -> tuple[nn.Module, dict[str, Any]]:
+def _load(path: Path | str, kind: str) -> tuple[nn.Module, dict[str, Any]]:
     tensors, metadata = load_tensors(path)
     if metadata.get("kind") != kind:
         raise FashionError(f"{path} holds no {kind}: give a file that holds one.")
-    plan = dict(metadata["plan"])  # JSON knows lists, a plan has tuples
-    plan["stages"] = tuple(map(tuple, plan["stages"]))
-    model = build(Plan(**plan), metadata)
+    stages = tuple(map(tuple, metadata["plan"]["stages"]))  # JSON knows lists, a plan has tuples
+    plan = Plan(**metadata["plan"] | {"stages": stages})
+    if kind == "classifier":
+        model = build_classifier(plan, len(metadata["classes"]))
+    elif metadata.get("look"):  # 0 for one whole embedding
+        model = build_look_encoder(plan, metadata["dimensions"], metadata["look"])
+    else:
+        model = build_encoder(plan, metadata["dimensions"])
     model.preparation = Preparation(metadata["preprocessing"]["size"])
     if json.loads(json.dumps(asdict(model.preparation))) != metadata["preprocessing"]:
         raise FashionError(f"{path} prepares pictures as this version cannot: use a newer one.")

@@ -1,20 +1,25 @@
-"""Decoded catalogs on disk: made once, mapped into memory afterwards, made again if damaged."""
+"""Files become arrays: decoded once, mapped into memory afterwards, made again if damaged."""
 
 import hashlib
 import json
 import shutil
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from fashionlib.catalog.contents import SPLITS, Catalog, Split, attributes_of
-from fashionlib.catalog.pictures import PREPROCESSING
+from fashionlib.catalog.folder_layout import Listing, entries
+from fashionlib.catalog.pictures import PREPROCESSING, read_square
 from fashionlib.drawn import Garment
+from fashionlib.errors import FashionError
 from fashionlib.files import cache_dir, new_folder
+from fashionlib.settings import progress_bar
 
 # Part of every cache key: raise it when the way folders are split or arrays are stored changes.
 LAYOUT = 1
@@ -91,3 +96,53 @@ def _read(folder: Path, root: Path | None) -> Catalog:
         root=root,
         garments=garments,
     )
+
+
+# Decoding
+
+
+def decode(name: str, root: Path, listing: Listing, size: int) -> Catalog:
+    """The catalog of the files in a listing, at `size` × `size`; broken files are left out.
+
+    Raises:
+        FashionError: a class has no readable picture to train with.
+    """
+    listed = list(entries(listing))
+    files = [file for _, _, file in listed]
+    images = np.empty((len(files), 3, size, size), np.uint8)
+    # Threads suffice: Pillow lets go of the interpreter's lock while it decodes and resizes
+    with ThreadPoolExecutor() as pool:
+        results = pool.map(partial(_decode_one, root), files, images)
+        results = progress_bar(results, "decoding", "picture", total=len(files))
+        digests, problems = zip(*results, strict=True)
+    classes, splits = tuple(listing["train"]), {}
+    for label in classes:
+        own = [n for n, entry in enumerate(listed) if entry[:2] == ("train", label)]
+        if all(problems[n] for n in own):
+            raise FashionError(
+                f"{root}: no readable picture to train {label!r} with: {problems[own[0]]}"
+            )
+    for split in SPLITS:
+        kept = [n for n, entry in enumerate(listed) if entry[0] == split and not problems[n]]
+        splits[split] = Split(
+            torch.from_numpy(images[kept]),
+            torch.tensor([classes.index(listed[n][1]) for n in kept], dtype=torch.int64),
+            tuple(files[n] for n in kept),
+        )
+    first: dict[str, tuple[str, str]] = {}  # by digest: in which split, and which file
+    pairs = []
+    for (split, _, file), digest in zip(listed, digests, strict=True):
+        other_split, other = first.setdefault(digest, (split, file))
+        if digest and other_split != split:
+            pairs.append((other, file))
+    skipped = tuple(filter(None, problems))
+    return Catalog(name, classes, **splits, skipped=skipped, duplicates=tuple(pairs), root=root)
+
+
+def _decode_one(root: Path, name: str, target: np.ndarray) -> tuple[str, str]:
+    """Decode a file into `target`, uint8 [3, size, size]: its sha256 and "", or "" and why not."""
+    try:
+        target[:] = read_square(root, name, target.shape[-1])
+        return hashlib.sha256((root / name).read_bytes()).hexdigest(), ""
+    except FashionError as error:
+        return "", str(error)

@@ -3,20 +3,16 @@
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fashionlib.catalog.contents import SPLITS
 from fashionlib.errors import FashionError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
-FOLDER_NAMES = {
-    "train": ("train",),
-    "validation": ("validation", "valid", "val"),
-    "test": ("test",),
-}
+OTHER_NAMES = {"validation": ("valid", "val")}  # that the folder of a split may have
 
 Listing = dict[str, dict[str, list[str]]]  # split → class → file names relative to the root
-Entry = tuple[str, str, str]  # split, class, file name
 
 
 def find_pictures(root: Path, classes: tuple[str, ...] | None) -> Listing:
@@ -25,30 +21,35 @@ def find_pictures(root: Path, classes: tuple[str, ...] | None) -> Listing:
     Raises:
         FashionError: it is not a catalog, or cannot be listed.
     """
+    with while_listing(root, "with class folders in it"):
+        folders = {}
+        for split in SPLITS:
+            names = (split, *OTHER_NAMES.get(split, ()))
+            present = [root / name for name in names if (root / name).is_dir()]
+            if present:
+                folders[split] = present[0]
+        if not folders:
+            ends = {"train": 0.8, "validation": 0.9, "test": 1.0}
+            found = _split(_find_classes(root, root, classes), ends)
+        elif "train" not in folders:
+            raise FashionError(f"{root} has a {min(folders)} folder but no train folder.")
+        else:
+            found = {split: _find_classes(path, root, classes) for split, path in folders.items()}
+            if "validation" not in found:
+                found |= _split(found["train"], {"train": 0.9, "validation": 1.0})
+    return choose_classes(root, found, classes)
+
+
+@contextmanager
+def while_listing(root: Path, what: str) -> Iterator[None]:
+    """While a folder is listed: one that is none, or cannot be listed, is a FashionError."""
     try:
-        return choose_classes(root, _find(root, classes), classes)
+        if not root.is_dir():
+            problem = "is a file" if root.exists() else "does not exist"
+            raise FashionError(f"{root} {problem}: a catalog is a folder {what}.")
+        yield
     except OSError as error:
         raise FashionError(f"{error.filename} cannot be listed: {error.strerror}.") from error
-
-
-def _find(root: Path, classes: tuple[str, ...] | None) -> Listing:
-    if not root.is_dir():
-        problem = "is a file" if root.exists() else "does not exist"
-        raise FashionError(f"{root} {problem}: a catalog is a folder with class folders in it.")
-    folders = {}
-    for split, names in FOLDER_NAMES.items():
-        present = [root / name for name in names if (root / name).is_dir()]
-        if present:
-            folders[split] = present[0]
-    if not folders:
-        ends = {"train": 0.8, "validation": 0.9, "test": 1.0}
-        return _split(_find_classes(root, root, classes), ends)
-    if "train" not in folders:
-        raise FashionError(f"{root} has a {min(folders)} folder but no train folder.")
-    found = {split: _find_classes(folder, root, classes) for split, folder in folders.items()}
-    if "validation" not in found:
-        found |= _split(found["train"], {"train": 0.9, "validation": 1.0})
-    return found
 
 
 def _find_classes(
@@ -149,8 +150,8 @@ def choose_classes(root: Path, found: Listing, classes: tuple[str, ...] | None) 
     }
 
 
-def entries(listing: Listing) -> Iterator[Entry]:
-    """All files of a listing, split by split and class by class."""
+def entries(listing: Listing) -> Iterator[tuple[str, str, str]]:
+    """Split, class and name of all files of a listing, split by split and class by class."""
     for split, by_class in listing.items():
         for label, names in by_class.items():
             for name in names:

@@ -1,15 +1,13 @@
 """`load_catalog`: the photos, the drawn garments or a folder, as one and the same `Catalog`."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
 
 from fashionlib import drawn as drawing
-from fashionlib.catalog.cache import cache_key, through_cache
+from fashionlib.catalog.cache import cache_key, decode, through_cache
 from fashionlib.catalog.contents import SPLITS, Catalog, Split, attributes_of
-from fashionlib.catalog.decoding import decode
 from fashionlib.catalog.folder_layout import choose_classes, entries, find_pictures, stamp
 from fashionlib.catalog.photos import ensure_photos, manifest_hash, read_manifest
 from fashionlib.drawn import SEVEN, drawn_pictures
@@ -57,7 +55,11 @@ def load_catalog(
         raise FashionError(f"classes {classes}: name two or more, each once.")
     reason = "as asked"
     if source is None:
-        source, reason = _photos_or_drawn()
+        try:
+            ensure_photos()
+            source, reason = "photos", "they are here"
+        except FashionError as error:
+            source, reason = "drawn", f"since there are no photos: {error}".rstrip(".")
     if source == "photos":
         catalog = _load_photos(size, classes or SEVEN)
     elif source == "drawn":
@@ -67,14 +69,6 @@ def load_catalog(
     return replace(catalog, reason=reason)
 
 
-def _photos_or_drawn() -> tuple[str, str]:
-    try:
-        ensure_photos()
-        return "photos", "they are here"
-    except FashionError as error:
-        return "drawn", f"since there are no photos: {error}".rstrip(".")
-
-
 def _load_photos(size: int, classes: tuple[str, ...]) -> Catalog:
     root = ensure_photos()
     found = {split: {} for split in SPLITS}
@@ -82,18 +76,17 @@ def _load_photos(size: int, classes: tuple[str, ...]) -> Catalog:
         split, label, _ = name.split("/")
         found[split].setdefault(label, []).append(name)
     listing = choose_classes(root, found, classes)
-    group = cache_key("photos", size, classes)
-    make = partial(decode, "photos", root, listing, size)
-    return through_cache(group, manifest_hash(), root, make)
+    key = cache_key("photos", size, classes)
+    return through_cache(key, manifest_hash(), root, lambda: decode("photos", root, listing, size))
 
 
 def _load_folder(root: Path, size: int, classes: tuple[str, ...] | None) -> Catalog:
     listing = find_pictures(root, classes)
     group = cache_key(str(root.resolve()), size, tuple(listing["train"]))
     content = cache_key([(name, *stamp(root / name)) for _, _, name in entries(listing)])
-    make = partial(decode, str(root), root, listing, size)
+    catalog = through_cache(group, content, root, lambda: decode(str(root), root, listing, size))
     # the name as it was given now, where the cache may know the folder by another path
-    return replace(through_cache(group, content, root, make), name=str(root))
+    return replace(catalog, name=str(root))
 
 
 def _load_drawn(size: int, classes: tuple[str, ...], counts: tuple[int, int, int]) -> Catalog:
@@ -102,7 +95,7 @@ def _load_drawn(size: int, classes: tuple[str, ...], counts: tuple[int, int, int
         raise FashionError(f"no {unknown[0]!r} is drawn: choose among {', '.join(SEVEN)}.")
     code = [Path(drawing.__file__).with_name(f"{name}.py").read_bytes() for name in DRAWING]
     group = cache_key("drawn", size, classes, counts)
-    return through_cache(group, cache_key(code), None, partial(_draw, counts, size, classes))
+    return through_cache(group, cache_key(code), None, lambda: _draw(counts, size, classes))
 
 
 def _draw(counts: tuple[int, int, int], size: int, classes: tuple[str, ...]) -> Catalog:

@@ -96,13 +96,9 @@ def make_manifest(archive: Path) -> str:
     ```
     """
     with zipfile.ZipFile(archive) as opened:
-        pictures = _pictures(opened)
-        lines = [f"{_sha256(opened.read(pictures[name]))}  {name}\n" for name in sorted(pictures)]
+        found = sorted(_pictures(opened).items())
+        lines = [f"{hashlib.sha256(opened.read(m)).hexdigest()}  {name}\n" for name, m in found]
     return "".join(lines)
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def _is_checked(folder: Path) -> bool:
@@ -114,17 +110,15 @@ def _is_checked(folder: Path) -> bool:
 
 def _fetch(url: str, archive: Path, folder: Path) -> None:
     """Download and extract. `archive` gets its name only after its pictures were checked."""
-    for attempt in (1, 2):
+    for _ in range(2):  # what was cut off or damaged on the way may come whole
         try:
             with replacing(archive) as temporary:
                 _download(url, temporary)
                 _extract(temporary, folder)
             return
-        except BrokenArchive as error:  # cut off or damaged on the way: once more
-            if attempt == 2:
-                raise FashionError(
-                    f"{url} did not send the photo archive: {error}. {WAYS_OUT}"
-                ) from error
+        except BrokenArchive as error:
+            problem = error
+    raise FashionError(f"{url} did not send the photo archive: {problem}. {WAYS_OUT}") from problem
 
 
 class _Arriving(io.BufferedWriter):
@@ -173,10 +167,15 @@ def _extract(archive: Path, folder: Path) -> None:
     try:
         with zipfile.ZipFile(archive) as opened, new_folder(folder) as temporary:
             members = _pictures(opened)
-            _compare_names(members, manifest)
+            for odd, problem in (
+                (manifest.keys() - members.keys(), "is missing"),
+                (members.keys() - manifest.keys(), "does not belong in it"),
+            ):
+                if odd:
+                    raise BrokenArchive(f"{min(odd)} {problem} ({len(odd)} in all)")
             for name, digest in progress_bar(manifest.items(), "checking the photos", "photo"):
                 content = opened.read(members[name])
-                if _sha256(content) != digest:
+                if hashlib.sha256(content).hexdigest() != digest:
                     raise BrokenArchive(f"{name} differs from the picture we know")
                 path = temporary / name
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -206,12 +205,3 @@ def _pictures(opened: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     if sum(member.file_size for member in pictures.values()) > MOST_BYTES:
         raise BrokenArchive(f"its pictures take more than {MOST_BYTES // 1_000_000} MB")
     return pictures
-
-
-def _compare_names(members: dict[str, zipfile.ZipInfo], manifest: dict[str, str]) -> None:
-    missing = sorted(manifest.keys() - members.keys())
-    if missing:
-        raise BrokenArchive(f"{missing[0]} is missing ({len(missing)} in all)")
-    extra = sorted(members.keys() - manifest.keys())
-    if extra:
-        raise BrokenArchive(f"{extra[0]} does not belong in it ({len(extra)} in all)")

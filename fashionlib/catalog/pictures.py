@@ -41,11 +41,13 @@ def read_picture(source: Path | str | bytes | IO[bytes], size: int | None = None
         FashionError: missing, a folder, not a picture, broken, empty, or over 64 megapixels
             (found in the header, before anything is decoded).
     """
-    name = _name(source)
+    name = getattr(source, "name", "the picture")
     if isinstance(source, bytes):
         source = io.BytesIO(source)
-    elif isinstance(source, str | Path) and Path(source).is_dir():
-        raise FashionError(f"{name} is a folder: give one picture file.")
+    elif isinstance(source, str | Path):
+        name = str(source)
+        if Path(source).is_dir():
+            raise FashionError(f"{name} is a folder: give one picture file.")
     try:
         with Image.open(source, formats=FORMATS) as picture:
             if 0 in picture.size:
@@ -71,10 +73,13 @@ def to_square(picture: Image.Image, size: int) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
 
 
-def _name(source: Path | str | bytes | IO[bytes]) -> str:
-    if isinstance(source, str | Path):
-        return str(source)
-    return str(getattr(source, "name", "the picture"))
+def read_square(root: Path, name: str, size: int) -> np.ndarray:
+    """A picture below a folder as uint8 [3, size, size]; the FashionError begins with its name."""
+    path = root / name
+    try:
+        return to_square(read_picture(path, size), size)
+    except FashionError as error:
+        raise FashionError(name + str(error).removeprefix(str(path))) from error
 
 
 def _complaint(error: Exception) -> str:

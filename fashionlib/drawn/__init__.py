@@ -239,7 +239,11 @@ def drawn_pictures(
     """
     if count < 1 or size < 32:
         raise FashionError("draw at least 1 picture of at least 32 pixels.")
-    garments = [_nth_garment(seed, i) for i in range(count)]
+    garments = []
+    for i in range(count):
+        group, place = divmod(i, len(SEVEN))
+        order = np.random.default_rng([seed, 2, group]).permutation(len(SEVEN))
+        garments.append(sample_garment(np.random.default_rng([seed, 4, i]), SEVEN[order[place]]))
     pictures = np.empty((count, 3, size, size), np.uint8)
     draw = partial(draw_pixels, size=size)
     processes = processes or os.cpu_count() or 1
@@ -252,12 +256,6 @@ def drawn_pictures(
         for i, picture in enumerate(progress_bar(drawn, "drawing", "picture", total=count)):
             pictures[i] = picture
     return pictures, garments
-
-
-def _nth_garment(seed: int, i: int) -> Garment:
-    group, place = divmod(i, len(SEVEN))
-    order = np.random.default_rng([seed, 2, group]).permutation(len(SEVEN))
-    return sample_garment(np.random.default_rng([seed, 4, i]), SEVEN[order[place]])
 
 
 def draw_pixels(garment: Garment, size: int) -> np.ndarray:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fashionlib.drawn.outlines import Piece, Points, curve, ellipse, spline, symmetric, tube
+from fashionlib.drawn.outlines import Draw, Piece, Points, curve, ellipse, spline, symmetric, tube
 
 # Outlines read best as rows of points.
 # fmt: off
@@ -126,8 +126,8 @@ def shoes(rng: np.random.Generator, kind: str, _sleeve: str, _hem: str) -> list[
     u = rng.uniform
     view = u()
     if kind in ("sneaker", "loafer", "pump") and view < 0.3:
-        return _pair_from_above(rng, kind)
-    front = SHOES[kind](rng)
+        return _pair_from_above(u, kind)
+    front = SHOES[kind](u)
     if view < 0.55:
         return front
     # the second shoe is the same shape, a step behind and sometimes turned round
@@ -136,8 +136,7 @@ def shoes(rng: np.random.Generator, kind: str, _sleeve: str, _hem: str) -> list[
     return [*(replace(piece, tone=piece.tone - 0.06) for piece in back), *front]
 
 
-def _sneaker(rng: np.random.Generator) -> list[Piece]:
-    u = rng.uniform
+def _sneaker(u: Draw) -> list[Piece]:
     ankle, thick = u(-0.44, -0.34) - (0.2 if u() < 0.3 else 0), u(0.07, 0.12)
     toe = u(-0.17, -0.12)
     upper = Piece(spline([(-0.48, 0.0), (-0.49, -0.2), (-0.46, ankle), (-0.34, ankle + 0.05),
@@ -162,8 +161,7 @@ def _sneaker(rng: np.random.Generator) -> list[Piece]:
     return [inside, upper, sole]
 
 
-def _boot(rng: np.random.Generator) -> list[Piece]:
-    u = rng.uniform
+def _boot(u: Draw) -> list[Piece]:
     shaft, heel, wide = -u(0.5, 1.0), u(0.06, 0.2), u(0.0, 0.06)
     upper = Piece(spline([(-0.44, 0.0), (-0.46, -0.18), (-0.4, -0.36), (-0.43 - wide, shaft),
                           (-0.25, shaft + 0.03), (-0.04 + wide, shaft), (-0.06, -0.42),
@@ -185,8 +183,7 @@ def _boot(rng: np.random.Generator) -> list[Piece]:
     return [inside, upper, sole]
 
 
-def _pump(rng: np.random.Generator) -> list[Piece]:
-    u = rng.uniform
+def _pump(u: Draw) -> list[Piece]:
     heel, pointed, stem = u(0.24, 0.46), u(0.0, 0.08), u(0.025, 0.07)
     back = -0.1 - heel
     upper = Piece(spline([(-0.44, back + 0.2), (-0.47, back + 0.02), (-0.43, back - 0.08),
@@ -206,8 +203,7 @@ def _pump(rng: np.random.Generator) -> list[Piece]:
     return [inside, post, upper, sole]
 
 
-def _loafer(rng: np.random.Generator) -> list[Piece]:
-    u = rng.uniform
+def _loafer(u: Draw) -> list[Piece]:
     heel, top = u(0.05, 0.1), u(-0.33, -0.26)
     upper = Piece(spline([(-0.46, 0.0), (-0.48, -0.17), (-0.45, top), (-0.36, top + 0.06),
                           (-0.12, top + 0.12), (-0.02, top), (0.1, top + 0.01), (0.32, -0.17),
@@ -225,8 +221,7 @@ def _loafer(rng: np.random.Generator) -> list[Piece]:
     return [inside, upper, sole]
 
 
-def _pair_from_above(rng: np.random.Generator, kind: str) -> list[Piece]:
-    u = rng.uniform
+def _pair_from_above(u: Draw, kind: str) -> list[Piece]:
     slim = {"pump": 0.78, "loafer": 0.95, "sneaker": 1.02}[kind]
     gap, mouth = u(0.19, 0.27), u(-0.08, 0.02) + (0.1 if kind == "pump" else 0)
     tip = u(0.12, 0.2) if kind != "pump" else u(0.03, 0.1)

@@ -5,7 +5,7 @@ One unit is the width of the shoulders (tops, dresses) or of the hips (pants, sh
 
 import numpy as np
 
-from fashionlib.drawn.outlines import Piece, Points, curve, ellipse, spline, symmetric, tube
+from fashionlib.drawn.outlines import Draw, Piece, Points, curve, ellipse, spline, symmetric, tube
 
 Range = tuple[float, float]
 
@@ -71,10 +71,10 @@ def top(rng: np.random.Generator, kind: str, sleeve: str, hem: str) -> list[Piec
     inside = np.concatenate([curve((0, u(-0.03, 0.02), -0.08), (neck, -0.06, 0)), neckline[::-1]])
     pieces = [Piece(symmetric(inside), "inside")]
     under, over = _sleeves(rng, sleeve, shoulder, chest)
-    pieces += [*under, body, *_neck_trim(rng, kind, neck, depth, neckline)]
-    _front(rng, kind, body, depth, length, chest)
+    pieces += [*under, body, *_neck_trim(u, kind, neck, depth, neckline)]
+    _front(u, kind, body, depth, length, chest)
     if kind in FLARES and (kind == "skater" or u() < 0.4):
-        pieces.append(_belt(rng, waist, min(waist_y, length - 0.15)))
+        pieces.append(_belt(u, waist, min(waist_y, length - 0.15)))
     return pieces + over
 
 
@@ -156,9 +156,8 @@ def _cuff(hem: Points, along: Points, across: Points, ribbed: bool) -> list[Piec
     return [Piece(np.concatenate([hem, lower_edge[::-1]]), tone=-0.05, seams=ribs)]
 
 
-def _neck_trim(rng, kind: str, neck: float, depth: float, neckline: Points) -> list[Piece]:
+def _neck_trim(u: Draw, kind: str, neck: float, depth: float, neckline: Points) -> list[Piece]:
     """Collar, rolled neck, or sometimes a band in the second colour."""
-    u = rng.uniform
     if kind in COLLARED:
         leaf = curve((0, depth - 0.01, -0.03), (neck - 0.03, -0.1, 0.1), (neck + 0.03, -0.04, 0),
                      (u(0.14, 0.24), depth + u(0.06, 0.14), 0.02), (0, depth - 0.01, 0))
@@ -176,9 +175,8 @@ def _neck_trim(rng, kind: str, neck: float, depth: float, neckline: Points) -> l
     return []
 
 
-def _front(rng, kind: str, body: Piece, depth: float, length: float, chest: float) -> None:
+def _front(u: Draw, kind: str, body: Piece, depth: float, length: float, chest: float) -> None:
     """Buttons, a chest pocket or a printed badge on the body."""
-    u = rng.uniform
     if kind in BUTTONED:
         end = min(depth + BUTTONED[kind], length - 0.08)
         body.seams += [np.array([(x, depth), (x, end)]) for x in (-0.045, 0.045)]
@@ -193,11 +191,11 @@ def _front(rng, kind: str, body: Piece, depth: float, length: float, chest: floa
         body.seams.append(pocket * [w, 1] + [x, y])
 
 
-def _belt(rng, waist: float, y: float) -> Piece:
+def _belt(u: Draw, waist: float, y: float) -> Piece:
     band = symmetric(curve((0, y - 0.05, 0), (waist * 1.02, y - 0.05, 0.03),
                            (waist * 1.02, y + 0.05, 0), (0, y + 0.05, 0)))
-    belt = Piece(band, "main" if rng.uniform() < 0.5 else "trim", 0.0, -0.08)
-    if rng.uniform() < 0.5:
+    belt = Piece(band, "main" if u() < 0.5 else "trim", 0.0, -0.08)
+    if u() < 0.5:
         belt.ornaments.append(("button", ellipse(0, y, 0.06, 0.045)))
     return belt
 
@@ -225,9 +223,9 @@ def trousers(rng: np.random.Generator, kind: str, _sleeve: str, hem: str) -> lis
     for side in rng.permutation([-1, 1]):
         angle, knee = spread + u(-0.07, 0.07), u(-0.05, 0.05)
         leg = _leg(rng, (waist, hip, rise), reach, width, angle, knee)
-        leg = [leg, *_leg_details(rng, kind, leg, (waist, hip, rise), reach)]
+        leg = [leg, *_leg_details(u, kind, leg, (waist, hip, rise), reach)]
         pieces += [piece.moved(mirrored=side < 0) for piece in leg]
-    return [*pieces, _waistband(rng, kind, waist, rise)]
+    return [*pieces, _waistband(u, kind, waist, rise)]
 
 
 def _leg(rng, hips: tuple[float, float, float], reach, width, angle, knee) -> Piece:
@@ -256,9 +254,8 @@ def _leg(rng, hips: tuple[float, float, float], reach, width, angle, knee) -> Pi
     return leg
 
 
-def _leg_details(rng, kind: str, main: Piece, hips, reach: float) -> list[Piece]:
+def _leg_details(u: Draw, kind: str, main: Piece, hips, reach: float) -> list[Piece]:
     """Crease, pockets, side stripe; returns the turned-up or ribbed cuff where there is one."""
-    u = rng.uniform
     waist, hip, rise = hips
     hem = main.seams[0]
     down = np.array([np.sin(-main.grain), np.cos(main.grain)])
@@ -283,9 +280,8 @@ def _leg_details(rng, kind: str, main: Piece, hips, reach: float) -> list[Piece]
     return []
 
 
-def _waistband(rng, kind: str, waist: float, rise: float) -> Piece:
+def _waistband(u: Draw, kind: str, waist: float, rise: float) -> Piece:
     """The band on top of both legs, with the fly below and loops, button or drawstring."""
-    u = rng.uniform
     band = symmetric(curve((0, 0.01, 0.0), (waist + 0.005, -0.02, 0), (waist + 0.02, 0.09, 0.02),
                            (0, 0.12, 0)))
     piece = Piece(band, "trim" if u() < 0.12 else "main", 0.0, -0.06)

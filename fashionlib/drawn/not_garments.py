@@ -21,7 +21,9 @@ def stranger_pictures(count: int, seed: int, size: int = 160) -> dict[str, Tenso
     """
     rng = np.random.default_rng([seed, 5])
     kinds = {
-        "empty backdrop": _empty_backdrop,
+        "empty backdrop": lambda rng, size: backdrop(
+            str(rng.choice(list(BACKDROPS))), int(rng.integers(2**31)), size
+        ),
         "temple": partial(_piece, name="china.jpg"),
         "flower": partial(_piece, name="flower.jpg"),
         "printed page": _page,
@@ -33,10 +35,6 @@ def stranger_pictures(count: int, seed: int, size: int = 160) -> dict[str, Tenso
         images = torch.from_numpy(np.clip(pixels, 0, 255).astype(np.uint8))
         pictures[name] = images.permute(0, 3, 1, 2).contiguous()
     return pictures
-
-
-def _empty_backdrop(rng: np.random.Generator, size: int) -> np.ndarray:
-    return backdrop(str(rng.choice(list(BACKDROPS))), int(rng.integers(2**31)), size)
 
 
 def _piece(rng: np.random.Generator, size: int, name: str) -> np.ndarray:

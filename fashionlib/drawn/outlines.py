@@ -3,12 +3,15 @@
 x runs right, y runs down. `garments` and `accessories` draw with these, `painting` paints them.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 Points = np.ndarray  # float64 [n, 2]
+Draw = Callable[..., Any]  # a generator's `uniform`
 _EIGHTHS, _SIXTHS = np.arange(8)[:, None] / 8, np.arange(6)[:, None] / 6
 
 
@@ -26,15 +29,15 @@ class Piece:
 
     def moved(self, step: tuple[float, float] = (0, 0), mirrored: bool = False) -> "Piece":
         """A copy, mirrored left to right on request, then moved by `step`."""
-        sign = np.array([-1, 1]) if mirrored else np.array([1, 1])
-        return Piece(
-            self.outline * sign + step,
-            self.cloth,
-            -self.grain if mirrored else self.grain,
-            self.tone,
-            [fold * sign + step for fold in self.folds],
-            [seam * sign + step for seam in self.seams],
-            [(cloth, points * sign + step) for cloth, points in self.ornaments],
+        side = -1 if mirrored else 1
+        sign = np.array([side, 1])
+        return replace(
+            self,
+            outline=self.outline * sign + step,
+            grain=self.grain * side,
+            folds=[fold * sign + step for fold in self.folds],
+            seams=[seam * sign + step for seam in self.seams],
+            ornaments=[(cloth, points * sign + step) for cloth, points in self.ornaments],
         )
 
 

@@ -9,7 +9,6 @@ import hashlib
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 from torch import Tensor
 
@@ -50,7 +49,8 @@ def quantise_onnx(path: Path | str, out: Path | str, pictures: Tensor) -> None:
         raise FashionError(f"{path} is quantised already: start from the exported file.")
     run(pictures[:1])  # complains about what are no pictures
     model = onnx.load(path)
-    _set(model, "onnx.quant.pre_process", "onnxruntime.quant")  # torch has folded the norms
+    # torch has folded the norms
+    onnx.helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
     batches = iter([{"images": batch.numpy()} for batch in pictures.split(BATCH)])
     with replacing(out) as temporary:
         quantisation.quantize_static(
@@ -70,11 +70,5 @@ def quantise_onnx(path: Path | str, out: Path | str, pictures: Tensor) -> None:
         graph = hashlib.sha256(model.graph.SerializeToString(deterministic=True)).hexdigest()
         about = {"from": metadata["fingerprint"], "pictures": len(pictures)}
         metadata |= {"fingerprint": graph[:16], "quantised": about}
-        del model.metadata_props[:]
-        _set(model, "fashionlib", json.dumps(metadata, sort_keys=True))
+        onnx.helper.set_model_props(model, {"fashionlib": json.dumps(metadata, sort_keys=True)})
         onnx.save(model, temporary)
-
-
-def _set(model: Any, key: str, value: str) -> None:
-    entry = model.metadata_props.add()
-    entry.key, entry.value = key, value

@@ -61,12 +61,12 @@ def costs(results: Results) -> dict[str, float]:
     """
     spent = by_trial(results["runs"], lambda run: (run.get("processor"), run["processor seconds"]))
     first = spent[first_trial(results)]
-    ratios: dict[str, list[float]] = {}
-    for trial, by_seed in spent.items():
-        for seed, (processor, seconds) in by_seed.items():
-            if processor == first[seed][0]:
-                ratios.setdefault(trial, []).append(seconds / first[seed][1])
-    return {trial: fmean(values) for trial, values in ratios.items()}
+    ratios = {}
+    for trial, runs in spent.items():
+        same = [(runs[seed][1], first[seed][1]) for seed in runs if runs[seed][0] == first[seed][0]]
+        if same:
+            ratios[trial] = fmean(seconds / ours for seconds, ours in same)
+    return ratios
 
 
 def pays(values: list[float]) -> bool:

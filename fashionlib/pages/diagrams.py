@@ -11,7 +11,7 @@ from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
 from torch import Tensor, nn
 
 from fashionlib.counting import LayerCount
-from fashionlib.pages.plots import PALETTE, bare
+from fashionlib.pages.plots import PALETTE, bare, row_figure
 
 INK = "#333333"
 WHAT = {
@@ -27,16 +27,13 @@ def kernel_grid(convolutions: Mapping[str, nn.Conv2d]) -> Figure:
     """
     figure, axes = plt.subplots(1, len(convolutions), figsize=(7.6, 3))
     for axis, (title, conv) in zip(axes, convolutions.items(), strict=True):
-        outputs, inputs = conv.out_channels, conv.in_channels
-        kernel = conv.kernel_size[0]
-        image = np.full((outputs * (kernel + 1), inputs * (kernel + 1)), np.nan)
+        outputs, inputs, kernel = conv.out_channels, conv.in_channels, conv.kernel_size[0]
         inside = inputs // conv.groups
-        for o in range(outputs):
-            for i in range(inside):
-                row = o * (kernel + 1)
-                column = (o * conv.groups // outputs * inside + i) * (kernel + 1)
-                values = conv.weight[o, i].detach().cpu().abs()
-                image[row : row + kernel, column : column + kernel] = values
+        image = np.full((outputs, kernel + 1, inputs, kernel + 1), np.nan)
+        for o, weights in enumerate(conv.weight.detach().cpu().abs()):
+            first = o * conv.groups // outputs * inside
+            image[o, :kernel, first : first + inside, :kernel] = weights.swapaxes(0, 1)
+        image = image.reshape(outputs * (kernel + 1), -1)
         axis.imshow(image[:-1, :-1], cmap="cividis", vmin=0)
         axis.set(title=f"{title}\n{conv.weight.numel()} weights")
         axis.set(xlabel="input channels", ylabel="output channels")
@@ -126,17 +123,14 @@ def activation_rows(picture: np.ndarray, tensors: Mapping[str, Tensor], columns:
 def layer_bars(counts: Mapping[str, Mapping[str, int]]) -> Figure:
     """Numbers per layer as horizontal bars, one colour for each network."""
     names = list(next(iter(counts.values())))
-    figure, axis = plt.subplots(figsize=(7.6, 0.33 * len(names) + 0.9))
+    figure, axis = row_figure(names, "parameters", 0.33, 0.9, width=7.6)
     thick = 0.8 / len(counts)
     for number, (network, values) in enumerate(counts.items()):
         places = np.arange(len(names)) + (number - (len(counts) - 1) / 2) * thick
         bars = axis.barh(places, values.values(), thick, label=network, color=PALETTE[number])
         axis.bar_label(bars, [f"{value:,}" for value in values.values()], padding=3, fontsize=7)
-    axis.set_yticks(range(len(names)), names)
-    axis.invert_yaxis()
     axis.grid(axis="y", visible=False)
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axis.set_xlabel("parameters")
     axis.margins(x=0.1)
     axis.legend(loc="lower left", bbox_to_anchor=(0.35, 0.1))
     return figure

@@ -8,6 +8,7 @@ that says too little to be measured *cannot be checked*.
 import html
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -96,12 +97,6 @@ def load_ledger(path: Path) -> list[Entry]:
         raise FashionError(f"{path} is no ledger: run chapter 5, which writes it.") from None
 
 
-def count_verdicts(entries: Sequence[Entry]) -> str:
-    """How many of each: `5 hold, 6 hold if, …`, in the order of MARKS."""
-    counts = {name: sum(entry.verdict == name for entry in entries) for name in MARKS}
-    return ", ".join(f"“{name}” {count}" for name, count in counts.items() if count)
-
-
 def verdict_line(entry: Entry) -> str:
     """An entry as a sentence of Markdown."""
     return f"{MARKS[entry.verdict]} *{entry.claim}*: **{entry.verdict}.** {entry.why}"
@@ -119,10 +114,12 @@ def ledger_html(entries: Sequence[Entry]) -> str:
         for entry in entries
     )
     head = "".join(f"<th scope='col'>{name}</th>" for name in heads)
+    counts = Counter(entry.verdict for entry in entries)
+    verdicts = ", ".join(f"“{name}” {counts[name]}" for name in MARKS if counts[name])
     return (
         "<div class='ledger' tabindex='0' role='region' aria-label='The claims ledger'>"
         f"<table class='table'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-        f"<p>{len(entries)} claims: {count_verdicts(entries)}.</p>"
+        f"<p>{len(entries)} claims: {verdicts}.</p>"
     )
 
 

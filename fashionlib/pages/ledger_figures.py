@@ -31,11 +31,10 @@ def accuracy_dots(runs: Runs, said: float) -> Figure:
 
 def accuracy_dots_alt(runs: Runs) -> str:
     """The dots of `accuracy_dots` in words."""
-    counts = {name: [run["right"]["validation"] for run in group] for name, group in runs.items()}
-    parts = {
-        name: ", ".join(f"{right / total:.1%}" for right, total in group)
-        for name, group in counts.items()
-    }
+    parts = {}
+    for name, group in runs.items():
+        counts = (run["right"]["validation"] for run in group)
+        parts[name] = ", ".join(f"{right / total:.1%}" for right, total in counts)
     return in_words("Validation accuracy of each seed", parts)
 
 

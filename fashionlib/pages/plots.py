@@ -26,9 +26,11 @@ def bare(axis: Axes) -> None:
     axis.grid(False)
 
 
-def row_figure(names: Sequence[str], xlabel: str, row: float, rest: float) -> tuple[Figure, Axes]:
+def row_figure(
+    names: Sequence[str], xlabel: str, row: float, rest: float, width: float = 8
+) -> tuple[Figure, Axes]:
     """A figure with a name for each row, the first on top; a row is so many inches high."""
-    figure, axis = plt.subplots(figsize=(8, row * len(names) + rest))
+    figure, axis = plt.subplots(figsize=(width, row * len(names) + rest))
     axis.set_yticks(range(len(names)), names)
     axis.invert_yaxis()
     axis.set_xlabel(xlabel)

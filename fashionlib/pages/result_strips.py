@@ -31,14 +31,9 @@ def result_strip(
 ) -> Figure:
     """The query, then its results with rank, title and distance.
 
-    Right results have a solid blue frame and ✓, wrong ones a dashed orange frame and ✗.
-
-    Args:
-        query: uint8 [3, H, W].
-        results: uint8 [k, 3, H, W], nearest first.
-        distances: k numbers.
-        right: whether each result is of the query's category; None where nobody knows it.
-        titles: k short texts, such as the category; "" for none.
+    Query uint8 [3, H, W], results uint8 [k, 3, H, W], nearest first. Those of the query's category,
+    as `right` says, have a solid blue frame and ✓, others a dashed orange frame and ✗; `right` is
+    None where nobody knows it. Titles are short, such as the category, or "".
 
     Raises:
         FashionError: more than 50 results.

@@ -57,20 +57,12 @@ class Query:
 
 
 @dataclass(frozen=True, eq=False)
-class Shelf:
-    """Part of an index: all of it, or the pictures of one category."""
-
-    name: str  # as a person chooses it: "all", or the category
-    searched: str  # as a sentence says it: "all categories"
-    index: SearchIndex
-
-
-@dataclass(frozen=True, eq=False)
 class Answer:
     """What a search found, nearest first."""
 
     query: Query
-    shelf: Shelf
+    category: str  # that was searched; "" for all
+    count: int  # pictures among which
     found: list[Found]  # ids are names of training pictures
 
 
@@ -80,13 +72,12 @@ def _categories(catalog: Catalog) -> dict[str, str]:
     return {n: catalog.classes[label] for n, label in zip(catalog.train.names, labels, strict=True)}
 
 
-def make_shelves(index: SearchIndex, encoder: nn.Module, catalog: Catalog) -> list[Shelf]:
-    """The whole index, then its pictures of each category; an empty category is left out.
+def make_shelves(
+    index: SearchIndex, encoder: nn.Module, catalog: Catalog
+) -> dict[str, SearchIndex]:
+    """The whole index as "", then its pictures of each category; an empty category is left out.
 
     Nearest *of a category* is a search of its own: among the nearest of all there may be none.
-
-    Raises:
-        FashionError: other weights made the index, or it holds more than training pictures.
     """
     index.check(encoder)
     category_of = _categories(catalog)
@@ -94,13 +85,11 @@ def make_shelves(index: SearchIndex, encoder: nn.Module, catalog: Catalog) -> li
         if name not in category_of:
             stranger = f"the index holds {name!r}, which is no training picture of {catalog.name}"
             raise FashionError(f"{stranger}: build it from this catalog's.")
-    shelves = [Shelf("all", "all categories", index)]
+    shelves = {"": index}
     for category in catalog.classes:
-        own = [row for row, name in enumerate(index.ids) if category_of[name] == category]
-        if own:
-            ids = tuple(index.ids[row] for row in own)
-            part = SearchIndex(index.embeddings[own], ids, index.made_by)
-            shelves.append(Shelf(category, f"the category {category}", part))
+        others = [name for name in index.ids if category_of[name] != category]
+        if len(others) < len(index):
+            shelves[category] = index.remove(others)
     return shelves
 
 
@@ -124,15 +113,13 @@ def uploaded_query(name: str, content: bytes, encoder: nn.Module) -> Query:
     return Query(file.name, None, picture, embed_picture(encoder, picture))
 
 
-def find(query: Query, shelf: Shelf, k: int, catalog: Catalog) -> Answer:
-    """The k nearest of a shelf; all of it where it holds fewer.
-
-    Raises:
-        FashionError: k below 1.
-    """
-    results = shelf.index.search(query.embedding, k)
+def find(
+    query: Query, shelves: dict[str, SearchIndex], category: str, k: int, catalog: Catalog
+) -> Answer:
+    """The k nearest of a category; all of it where it holds fewer."""
+    results = shelves[category].search(query.embedding, k)
     found = describe(results, _categories(catalog).__getitem__, query.category)
-    return Answer(query, shelf, found)
+    return Answer(query, category, len(shelves[category]), found)
 
 
 # How it is shown
@@ -140,7 +127,8 @@ def find(query: Query, shelf: Shelf, k: int, catalog: Catalog) -> Answer:
 
 def sentence(answer: Answer) -> str:
     """The answer in words, as a screen reader says them after a change."""
-    found, count, searched = answer.found, len(answer.shelf.index), answer.shelf.searched
+    found, count = answer.found, answer.count
+    searched = f"the category {answer.category}" if answer.category else "all categories"
     one, first, last = len(found) == 1, found[0].distance, found[-1].distance
     if len(found) == count:
         text = f"There {'is' if one else 'are'} only {count:,} in {searched},"
@@ -162,30 +150,21 @@ def as_html(answer: Answer, catalog: Catalog, source: Callable[[str, Tensor], st
     query's first.
     """
     query, train = answer.query, catalog.train
-    own = source(query.name, query.picture)
-    results = [
-        _result_html(each, source(each.id, train.images[train.names.index(each.id)]))
-        for each in answer.found
-    ]
-    return ANSWER.substitute(
-        said=escaped(sentence(answer)),
-        name=escaped("your picture" if query.category is None else query.category),
-        source=own,
-        results="".join(results),
-    )
-
-
-def _result_html(found: Found, source: str) -> str:
-    # the text under a picture is what its alt text says; nobody needs to hear it twice
-    word, category, distance = WORDS[found.right], escaped(found.category), f"{found.distance:.3f}"
-    return RESULT.substitute(
-        kind=f' class="sx-{word}"' if word else "",
-        alt=f"{category}, distance {distance}" + (f", {word}" if word else ""),
-        source=source,
-        mark=f"<b>{SIGNS[found.right]}{word}</b><br>" if word else "",
-        category=category,
-        distance=distance,
-    )
+    own, results = source(query.name, query.picture), ""
+    for found in answer.found:
+        # the text under a picture is what its alt text says; nobody needs to hear it twice
+        word, category, away = WORDS[found.right], escaped(found.category), f"{found.distance:.3f}"
+        results += RESULT.substitute(
+            kind=f' class="sx-{word}"' if word else "",
+            alt=f"{category}, distance {away}" + (f", {word}" if word else ""),
+            source=source(found.id, train.images[train.names.index(found.id)]),
+            mark=f"<b>{SIGNS[found.right]}{word}</b><br>" if word else "",
+            category=category,
+            distance=away,
+        )
+    name = escaped("your picture" if query.category is None else query.category)
+    said = escaped(sentence(answer))
+    return ANSWER.substitute(said=said, name=name, source=own, results=results)
 
 
 def escaped(text: str) -> str:
@@ -208,10 +187,8 @@ def thumbnail(picture: Tensor) -> str:
 def search_explorer(index: SearchIndex, encoder: nn.Module, catalog: Catalog):
     """Search with a test picture or one of the reader's own, as an ipywidgets VBox.
 
-    Args:
-        index: training pictures of the catalog, under their names there.
-        encoder: what made the index.
-        catalog: where queries come from, and the pictures that are found.
+    The index, which the encoder made, holds training pictures of the catalog under their names
+    there.
 
     Raises:
         FashionError: other weights made the index, or it holds more than training pictures.
@@ -224,7 +201,7 @@ def search_explorer(index: SearchIndex, encoder: nn.Module, catalog: Catalog):
     below = {"width": "18em", "margin": "2px 2px 2px 7.5em"}
     kinds, label = ",".join(sorted(SUFFIXES)), "or upload your own"
     upload = ipywidgets.FileUpload(accept=kinds, description=label, layout=below)
-    names = [(shelf.name, number) for number, shelf in enumerate(shelves)]
+    names = [(name or "all", name) for name in shelves]
     category = ipywidgets.Dropdown(options=names, description="category", **wide)
     k = ipywidgets.IntSlider(5, 1, 20, description="results", **wide)
     problem, out = ipywidgets.HTML(), ipywidgets.HTML()
@@ -236,7 +213,7 @@ def search_explorer(index: SearchIndex, encoder: nn.Module, catalog: Catalog):
 
     def update(_: object = None) -> None:
         if query is not None:
-            answer = find(query, shelves[category.value], k.value, catalog)
+            answer = find(query, shelves, category.value, k.value, catalog)
             shown = as_html(answer, catalog, inside)
             out.value = f'<style>{STYLE}</style><div class="search-explorer">{shown}</div>'
 
@@ -302,7 +279,7 @@ def search_explorer_page(
             raise FashionError(f"{missing}: positions go from 0 to {len(catalog.test) - 1}.")
     shelves = make_shelves(index, encoder, catalog)
     asked = [catalog_query(catalog, position, encoder) for position in queries]
-    answers = [[find(query, shelf, k, catalog) for shelf in shelves] for query in asked]
+    answers = [[find(query, shelves, name, k, catalog) for name in shelves] for query in asked]
     addresses: dict[str, str] = {}  # by name, in the order in which they are numbered
 
     def numbered(name: str, picture: Tensor) -> str:
@@ -323,7 +300,7 @@ def search_explorer_page(
     ends = [address.removeprefix(start) for address in others]
     # ids, unlike another explorer's
     prefix = f"sx{zlib.crc32(''.join(addresses.values()).encode()):08x}"
-    options = [f'<option value="{n}">{escaped(s.name)}</option>' for n, s in enumerate(shelves)]
+    options = [f'<option value="{n}">{escaped(s or "all")}</option>' for n, s in enumerate(shelves)]
     return PAGE.substitute(
         style=STYLE,
         prefix=prefix,

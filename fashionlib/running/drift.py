@@ -8,7 +8,7 @@ who search for something else. That shows in how the distances of many queries a
 from dataclasses import dataclass
 
 from scipy.stats import ks_2samp
-from torch import Tensor, tensor
+from torch import Tensor
 
 from fashionlib.errors import FashionError
 from fashionlib.search import SearchIndex
@@ -50,10 +50,6 @@ def compare(calibration: Tensor, window: Tensor, alarm_at: float = 1e-3) -> Drif
             raise FashionError(f"a distance of the {name} is not finite: is the encoder broken?")
     # "less": the window has a smaller share of its distances below a point
     test = ks_2samp(window.numpy(), calibration.numpy(), alternative="less")
-    quantiles = zip(
-        calibration.quantile(tensor(SHARES)).tolist(),
-        window.quantile(tensor(SHARES)).tolist(),
-        strict=True,
-    )
     gap, p_value = float(test.statistic), float(test.pvalue)
-    return Drift(gap, p_value, p_value < alarm_at, dict(zip(SHARES, quantiles, strict=True)))
+    quantiles = {s: (calibration.quantile(s).item(), window.quantile(s).item()) for s in SHARES}
+    return Drift(gap, p_value, p_value < alarm_at, quantiles)

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from fashionlib.catalog import Catalog
-from fashionlib.catalog.folder_layout import pictures_below, stamp
-from fashionlib.catalog.pictures import read_picture, to_square
+from fashionlib.catalog.folder_layout import pictures_below, stamp, while_listing
+from fashionlib.catalog.pictures import read_square
 from fashionlib.errors import FashionError
 from fashionlib.files import cache_dir
 from fashionlib.inference import predict
@@ -38,42 +38,31 @@ class Source:
 
 
 def folder_source(root: Path) -> Source:
-    """Every picture below a folder, at any depth. Hidden files and links to folders are left out.
-
-    Raises:
-        FashionError: no such folder, it cannot be listed, or there are no pictures in it.
-    """
+    """The pictures below a folder, as `picture_files` finds them; it raises the same."""
     stamps = dict(picture_files(root))
     return Source(str(root), str(root.resolve()), stamps, partial(read_file, root), root)
 
 
 def picture_files(root: Path) -> Iterator[tuple[str, list[int]]]:
-    """Name and stamp of each picture below a folder, in order of the names.
+    """Name and stamp of each picture below a folder, at any depth, in order of the names.
+
+    Hidden files and links to folders are left out.
 
     Raises:
         FashionError: no such folder, it cannot be listed, or there are no pictures in it.
     """
     empty = True
-    try:
-        if not root.is_dir():
-            problem = "is a file" if root.exists() else "does not exist"
-            raise FashionError(f"{root} {problem}: a catalog is a folder of pictures.")
+    with while_listing(root, "of pictures"):
         for name in pictures_below(root):
             empty = False
             yield name, stamp(root / name)
-    except OSError as error:
-        raise FashionError(f"{error.filename} cannot be listed: {error.strerror}.") from error
     if empty:
         raise FashionError(f"{root} has no pictures in it: put some there, or name another.")
 
 
 def read_file(root: Path, name: str) -> Tensor:
     """A picture below a folder as uint8 [3, SIDE, SIDE]; the FashionError begins with its name."""
-    path = root / name
-    try:
-        return torch.from_numpy(to_square(read_picture(path, SIDE), SIDE))
-    except FashionError as error:
-        raise FashionError(name + str(error).removeprefix(str(path))) from error
+    return torch.from_numpy(read_square(root, name, SIDE))
 
 
 def training_source(catalog: Catalog) -> Source:
@@ -111,11 +100,16 @@ def refreshed_index(source: Source, encoder: nn.Module) -> Refreshed:
     Raises:
         FashionError: no picture can be read, or the cache cannot be written.
     """
-    path = _cache_path(source)
+    key = hashlib.sha256(os.fsencode(source.key)).hexdigest()[:16]
+    path = cache_dir() / "indexes" / f"{key}.safetensors"
     made_by = fingerprint(encoder)
     old, stamps = _read(path, made_by)
     kept = {name: row for name, row in old.items() if source.stamps.get(name) == stamps[name]}
-    fresh, skipped = _embed_new(source, kept, encoder)
+    new = [name for name in source.stamps if name not in kept]
+    found = embed_named(new, source.read, encoder)
+    if new:  # and else no empty progress bar
+        found = progress_bar(found, "embedding", "picture", total=len(new))
+    fresh, skipped = sorted_out(found)
     rows = kept | fresh
     if not rows:
         raise FashionError(f"{source.name} has no picture that can be read: {skipped[0]}")
@@ -126,12 +120,7 @@ def refreshed_index(source: Source, encoder: nn.Module) -> Refreshed:
         metadata = {"kind": "folder", "made_by": made_by, "ids": names, "files": files}
         save_tensors(path, {"embeddings": index.embeddings}, metadata)
     gone = sum(name not in source.stamps for name in old)
-    return Refreshed(index, len(fresh), gone, skipped)
-
-
-def _cache_path(source: Source) -> Path:
-    key = hashlib.sha256(os.fsencode(source.key)).hexdigest()[:16]
-    return cache_dir() / "indexes" / f"{key}.safetensors"
+    return Refreshed(index, len(fresh), gone, tuple(skipped))
 
 
 def _read(path: Path, made_by: str) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
@@ -139,28 +128,11 @@ def _read(path: Path, made_by: str) -> tuple[dict[str, Tensor], dict[str, list[i
     try:
         tensors, metadata = load_tensors(path)
     except FashionError:  # not there yet, or damaged
-        return {}, {}
+        metadata = {}
     if metadata.get("made_by") != made_by:
         return {}, {}
     rows = dict(zip(metadata["ids"], tensors["embeddings"], strict=True))
     return rows, metadata["files"]
-
-
-def _embed_new(
-    source: Source, kept: dict[str, Tensor], encoder: nn.Module
-) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Embeddings float32 [D] of all pictures that are not in `kept`, and a line for each broken."""
-    names = [name for name in source.stamps if name not in kept]
-    rows: dict[str, Tensor] = {}
-    skipped: list[str] = []
-    if names:  # and else no empty progress bar
-        found = embed_named(names, source.read, encoder)
-        for name, row in progress_bar(found, "embedding", "picture", total=len(names)):
-            if isinstance(row, str):
-                skipped.append(row)
-            else:
-                rows[name] = row
-    return rows, tuple(skipped)
 
 
 def embed_named(
@@ -179,6 +151,15 @@ def embed_named(
             rows = iter(predict(encoder, torch.stack(good)) if good else ())
             for name, picture in zip(batch, pictures, strict=True):
                 yield name, picture if isinstance(picture, str) else next(rows)
+
+
+def sorted_out(
+    found: Iterable[tuple[str, Tensor | str]],
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Of what `embed_named` gives the embeddings by name, and a line for each broken picture."""
+    found = list(found)
+    broken = [row for _, row in found if isinstance(row, str)]
+    return {name: row for name, row in found if isinstance(row, Tensor)}, broken
 
 
 def _try(read: Callable[[str], Tensor], name: str) -> Tensor | str:

@@ -3,7 +3,7 @@
 Each process has the whole network and takes its share of every batch; their gradients are averaged,
 so together they take the step that one process would take (Li et al., "PyTorch Distributed", VLDB
 2020, arXiv 2006.15704). They talk through NCCL where there is CUDA, one GPU a process, and through
-Gloo elsewhere. Without torchrun there is one process, and nothing here does anything.
+Gloo elsewhere. Without torchrun there is one process, and `share_training` does nothing.
 
 Batch norm needs a choice, since each process sees but a part of the batch. On CUDA its statistics
 are those of the whole batch (`SyncBatchNorm`). On a CPU, where torch has no such layer, each
@@ -30,7 +30,6 @@ from fashionlib.inference import pick_device
 from fashionlib.training import Batches, Training
 
 PATIENCE = timedelta(hours=1)  # while the first process downloads or evaluates, the others wait
-
 APART = 1_000_003  # between the seeds of two processes, which augment each in its own way
 GRACE = 3.0  # seconds in which torchrun ends a process, if another one failed before it
 # Each process keeps its own running statistics in an epoch; newer versions of torch call that so
@@ -95,8 +94,7 @@ def first_alone() -> Iterator[None]:
 def from_first(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call the function in the first process; all get what it returns."""
     result = [function(*arguments) if rank() == 0 else None]
-    if world_size() > 1:
-        dist.broadcast_object_list(result)
+    dist.broadcast_object_list(result)
     return result[0]
 
 
@@ -110,8 +108,6 @@ def agree(batches: Sequence[Tensor]) -> Sequence[Tensor]:
     Raises:
         FashionError: no batch has a picture for every process.
     """
-    if world_size() == 1:
-        return batches
     order = torch.cat(list(batches)).to(pick_device())
     dist.broadcast(order, 0)
     everybodys = order.cpu().split([len(batch) for batch in batches])
@@ -133,7 +129,7 @@ def gather(rows: Tensor) -> Tensor:
     Gradients go back to each process's own rows. So a loss over all pairs of a batch can be
     computed as if one process had embedded it.
     """
-    return rows if world_size() == 1 else _Gather.apply(rows)
+    return _Gather.apply(rows)
 
 
 class _Gather(torch.autograd.Function):
@@ -152,28 +148,10 @@ class _Gather(torch.autograd.Function):
 
 def average_buffers(model: nn.Module) -> None:
     """Give all processes the mean of their running statistics (batch norm), in place."""
-    if world_size() == 1:
-        return
     for buffer in model.buffers():
         if buffer.is_floating_point():
             dist.all_reduce(buffer)
             buffer.div_(world_size())
-
-
-class Gathered(nn.Module):
-    """A network whose outputs are those of all processes: float [B / processes, …] to [B, D].
-
-    So the loss sees the whole batch, as if one process had computed it; DDP takes the mean of the
-    gradients.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = DistributedDataParallel(module, **OWN_BUFFERS)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """This process's rows of a batch to the outputs of all rows."""
-        return gather(self.module(inputs))
 
 
 def share_training(training: Training) -> None:
@@ -187,24 +165,24 @@ def share_training(training: Training) -> None:
         return
     if pick_device().type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(training.model)  # changes the layers in it
-    training.network = Gathered(training.network)
+    # The loss sees the whole batch, as if one process had computed it; DDP averages the gradients
+    training.network = DistributedDataParallel(training.network, **OWN_BUFFERS)
+    training.network.register_forward_hook(lambda network, inputs, outputs: gather(outputs))
     training.seed += APART * rank()
     batches, evaluate = training.batches, training.evaluate
+
+    def shared(epoch: int) -> Batches:
+        whole = batches(epoch)
+
+        def load(chosen: Tensor) -> tuple:
+            inputs, *targets = whole.load(share(chosen))
+            return inputs, *map(gather, targets)
+
+        return Batches(agree(whole.order), load)
 
     def evaluate_once(average: nn.Module) -> dict[str, float]:
         average_buffers(training.model)
         average_buffers(average)
         return from_first(evaluate, average)
 
-    training.batches = lambda epoch: shared(batches(epoch))
-    training.evaluate = evaluate_once
-
-
-def shared(batches: Batches) -> Batches:
-    """Of each batch this process's rows of what the network sees, and all rows of the targets."""
-
-    def load(chosen: Tensor) -> tuple:
-        inputs, *targets = batches.load(share(chosen))
-        return inputs, *map(gather, targets)
-
-    return Batches(agree(batches.order), load)
+    training.batches, training.evaluate = shared, evaluate_once

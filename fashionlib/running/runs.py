@@ -32,7 +32,14 @@ def run(
     Raises:
         FashionError: the checkpoint belongs to another run, or cannot be written.
     """
-    about = describe_run(training)
+    # what makes a run this run: a checkpoint of another one must not be gone on with
+    about = {
+        "recipe": asdict(training.recipe),
+        "seed": training.seed,
+        "parameters": count_parameters(training.model),
+        "processes": processes.world_size(),
+        **training.about,
+    }
     with processes.first_alone():
         if checkpoint is not None and checkpoint.exists():
             load_checkpoint(checkpoint, training, about)
@@ -65,17 +72,6 @@ class InBfloat16(nn.Module):
         """As the network's own: float32 [N, 3, H, W] to float32 [N, outputs]."""
         with torch.autocast(inputs.device.type, torch.bfloat16):
             return self.module(inputs).float()
-
-
-def describe_run(training: Training) -> dict[str, Any]:
-    """What makes a run this run: a checkpoint of another one must not be gone on with."""
-    return {
-        "recipe": asdict(training.recipe),
-        "seed": training.seed,
-        "parameters": count_parameters(training.model),
-        "processes": processes.world_size(),
-        **training.about,
-    }
 
 
 def save_checkpoint(path: Path, training: Training, about: dict[str, Any]) -> None:

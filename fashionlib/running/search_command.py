@@ -3,7 +3,6 @@
 import json
 import math
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,7 @@ from fashionlib.running.folder_index import (
     refreshed_index,
     training_source,
 )
-from fashionlib.search import SIDE, Found, describe, embed_picture
+from fashionlib.search import SIDE, describe, embed_picture
 from fashionlib.settings import budget
 from fashionlib.weights import load_encoder, shipped
 
@@ -61,45 +60,59 @@ def run_search(
     """
     _check_drawing(show, out)
     picture = read_picture(query, SIDE)
-    source, about_source = _find_source(catalog)
+    if catalog in (None, "photos", "drawn"):
+        loaded = load_catalog(catalog, drawn=budget(MANY, quick=FEW))
+        source, notes = training_source(loaded), loaded.about.splitlines()
+    else:
+        source, notes = folder_source(Path(catalog)), []
     weights, about_weights = find_weights(weights, source.name)
     encoder, metadata = load_encoder(weights)
     refreshed = refreshed_index(source, encoder)
     results = refreshed.index.search(embed_picture(encoder, picture), k)
-    category = _query_category(query, source)
-    found = describe(results, category_of, category)
-    notes = [about_weights, *about_source, *_describe_refresh(source, refreshed)]
+    category = query.resolve().parent.name
+    if not category or category not in map(category_of, source.stamps):
+        category = None
+    rows = [
+        {
+            "rank": rank,
+            "distance": round(found.distance, 6),
+            "category": found.category or None,
+            "right": found.right,
+            "id": found.id,
+            "file": str(source.root / found.id) if source.root else None,
+        }
+        for rank, found in enumerate(describe(results, category_of, category), start=1)
+    ]
+    notes = [about_weights, *notes, *_describe_refresh(source.name, refreshed)]
     limit = metadata.get("distance_limit", math.inf)  # of weights that were never calibrated
-    if found[0].distance > limit:
+    if rows[0]["distance"] > limit:
         notes.append(
-            f"Nothing is near: {found[0].distance:.3f}, where clothes like the training pictures "
+            f"Nothing is near: {rows[0]['distance']:.3f}, where clothes like the training pictures "
             f"find something within {limit:.3f}. Is it a garment?"
         )
     if show or out is not None:
-        strip = _draw(picture, found, source)
+        strip = _draw(picture, rows, source)
     if out is not None:
-        _save(strip, out)
+        with replacing(out) as temporary:
+            strip.savefig(temporary, format="png", dpi=110)
         notes.append(f"Saved {out}.")
     print(*map(printable, notes), sep="\n", file=sys.stderr)
     if as_json:
-        _print_json(query, category, source, weights, found, refreshed.skipped)
+        answer = {
+            "query": str(query),
+            "query_category": category,
+            "catalog": source.name,
+            "weights": str(weights),
+            "skipped": refreshed.skipped,
+            "results": rows,
+        }
+        print(json.dumps(answer, indent=2))
     else:
-        _print_table(found, source)
+        _print_table(rows)
     if show:
         from matplotlib import pyplot  # noqa: PLC0415 - see `_check_drawing`
 
         pyplot.show()
-
-
-# Which pictures, which weights
-
-
-def _find_source(catalog: str | None) -> tuple[Source, list[str]]:
-    """The pictures to search in, and lines about them."""
-    if catalog not in (None, "photos", "drawn"):
-        return folder_source(Path(catalog)), []
-    loaded = load_catalog(catalog, drawn=budget(MANY, quick=FEW))
-    return training_source(loaded), loaded.about.splitlines()
 
 
 def find_weights(weights: Path | None, catalog: str) -> tuple[Path, str]:
@@ -112,18 +125,8 @@ def find_weights(weights: Path | None, catalog: str) -> tuple[Path, str]:
     return path, f"Weights {path.stem}: shipped with the library, as there is no {OWN_WEIGHTS}."
 
 
-def _query_category(query: Path, source: Source) -> str | None:
-    """The folder the query lies in, where the catalog has a category of that name."""
-    folder = query.resolve().parent.name
-    known = {category_of(name) for name in source.stamps} - {""}
-    return folder if folder in known else None
-
-
-# What was found
-
-
-def _describe_refresh(source: Source, refreshed: Refreshed) -> list[str]:
-    line = f"Index of {source.name}: {len(refreshed.index):,} pictures"
+def _describe_refresh(name: str, refreshed: Refreshed) -> list[str]:
+    line = f"Index of {name}: {len(refreshed.index):,} pictures"
     if refreshed.embedded:
         line += f", {refreshed.embedded:,} of them embedded now"
     if refreshed.removed:
@@ -134,22 +137,14 @@ def _describe_refresh(source: Source, refreshed: Refreshed) -> list[str]:
     return lines
 
 
-def _file_of(found: Found, source: Source) -> str | None:
-    """Where the picture is; None where it is drawn."""
-    return None if source.root is None else str(source.root / found.id)
-
-
-def _print_table(found: Sequence[Found], source: Source) -> None:
+def _print_table(rows: list[dict]) -> None:
     """Aligned columns; the category only where there are any."""
-    cells = [("rank", "distance", "category", "file")]
-    cells += [
-        (f"{rank}", f"{f.distance:.3f}", f.category, _file_of(f, source) or f.id)
-        for rank, f in enumerate(found, start=1)
-    ]
-    width = max(len(row[2]) for row in cells) + 2 if any(f.category for f in found) else 0
-    for rank, distance, category, file in cells:
-        column = category.ljust(width) if width else ""
-        print(f"{rank:>4}  {distance:>8}  {printable(column + file)}")
+    categories = [row["category"] or "" for row in rows]
+    width = max(map(len, ["category", *categories])) + 2 if any(categories) else 0
+    print(f"{'rank':>4}  {'distance':>8}  {'category'.ljust(width) if width else ''}file")
+    for row, category in zip(rows, categories, strict=True):
+        place = printable(category.ljust(width) + (row["file"] or row["id"]))
+        print(f"{row['rank']:>4}  {row['distance']:>8.3f}  {place}")
 
 
 def printable(text: str) -> str:
@@ -157,38 +152,6 @@ def printable(text: str) -> str:
     encoding = sys.stdout.encoding or "utf-8"
     plain = "".join(letter if letter.isprintable() else "?" for letter in text)
     return plain.encode(encoding, "replace").decode(encoding)
-
-
-def _print_json(
-    query: Path,
-    category: str | None,
-    source: Source,
-    weights: Path,
-    found: Sequence[Found],
-    skipped: Sequence[str],
-) -> None:
-    answer = {
-        "query": str(query),
-        "query_category": category,
-        "catalog": source.name,
-        "weights": str(weights),
-        "skipped": list(skipped),
-        "results": [
-            {
-                "rank": rank,
-                "distance": round(f.distance, 6),
-                "category": f.category or None,
-                "right": f.right,
-                "id": f.id,
-                "file": _file_of(f, source),
-            }
-            for rank, f in enumerate(found, start=1)
-        ],
-    }
-    print(json.dumps(answer, indent=2))
-
-
-# The strip
 
 
 def _check_drawing(show: bool, out: Path | None) -> None:
@@ -207,26 +170,21 @@ def _check_drawing(show: bool, out: Path | None) -> None:
     if not show:
         pyplot.switch_backend("agg")  # draws without a display
         return
-    no_window = FashionError("--show needs a display, and there is none: use --out results.png.")
-    if matplotlib.get_backend() in backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE):
-        raise no_window
     try:
+        if matplotlib.get_backend() in backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE):
+            raise ImportError
         pyplot.switch_backend(matplotlib.get_backend())
     except ImportError:
-        raise no_window from None
+        raise FashionError(
+            "--show needs a display, and there is none: use --out results.png."
+        ) from None
 
 
-def _draw(picture: Image.Image, found: Sequence[Found], source: Source) -> "Figure":
+def _draw(picture: Image.Image, rows: list[dict], source: Source) -> "Figure":
     from fashionlib.pages.result_strips import result_strip  # noqa: PLC0415 - see `_check_drawing`
 
     query = torch.from_numpy(to_square(picture, SIDE))
-    results = torch.stack([source.read(f.id) for f in found])
-    known = all(f.right is not None for f in found)
-    right = [bool(f.right) for f in found] if known else None
-    titles = [f.category for f in found]
-    return result_strip(query, results, [f.distance for f in found], right, titles)
-
-
-def _save(figure: "Figure", out: Path) -> None:
-    with replacing(out) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+    results = torch.stack([source.read(row["id"]) for row in rows])
+    right = None if rows[0]["right"] is None else [row["right"] for row in rows]
+    titles = [row["category"] or "" for row in rows]
+    return result_strip(query, results, [row["distance"] for row in rows], right, titles)

@@ -23,12 +23,12 @@ from threading import Thread
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fashionlib.errors import FashionError
 from fashionlib.files import replacing
 from fashionlib.inference import pick_device
-from fashionlib.running.folder_index import embed_named, picture_files, read_file
+from fashionlib.running.folder_index import embed_named, picture_files, read_file, sorted_out
 from fashionlib.search import SearchIndex
 from fashionlib.settings import progress_bar
 from fashionlib.weights import fingerprint, load_encoder, load_tensors, save_tensors
@@ -53,17 +53,11 @@ class Embedded:
 class Shard:
     """A part of a folder that becomes one file."""
 
-    number: int
+    path: Path  # of the file
     files: Files
     root: Path
-    out: Path
     weights: Path
     made_by: str  # fingerprint of the encoder
-
-    @property
-    def path(self) -> Path:
-        """Where its file goes."""
-        return shard_path(self.out, self.number)
 
     def describe(self) -> dict[str, Any]:
         """What the file has to say about itself to be the right one."""
@@ -98,21 +92,28 @@ def embed_folder(
     """
     made_by = fingerprint(load_encoder(weights)[0])
     parts = enumerate(_cut(picture_files(root), shard_size))
-    shards = (Shard(number, files, root, out, weights, made_by) for number, files in parts)
+    shards = (Shard(shard_path(out, n), files, root, weights, made_by) for n, files in parts)
     pictures = fresh = count = 0
-    skipped: dict[int, list[str]] = {}
+    skipped: dict[Path, list[str]] = {}
     with progress_bar(None, "embedding", "picture") as bar:
         for shard, found, is_fresh in _made(shards, processes):
             pictures += len(found["ids"])
             fresh += len(found["ids"]) if is_fresh else 0
             count += 1
             if found["skipped"]:
-                skipped[shard.number] = found["skipped"]
+                skipped[shard.path] = found["skipped"]
             bar.update(len(shard.files))
-    lines = tuple(line for number in sorted(skipped) for line in skipped[number])
+    lines = tuple(line for path in sorted(skipped) for line in skipped[path])
     if not pictures:
         raise FashionError(f"{root} has no picture that can be read: {lines[0]}")
-    _finish(out, count, pictures)
+    # What is left of larger or killed runs goes, and the folder is marked as complete
+    last = shard_path(out, count - 1)
+    larger = [path for path in out.glob("shard-*.safetensors") if path > last]
+    for path in (*larger, *out.glob(".shard-*.safetensors.*")):
+        path.unlink()
+    contents = json.dumps({"shards": count, "pictures": pictures})
+    with replacing(out / CONTENTS) as temporary:
+        temporary.write_text(contents + "\n", encoding="utf-8")
     return Embedded(pictures, fresh, count, lines)
 
 
@@ -166,7 +167,7 @@ def _made(shards: Iterable[Shard], processes: int) -> Iterator[tuple[Shard, dict
             if old is not None:
                 yield shard, old, False
                 continue
-            _mark_incomplete(shard.out)
+            _mark_incomplete(shard.path.parent)
             while len(pending) > processes:  # one more than are at work, and no longer queue
                 yield from _finished(pending)
             pending[pool.submit(_make, shard)] = shard
@@ -189,17 +190,16 @@ def _finished(pending: dict) -> Iterator[tuple[Shard, dict[str, Any], bool]]:
 
 def _right_contents(shard: Shard) -> dict[str, Any] | None:
     """Metadata of the shard's file, if that is there, whole and of these very pictures."""
-    if not shard.path.exists():
-        return None
     try:
         _, found = load_tensors(shard.path)
-    except FashionError:  # damaged
+    except FashionError:  # not there yet, or damaged
         return None
     wanted = shard.describe()
     for part, what in (("made_by", "weights, or of another picture size"), ("folder", "pictures")):
         if found.get(part) != wanted[part]:
             raise FashionError(
-                f"{shard.out} holds embeddings of other {what}: name another folder, or delete it."
+                f"{shard.path.parent} holds embeddings of other {what}: name another folder, or "
+                "delete it."
             )
     return found if found["files"] == wanted["files"] else None
 
@@ -209,17 +209,6 @@ def _mark_incomplete(out: Path) -> None:
         (out / CONTENTS).unlink(missing_ok=True)
     except OSError as error:
         raise FashionError(f"could not write {out}: {error.strerror}.") from error
-
-
-def _finish(out: Path, count: int, pictures: int) -> None:
-    """Remove what is left of larger or killed runs, and mark the folder as complete."""
-    last = shard_path(out, count - 1).name
-    larger = [path for path in out.glob("shard-*.safetensors") if path.name > last]
-    for path in (*larger, *out.glob(".shard-*.safetensors.*")):
-        path.unlink()
-    with replacing(out / CONTENTS) as temporary:
-        contents = {"shards": count, "pictures": pictures}
-        temporary.write_text(json.dumps(contents) + "\n", encoding="utf-8")
 
 
 # In a worker process
@@ -250,9 +239,7 @@ def _make(shard: Shard) -> dict[str, Any]:
     """Embed a shard's pictures and write its file; returns the metadata."""
     encoder = _encoder(shard.weights, shard.made_by)
     names = [name for name, _ in shard.files]
-    found = list(embed_named(names, partial(read_file, shard.root), encoder))
-    rows = {name: row for name, row in found if isinstance(row, Tensor)}
-    skipped = [line for _, line in found if isinstance(line, str)]
+    rows, skipped = sorted_out(embed_named(names, partial(read_file, shard.root), encoder))
     metadata = shard.describe() | {"ids": list(rows), "skipped": skipped}
     embeddings = torch.stack(list(rows.values())) if rows else torch.zeros(0, 0)
     save_tensors(shard.path, {"embeddings": embeddings}, metadata)

@@ -3,7 +3,7 @@
 ```python
 store = open_store("runs/photos.faiss", fingerprint(encoder), dimensions=64)
 store.upsert(ids, embeddings, categories)
-store.search(embed_picture(encoder, picture, size), k=5, category="dress")
+store.search(embed_picture(encoder, picture), k=5, category="dress")
 ```
 """
 

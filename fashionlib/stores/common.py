@@ -13,33 +13,73 @@ LONGEST = 4096  # bytes of an id or a category: the longest path that Linux take
 SPARE = 10  # candidates beyond k
 SLACK = 1e-5  # rounding of a squared distance, as a share of the squared lengths behind it
 
+NEIGHBOURS = 32  # of each row in a graph (M in the paper)
+EF_CONSTRUCTION = 80  # candidates kept while a row finds its neighbours
+EF_SEARCH = 128  # candidates kept while a query walks a graph, or twice as many as it asks for
+
 Candidates = tuple[Sequence[str], Tensor]  # of one query: M ids, embeddings float32 [M, D]
 
 
-def check_rows(
-    ids: Iterable[str], embeddings: Tensor, categories: Iterable[str], dimensions: int
-) -> tuple[list[str], Tensor, list[str]]:
-    """Rows as a store takes them: embeddings float32 [N, D] on the CPU, N ids, N categories.
+class CheckedStore:
+    """What is the same in all stores: `Store`'s checks.
 
-    Raises:
-        FashionError: lengths or dimensions do not agree, an id is there twice, an embedding is
-            not finite, or a text is none (see `check_texts`).
+    A store has its own `_nearest`, and a `_change` that takes rows out by id and puts others in.
     """
-    ids, categories = list(ids), list(categories)
-    embeddings = embeddings.detach().cpu().float().contiguous()
-    if embeddings.ndim != 2 or embeddings.shape[1] != dimensions:
-        shape = list(embeddings.shape)
-        raise FashionError(f"embeddings {shape} do not fit a store of {dimensions} dimensions.")
-    if not len(ids) == len(embeddings) == len(categories):
-        counts = f"{len(ids)} ids, {len(embeddings)} embeddings, {len(categories)} categories"
-        raise FashionError(f"{counts}: give one of each for every row.")
-    if len(set(ids)) < len(ids):
-        raise FashionError(f"the id {first_repeated(ids)!r} is there twice: use one.")
-    if not embeddings.isfinite().all():
-        raise FashionError("an embedding is not finite: the encoder's weights are broken.")
-    check_texts(ids, "id", 1)
-    check_texts(categories, "category", 0)
-    return ids, embeddings, categories
+
+    def __init__(self, name: str, made_by: str, dimensions: int, index: str) -> None:
+        self._name, self.made_by, self.dimensions, self.index = name, made_by, dimensions, index
+
+    def upsert(self, ids: Iterable[str], embeddings: Tensor, categories: Iterable[str]) -> None:
+        """See `Store.upsert`."""
+        ids, categories = list(ids), list(categories)
+        embeddings = embeddings.detach().cpu().float().contiguous()
+        if embeddings.ndim != 2 or embeddings.shape[1] != self.dimensions:
+            raise FashionError(
+                f"embeddings {list(embeddings.shape)} do not fit a store of {self.dimensions} "
+                "dimensions."
+            )
+        if not len(ids) == len(embeddings) == len(categories):
+            counts = f"{len(ids)} ids, {len(embeddings)} embeddings, {len(categories)} categories"
+            raise FashionError(f"{counts}: give one of each for every row.")
+        if len(set(ids)) < len(ids):
+            raise FashionError(f"the id {first_repeated(ids)!r} is there twice: use one.")
+        if not embeddings.isfinite().all():
+            raise FashionError("an embedding is not finite: the encoder's weights are broken.")
+        check_texts(ids, "id", 1)
+        check_texts(categories, "category", 0)
+        self._change(ids, ids, embeddings, categories)
+
+    def delete(self, ids: Iterable[str]) -> None:
+        """See `Store.delete`."""
+        ids = list(ids)
+        check_texts(ids, "id", 0)
+        self._change(ids, [], torch.zeros(0, self.dimensions), [])
+
+    def search(self, queries: Tensor, k: int, category: str | None = None) -> Results:
+        """See `Store.search`."""
+        if category is not None:
+            check_texts([category], "category", 0)
+        return self._nearest(check_queries(queries, k, self.dimensions), k, category)
+
+    def close(self) -> None:
+        """Nothing to do where every change is in a file."""
+
+    def check_made(self, made_by: str, dimensions: int, index: str) -> None:
+        """Make sure that what is there is of this encoder, and an index of this kind.
+
+        Raises:
+            FashionError: other weights made it, embeddings of other dimensions are in it, or it
+                is another index.
+        """
+        if made_by != self.made_by:
+            raise FashionError(
+                f"{self._name} was made with other weights, or at another picture size: "
+                "fill a new store."
+            )
+        if dimensions != self.dimensions:
+            raise FashionError(f"{self._name} has {dimensions} dimensions, not {self.dimensions}.")
+        if index != self.index:
+            raise FashionError(f"{self._name} holds index={index!r}: open it with that.")
 
 
 def check_texts(texts: Iterable[str], what: str, least: int) -> None:
@@ -54,36 +94,9 @@ def check_texts(texts: Iterable[str], what: str, least: int) -> None:
         except UnicodeEncodeError as error:  # a file name that is no UTF-8 comes with surrogates
             raise FashionError(f"the {what} {text!r} is not Unicode: rename it.") from error
         if not least <= size <= LONGEST or "\0" in text:
-            start = text[:40]
-            message = f"the {what} {start!r} has {size} bytes: {least} to {LONGEST} without NUL fit"
-            raise FashionError(f"{message}.")
-
-
-def check_search(queries: Tensor, k: int, category: str | None, dimensions: int) -> Tensor:
-    """What a store is asked: as `search.check_queries`, and for a category that it can hold.
-
-    Raises:
-        FashionError: any of it is none that a store could answer.
-    """
-    if category is not None:
-        check_texts([category], "category", 0)
-    return check_queries(queries, k, dimensions)
-
-
-def check_encoder(
-    where: object, made_by: str, dimensions: int, wanted: str, wanted_dimensions: int
-) -> None:
-    """Make sure that the store at `where` was made by the encoder that is to search it.
-
-    Raises:
-        FashionError: other weights made it, or embeddings of other dimensions are in it.
-    """
-    if made_by != wanted:
-        raise FashionError(
-            f"{where} was made with other weights, or at another picture size: fill a new store."
-        )
-    if dimensions != wanted_dimensions:
-        raise FashionError(f"{where} has {dimensions} dimensions, not {wanted_dimensions}.")
+            raise FashionError(
+                f"the {what} {text[:40]!r} has {size} bytes: {least} to {LONGEST} without NUL fit."
+            )
 
 
 def search_settled(

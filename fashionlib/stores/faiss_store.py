@@ -4,8 +4,6 @@ The graph is HNSW (Malkov and Yashunin 2018, arXiv 1603.09320). It needs no trai
 can start empty and grow; an inverted file (IVF) would have to see the catalog first.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +14,18 @@ from torch import Tensor
 from fashionlib.errors import FashionError
 from fashionlib.settings import optional
 from fashionlib.stores.common import (
+    EF_CONSTRUCTION,
+    EF_SEARCH,
+    NEIGHBOURS,
     Candidates,
+    CheckedStore,
     Results,
-    check_encoder,
-    check_rows,
-    check_search,
-    check_texts,
     search_settled,
 )
 from fashionlib.weights import load_tensors, save_tensors
 
-NEIGHBOURS = 32  # of each row in the graph (M in the paper)
-EF_CONSTRUCTION = 80  # candidates kept while a row finds its neighbours
-EF_SEARCH = 128  # candidates kept while a query walks the graph
 
-
-class FaissStore:
+class FaissStore(CheckedStore):
     """A FAISS index in a file that follows every change. See `fashionlib.stores.Store`.
 
     A graph cannot forget a row. So a deleted row is marked and passed over, and when most rows
@@ -41,8 +35,8 @@ class FaissStore:
 
     def __init__(self, path: Path | str, made_by: str, dimensions: int, index: str) -> None:
         self._faiss = optional("faiss", "stores")
-        self.path, self.made_by, self.dimensions = Path(path), made_by, dimensions
-        self.kind = index
+        super().__init__(str(path), made_by, dimensions, index)
+        self.path = Path(path)
         if self.path.exists():
             self._read()
         else:
@@ -52,40 +46,34 @@ class FaissStore:
     def __len__(self) -> int:
         return int(self._alive.sum())
 
-    def upsert(self, ids: Iterable[str], embeddings: Tensor, categories: Iterable[str]) -> None:
-        """See `Store.upsert`."""
-        ids, embeddings, categories = check_rows(ids, embeddings, categories, self.dimensions)
-        with self._written():
-            alive = self._alive_without(ids)
-            self._index.add(embeddings.numpy())
-            alive = np.concatenate([alive, np.ones(len(ids), bool)])
-            self._set(self._index, self._ids + ids, self._categories + categories, alive)
+    # Searching
 
-    def delete(self, ids: Iterable[str]) -> None:
-        """See `Store.delete`."""
-        ids = list(ids)
-        check_texts(ids, "id", 0)
-        with self._written():
-            self._set(self._index, self._ids, self._categories, self._alive_without(ids))
-
-    def search(self, queries: Tensor, k: int, category: str | None = None) -> Results:
-        """See `Store.search`."""
-        queries = check_search(queries, k, category, self.dimensions)
+    def _nearest(self, queries: Tensor, k: int, category: str | None) -> Results:
         selected, count = self._select(category)
         if count == 0:
             return Results(torch.zeros(len(queries), 0), ((),) * len(queries))
-        exact = self.kind == "flat" or category is not None
+        everything = self._faiss.SearchParameters(sel=selected)
+        graph, storage = self._index, self._index
+        if self.index == "hnsw":
+            storage = self._faiss.downcast_index(graph.storage)
 
         def fetch(part: Tensor, width: int) -> list[Candidates]:
-            rows = self._nearest_rows(part.numpy(), min(width, count), selected, exact)
-            return [(self._names(row), self._embeddings(row)) for row in rows]
+            asked, width = part.numpy(), min(width, count)
+            if self.index == "flat" or category is not None:
+                rows = storage.search(asked, width, params=everything)[1]
+            else:
+                ef = max(EF_SEARCH, 2 * width)
+                walk = self._faiss.SearchParametersHNSW(efSearch=ef, sel=selected)
+                rows = graph.search(asked, width, params=walk)[1]
+                short = (rows < 0).any(axis=1)  # it ended in a part of the graph with too few
+                if short.any():
+                    rows[short] = storage.search(asked[short], width, params=everything)[1]
+            return [
+                ([self._ids[n] for n in row], torch.from_numpy(graph.reconstruct_batch(row)))
+                for row in rows
+            ]
 
         return search_settled(fetch, queries, min(k, count))
-
-    def close(self) -> None:
-        """Nothing to do: every change is in the file."""
-
-    # Searching
 
     def _select(self, category: str | None) -> tuple[Any, int]:
         """What tells FAISS which rows to look at (None for all of them), and how many they are."""
@@ -98,35 +86,32 @@ class FaissStore:
             self._selected[category] = selector, int(chosen.sum())
         return self._selected[category]
 
-    def _nearest_rows(
-        self, queries: np.ndarray, width: int, selected: Any, exact: bool
-    ) -> np.ndarray:
-        """Row numbers int64 [Q, width], where that many rows are selected."""
-        everything = self._faiss.SearchParameters(sel=selected)
-        storage = self._index if self.kind == "flat" else self._storage()
-        if exact:
-            return storage.search(queries, width, params=everything)[1]
-        ef = max(EF_SEARCH, 2 * width)
-        graph = self._faiss.SearchParametersHNSW(efSearch=ef, sel=selected)
-        rows = self._index.search(queries, width, params=graph)[1]
-        short = (rows < 0).any(axis=1)  # the walk ended in a part of the graph with too few
-        if short.any():
-            rows[short] = storage.search(queries[short], width, params=everything)[1]
-        return rows
-
-    def _storage(self) -> Any:
-        return self._faiss.downcast_index(self._index.storage)
-
-    def _names(self, rows: np.ndarray) -> list[str]:
-        return [self._ids[n] for n in rows]
-
-    def _embeddings(self, rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(self._index.reconstruct_batch(rows))
-
     # Changing, and the file
 
+    def _change(
+        self, gone: list[str], ids: list[str], embeddings: Tensor, categories: list[str]
+    ) -> None:
+        """Write the change; where that fails, go back to what the file holds."""
+        try:
+            out = set(gone)
+            alive = self._alive & np.array([name not in out for name in self._ids], bool)
+            alive = np.concatenate([alive, np.ones(len(ids), bool)])
+            ids, categories, index = self._ids + ids, self._categories + categories, self._index
+            index.add(embeddings.numpy())
+            if 2 * alive.sum() < len(alive):
+                kept = np.flatnonzero(alive)
+                rows, index = index.reconstruct_batch(kept), self._new_index()
+                index.add(rows)
+                ids, categories = [ids[n] for n in kept], [categories[n] for n in kept]
+                alive = alive[kept]
+            self._set(index, ids, categories, alive)
+            self._write()
+        except BaseException:
+            self._read()
+            raise
+
     def _new_index(self) -> Any:
-        if self.kind == "flat":
+        if self.index == "flat":
             return self._faiss.IndexFlatL2(self.dimensions)
         index = self._faiss.IndexHNSWFlat(self.dimensions, NEIGHBOURS)
         index.hnsw.efConstruction = EF_CONSTRUCTION
@@ -136,35 +121,12 @@ class FaissStore:
         self._index, self._ids, self._categories, self._alive = index, ids, categories, alive
         self._selected: dict[str | None, tuple[Any, int]] = {}
 
-    def _alive_without(self, ids: Iterable[str]) -> np.ndarray:
-        gone = set(ids)
-        return self._alive & np.array([name not in gone for name in self._ids], bool)
-
-    def _compact(self) -> None:
-        kept = np.flatnonzero(self._alive)
-        index = self._new_index()
-        index.add(self._index.reconstruct_batch(kept))
-        categories = [self._categories[n] for n in kept]
-        self._set(index, self._names(kept), categories, np.ones(len(kept), bool))
-
-    @contextmanager
-    def _written(self) -> Iterator[None]:
-        """Write the change; where that fails, go back to what the file holds."""
-        try:
-            yield
-            if 2 * len(self) < len(self._alive):
-                self._compact()
-            self._write()
-        except BaseException:
-            self._read()
-            raise
-
     def _write(self) -> None:
         tensors = {
             "index": torch.from_numpy(self._faiss.serialize_index(self._index)),
             "alive": torch.from_numpy(self._alive),
         }
-        metadata = {"kind": "faiss store", "made_by": self.made_by, "index": self.kind}
+        metadata = {"kind": "faiss store", "made_by": self.made_by, "index": self.index}
         rows = {"ids": self._ids, "categories": self._categories}
         save_tensors(self.path, tensors, metadata | rows)
 
@@ -179,8 +141,5 @@ class FaissStore:
         ids, categories, alive = metadata["ids"], metadata["categories"], tensors["alive"].numpy()
         if not index.ntotal == len(ids) == len(categories) == len(alive):
             raise FashionError(f"{self.path} is damaged: fill a new store.")
-        check_encoder(self.path, metadata["made_by"], index.d, self.made_by, self.dimensions)
-        if metadata["index"] != self.kind:
-            there = metadata["index"]
-            raise FashionError(f"{self.path} holds index={there!r}: open it with that.")
+        self.check_made(metadata["made_by"], index.d, metadata["index"])
         self._set(index, ids, categories, alive)

@@ -8,7 +8,6 @@ it ends, and where a server begins: `deploy/`.
 import logging
 import os
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,13 @@ from torch import Tensor
 from fashionlib.errors import FashionError
 from fashionlib.settings import optional
 from fashionlib.stores.common import (
+    EF_CONSTRUCTION,
+    EF_SEARCH,
     LONGEST,
+    NEIGHBOURS,
     Candidates,
+    CheckedStore,
     Results,
-    check_rows,
-    check_search,
-    check_texts,
     search_settled,
 )
 
@@ -37,14 +37,13 @@ MOST = 16_384  # results of one search, the most that Milvus gives
 LOCAL = ("localhost", "127.0.0.1")
 BEYOND = ("no_grpc_proxy", "no_proxy")  # the settings of gRPC, the first one wins
 SECONDS = 30  # to wait for a server
-GRAPH = {"M": 32, "efConstruction": 80}  # as in faiss_store
-EF_SEARCH = 128
+STRONG = {"consistency_level": "Strong"}  # sees every change that has returned
 
 # In a filter: all that the grammar of Milvus Lite and of the server both unescape
 ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
-class MilvusStore:
+class MilvusStore(CheckedStore):
     """A Milvus collection, named after the encoder. See `fashionlib.stores.Store`.
 
     Raises what `Store` says, and a FashionError where the server does not answer, or where more
@@ -54,17 +53,16 @@ class MilvusStore:
     """
 
     def __init__(self, uri: str, made_by: str, dimensions: int, index: str) -> None:
-        self.uri, self.made_by, self.dimensions = uri, made_by, dimensions
-        self._lite = uri.endswith(".db")
-        self._name = re.sub("//[^/]*@", "//", uri)  # a message shows no password
-        self._collection = PREFIX + made_by
+        name = re.sub("//[^/]*@", "//", uri)  # a message shows no password
+        super().__init__(name, made_by, dimensions, index)
+        self.uri, self._lite, self._collection = uri, uri.endswith(".db"), PREFIX + made_by
         self._milvus = optional("pymilvus", "stores")
         self._failures = self._milvus.MilvusException, optional("grpc", "stores").RpcError
         if self._lite:
             self._start_lite()
         self._client = self._connect()
         try:
-            self._prepare(index.upper())
+            self._prepare()
         except BaseException:
             self.close()
             raise
@@ -72,9 +70,16 @@ class MilvusStore:
     def __len__(self) -> int:
         return self._count("")
 
-    def upsert(self, ids: Iterable[str], embeddings: Tensor, categories: Iterable[str]) -> None:
-        """See `Store.upsert`."""
-        ids, embeddings, categories = check_rows(ids, embeddings, categories, self.dimensions)
+    def _change(
+        self, gone: list[str], ids: list[str], embeddings: Tensor, categories: list[str]
+    ) -> None:
+        # not by ids=…: the client puts them into a filter as they are, and an id with a quote in
+        # it deletes other rows
+        replaced = set(ids)  # an upsert does that
+        names = [quoted(name) for name in dict.fromkeys(gone) if name not in replaced]
+        for start in range(0, len(names), NAMES):
+            listed = ", ".join(names[start : start + NAMES])
+            self._call("delete", self._collection, filter=f"id in [{listed}]")
         for start in range(0, len(ids), ROWS):
             lot = slice(start, start + ROWS)
             columns = zip(ids[lot], embeddings[lot].numpy(), categories[lot], strict=True)
@@ -84,20 +89,7 @@ class MilvusStore:
         if self._lite and len(ids) >= MANY:
             self._call("flush", self._collection)
 
-    def delete(self, ids: Iterable[str]) -> None:
-        """See `Store.delete`."""
-        ids = list(ids)
-        check_texts(ids, "id", 0)
-        # not by ids=…: the client puts them into a filter as they are, and an id with a quote in
-        # it deletes other rows
-        names = [quoted(name) for name in dict.fromkeys(ids)]
-        for start in range(0, len(names), NAMES):
-            listed = ", ".join(names[start : start + NAMES])
-            self._call("delete", self._collection, filter=f"id in [{listed}]")
-
-    def search(self, queries: Tensor, k: int, category: str | None = None) -> Results:
-        """See `Store.search`."""
-        queries = check_search(queries, k, category, self.dimensions)
+    def _nearest(self, queries: Tensor, k: int, category: str | None) -> Results:
         condition = "" if category is None else f"category == {quoted(category)}"
 
         def fetch(part: Tensor, width: int) -> list[Candidates]:
@@ -125,7 +117,10 @@ class MilvusStore:
 
     def _start_lite(self) -> None:
         optional("milvus_lite", "stores")
-        go_past_proxies()
+        # gRPC is to reach it on this machine, also where a proxy is set up
+        beyond = next(filter(None, map(os.environ.get, BEYOND)), "")
+        names = [name for name in beyond.split(",") if name and name not in LOCAL]
+        os.environ[BEYOND[0]] = ",".join([*names, *LOCAL])
         if Path(self.uri).is_file():
             raise FashionError(f"{self.uri} is a file: Milvus Lite keeps a folder, give its name.")
         try:
@@ -145,39 +140,33 @@ class MilvusStore:
                 problem = "no Milvus server answers there. Check the address and the server"
             raise FashionError(f"{self._name}: {problem}.") from error
 
-    def _prepare(self, index: str) -> None:
+    def _prepare(self) -> None:
         """Make what is missing of the collection, so that an interrupted start can be repeated."""
         name = self._collection
-        if not self._call("has_collection", name):
-            if any(other.startswith(PREFIX) for other in self._call("list_collections")):
-                raise FashionError(
-                    f"{self._name} was made with other weights, or at another picture size: "
-                    "fill a new store."
-                )
-            schema = self._schema()
-            self._call("create_collection", name, schema=schema, consistency_level="Strong")
+        ours = [each for each in self._call("list_collections") if each.startswith(PREFIX)]
+        if name not in ours:
+            for other in ours:
+                self.check_made(other.removeprefix(PREFIX), self.dimensions, self.index)
+            types = self._milvus.DataType
+            schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
+            schema.add_field("id", types.VARCHAR, is_primary=True, max_length=LONGEST)
+            schema.add_field("category", types.VARCHAR, max_length=LONGEST)
+            schema.add_field(FIELD, types.FLOAT_VECTOR, dim=self.dimensions)
+            self._call("create_collection", name, schema=schema, **STRONG)
         fields = self._call("describe_collection", name)["fields"]
         there = next(field["params"]["dim"] for field in fields if field["name"] == FIELD)
-        if int(there) != self.dimensions:
-            raise FashionError(f"{self._name} has {there} dimensions, not {self.dimensions}.")
-        if not self._call("list_indexes", name):
+        self.check_made(self.made_by, int(there), self.index)
+        indexes = self._call("list_indexes", name)
+        if indexes:
+            kind = self._call("describe_index", name, indexes[0])["index_type"].lower()
+            self.check_made(self.made_by, self.dimensions, kind)
+        else:
             parameters = self._client.prepare_index_params()
-            params = GRAPH if index == "HNSW" else {}
-            parameters.add_index(FIELD, index_type=index, metric_type="L2", params=params)
+            graph = {"M": NEIGHBOURS, "efConstruction": EF_CONSTRUCTION}
+            params = graph if self.index == "hnsw" else {}
+            parameters.add_index(FIELD, self.index.upper(), metric_type="L2", params=params)
             self._call("create_index", name, parameters)
-        there = self._call("describe_index", name, self._call("list_indexes", name)[0])
-        kind = there["index_type"].lower()
-        if kind != index.lower():
-            raise FashionError(f"{self._name} holds index={kind!r}: open it with that.")
         self._call("load_collection", name)
-
-    def _schema(self) -> Any:
-        types = self._milvus.DataType
-        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field("id", types.VARCHAR, is_primary=True, max_length=LONGEST)
-        schema.add_field("category", types.VARCHAR, max_length=LONGEST)
-        schema.add_field(FIELD, types.FLOAT_VECTOR, dim=self.dimensions)
-        return schema
 
     # Asking
 
@@ -191,7 +180,7 @@ class MilvusStore:
             filter=condition,
             output_fields=[FIELD],
             search_params={"metric_type": "L2", "params": {"ef": max(EF_SEARCH, 2 * width)}},
-            consistency_level="Strong",  # sees every change that has returned
+            **STRONG,
         )
         return [
             (
@@ -202,14 +191,8 @@ class MilvusStore:
         ]
 
     def _count(self, condition: str) -> int:
-        rows = self._call(
-            "query",
-            self._collection,
-            filter=condition,
-            output_fields=["count(*)"],
-            consistency_level="Strong",
-        )
-        return rows[0]["count(*)"]
+        what = {"filter": condition, "output_fields": ["count(*)"]}
+        return self._call("query", self._collection, **what, **STRONG)[0]["count(*)"]
 
     def _call(self, method: str, *arguments: Any, **more: Any) -> Any:
         """What the client's method answers; what it raises becomes one line."""
@@ -224,10 +207,3 @@ class MilvusStore:
 def quoted(text: str) -> str:
     """A text as a literal in a Milvus filter, whatever is in it."""
     return f'"{text.translate(ESCAPES)}"'
-
-
-def go_past_proxies() -> None:
-    """Have gRPC reach Milvus Lite, which listens on this machine, where a proxy is set up."""
-    beyond = next(filter(None, map(os.environ.get, BEYOND)), "")
-    names = [name for name in beyond.split(",") if name and name not in LOCAL]
-    os.environ[BEYOND[0]] = ",".join([*names, *LOCAL])

@@ -179,9 +179,7 @@ def on_cuda() -> list[str]:
 def who_saves(out: Path) -> list[str]:
     """What this process would write in a run of the command; the functions are replaced."""
     saved = []
-    for module, name in (
-        (runs, "save_checkpoint"), (cli, "save_classifier"), (cli, "finish"),
-    ):  # fmt: skip
+    for module, name in ((runs, "save_checkpoint"), (cli, "save_classifier")):
         setattr(module, name, lambda *_, name=name, **__: saved.append(name))
     root = clothes_in(out / f"clothes {processes.rank()}")
     cli.train_classifier_command(epochs=1, data=str(root), size=32, out=out / "c.safetensors")
@@ -330,7 +328,7 @@ def test_an_interrupted_run_resumes_to_the_same_result(two):
 
 def test_only_the_first_process_saves(two):
     first, second = (found["saves"] for found in two)
-    assert first == ["save_checkpoint", "save_classifier", "finish"]
+    assert first == ["save_checkpoint", "save_classifier"]
     assert second == []
 
 
@@ -390,16 +388,12 @@ def test_a_mistake_is_told_once(tmp_path):
 
 
 def test_alone_nothing_changes():
-    training, batches = classifier_run(), [torch.arange(5), torch.arange(3)]
+    training = classifier_run()
     before = dict(vars(training))
     processes.share_training(training)
     assert vars(training) == before
-    assert processes.agree(batches) is batches
-    assert torch.equal(processes.share(batches[0]), batches[0])
-    assert processes.gather(batches[0]) is batches[0]
     with processes.joined(), processes.first_alone():
         assert (processes.rank(), processes.world_size()) == (0, 1)
-    assert processes.from_first(max, 1, 2) == 2
 
 
 def test_more_processes_than_gpus_are_a_mistake(monkeypatch):
