@@ -22,7 +22,7 @@ from fashionlib.inference import predict
 from fashionlib.metrics import count_correct, format_accuracy
 from fashionlib.running import processes
 from fashionlib.running.distance_limit import calibrated_limit
-from fashionlib.running.runs import run
+from fashionlib.running.runs import run_training
 from fashionlib.running.search_command import find_weights, printable, run_search
 from fashionlib.running.shards import embed_folder
 from fashionlib.settings import budget
@@ -170,7 +170,7 @@ def train_and_save(training: Training, out: Path, save: Callable[[nn.Module], No
     print(f"{count_parameters(training.model):,} parameters, {training.recipe}")
     checkpoint = out.with_suffix(".checkpoint.safetensors")
     try:
-        average, history = run(training, checkpoint)
+        average, history = run_training(training, checkpoint)
     except KeyboardInterrupt:
         if processes.rank() == 0:
             print(f"\nstopped; the same command goes on from {checkpoint}", file=sys.stderr)

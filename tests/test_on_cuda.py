@@ -28,7 +28,7 @@ from fashionlib.running.distance_limit import calibrated_limit
 from fashionlib.running.drift import nearest_distances
 from fashionlib.running.folder_index import embed_named
 from fashionlib.running.live_index import Searcher
-from fashionlib.running.runs import run
+from fashionlib.running.runs import run_training
 from fashionlib.running.teachers import change_batches, learn_from
 from fashionlib.search import SearchIndex, build_index, embed_picture, visual_search
 from fashionlib.siamese import OBJECTIVES, Objective, SiameseRecipe, mined_triplets, train_siamese
@@ -126,8 +126,8 @@ def test_what_surrounds_a_training(cuda, catalog, tmp_path):
 
     path = tmp_path / "run.checkpoint.safetensors"
     with stopped_after(8):
-        run(made(), path)
-    average, history = run(made(), path)
+        run_training(made(), path)
+    average, history = run_training(made(), path)
     assert there(average)
     assert len(history) == 2
     assert finite(history)

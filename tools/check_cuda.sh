@@ -56,12 +56,12 @@ import torch
 
 from fashionlib.catalog import FEW, load_catalog
 from fashionlib.heads import build_classifier
-from fashionlib.running.runs import run
+from fashionlib.running.runs import run_training
 from fashionlib.training import Recipe, classifier_training
 
 torch.manual_seed(0)
 catalog = load_catalog("drawn", drawn=FEW)
-_, rows = run(classifier_training(build_classifier("fashion"), catalog, Recipe(epochs=3)))
+_, rows = run_training(classifier_training(build_classifier("fashion"), catalog, Recipe(epochs=3)))
 print(sum(row["seconds"] for row in rows[1:]))
 END
 }

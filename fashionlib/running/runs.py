@@ -1,7 +1,8 @@
 """A training as the command line runs it: on what the machine has, and going on after a stop.
 
-`finish(classifier_training(…))` trains; `run(classifier_training(…), checkpoint)` trains the same,
-in bfloat16 on CUDA, shared among the processes that torchrun started, and saved after each epoch.
+`finish(classifier_training(…))` trains; `run_training(classifier_training(…), checkpoint)` trains
+the same, in bfloat16 on CUDA, shared among the processes that torchrun started, and saved after
+each epoch.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from fashionlib.training import Training, finish
 from fashionlib.weights import load_tensors, save_tensors
 
 
-def run(
+def run_training(
     training: Training, checkpoint: Path | None = None
 ) -> tuple[nn.Module, list[dict[str, float]]]:
     """Finish a training: the averaged model and the rows, as `training.finish` returns them.

@@ -96,6 +96,8 @@ def test_no_chapter_repeats_a_library_function_without_the_mark():
     """A name that the library defines may be defined in a chapter only under the mark."""
     library = set()
     for path in (ROOT / "fashionlib").rglob("*.py"):
+        if path.parent.name == "checks":  # named after the tasks that they check
+            continue
         library |= {n.name for n in ast.parse(path.read_text()).body if hasattr(n, "name")}
     for script in sorted((ROOT / "notebooks").rglob("*.py")):
         marked = {place.rpartition(".")[2] for place in written_out() if script.stem in place}

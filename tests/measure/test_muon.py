@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fashionlib.heads import build_classifier
-from fashionlib.running.runs import run
+from fashionlib.running.runs import run_training
 from fashionlib.training import Recipe, Training, classifier_training, finish, make_optimizer
 
 RECIPE = Recipe(epochs=3, size=32, evaluation_size=32, batch_size=8)
@@ -97,5 +97,5 @@ def test_a_training_repeats_and_goes_on_after_a_stop(tmp_path, two_threads):
     whole, _ = finish(begun())
     assert same_weights(whole, finish(begun())[0])
     with stopped_after(2 * 8 + 1):  # eight batches an epoch
-        run(begun(), tmp_path / "run.safetensors")
-    assert same_weights(whole, run(begun(), tmp_path / "run.safetensors")[0])
+        run_training(begun(), tmp_path / "run.safetensors")
+    assert same_weights(whole, run_training(begun(), tmp_path / "run.safetensors")[0])

@@ -36,7 +36,7 @@ from fashionlib.errors import FashionError
 from fashionlib.heads import build_classifier
 from fashionlib.look_encoder import build_look_encoder
 from fashionlib.running import processes, runs
-from fashionlib.running.runs import run
+from fashionlib.running.runs import run_training
 from fashionlib.running.teachers import learn_from
 from fashionlib.settings import progress_bar
 from fashionlib.siamese import OBJECTIVES, SiameseRecipe, siamese_training
@@ -67,7 +67,7 @@ def encoder_run() -> Training:
 
 def ran(training: Training, checkpoint: Path | None = None) -> tuple:
     """Model, average and rows."""
-    average, history = run(training, checkpoint)
+    average, history = run_training(training, checkpoint)
     return training.model, average, history
 
 
@@ -76,7 +76,7 @@ def resumed(out: Path) -> tuple:
     recipe = replace(RECIPE, epochs=3)
     path = out / "run.checkpoint.safetensors"
     with stopped_after(8 + 3):  # eight batches an epoch
-        run(classifier_run(recipe), path)
+        run_training(classifier_run(recipe), path)
     return ran(classifier_run(recipe)), ran(classifier_run(recipe), path)
 
 

@@ -15,7 +15,7 @@ from torchvision.transforms import v2
 from fashionlib.catalog import Catalog
 from fashionlib.heads import build_classifier
 from fashionlib.running import runs
-from fashionlib.running.runs import run
+from fashionlib.running.runs import run_training
 from fashionlib.running.teachers import change_batches, learn_from
 from fashionlib.siamese import OBJECTIVES, SiameseRecipe, siamese_training
 from fashionlib.training import (
@@ -25,7 +25,7 @@ from fashionlib.training import (
     finish,
     train_classifier,
 )
-from fashionlib.weights import load_tensors
+from fashionlib.weights import load_tensors, save_tensors
 
 RECIPE = Recipe(epochs=3, size=32, evaluation_size=32, batch_size=16, learning_rate=2e-3)
 SIAMESE = SiameseRecipe(epochs=2, size=32, evaluation_size=32, batch_size=28, learning_rate=2e-3)
@@ -62,10 +62,10 @@ def must_go_on(make: Callable[[], Training], steps: int, path: Path) -> None:
     """Stopped after so many steps and given again, it ends as if nothing was."""
     whole, rows = finish(make())
     with stopped_after(steps):
-        run(make(), path)
+        run_training(make(), path)
     assert path.exists()
     again = make()
-    model, history = run(again, path)
+    model, history = run_training(again, path)
     assert same_weights(model, whole)
     assert without_time(history) == without_time(rows)
 
@@ -90,23 +90,23 @@ def test_a_run_without_a_stop_is_the_plain_training(catalog, tmp_path):
     torch.manual_seed(0)
     plain = train_classifier(build_classifier("article", 7), catalog, RECIPE)
     for checkpoint in (None, tmp_path / NAME):
-        average, history = run(classifier(catalog), checkpoint)
+        average, history = run_training(classifier(catalog), checkpoint)
         assert same_weights(average, plain[0])
         assert without_time(history) == without_time(plain[1])
 
 
 def test_a_finished_run_has_nothing_left_to_do(catalog, tmp_path):
-    first = run(classifier(catalog), tmp_path / NAME)
+    first = run_training(classifier(catalog), tmp_path / NAME)
     again = classifier(catalog)
     again.batches = None  # whoever asked for them would fail
-    second = run(again, tmp_path / NAME)
+    second = run_training(again, tmp_path / NAME)
     assert same_weights(first[0], second[0])
     assert first[1] == second[1]  # the seconds too, as they were then
 
 
 def test_a_checkpoint_of_another_run_is_refused(catalog, tmp_path):
     path = tmp_path / NAME
-    run(classifier(catalog, replace(RECIPE, epochs=1)), path)
+    run_training(classifier(catalog, replace(RECIPE, epochs=1)), path)
     before = path.read_bytes()
     other = replace(catalog, train=catalog.train.at(torch.arange(90)))
     for made in (
@@ -115,7 +115,7 @@ def test_a_checkpoint_of_another_run_is_refused(catalog, tmp_path):
         classifier(other, replace(RECIPE, epochs=1)),
         encoder(catalog, "look"),
     ):
-        complaint(partial(run, made, path), path, "other settings: delete it")
+        complaint(partial(run_training, made, path), path, "other settings: delete it")
     assert path.read_bytes() == before
 
 
@@ -132,20 +132,34 @@ def test_a_run_with_changes_is_not_gone_on_with_by_one_without(catalog, tmp_path
 
     for names in orders:
         path = tmp_path / f"{'-'.join(names)}.safetensors"
-        run(changed(names), path)
+        run_training(changed(names), path)
         for others in orders:
             if others != names:
-                complaint(partial(run, changed(others), path), "other settings")
-        run(changed(names), path)
+                complaint(partial(run_training, changed(others), path), "other settings")
+        run_training(changed(names), path)
+
+
+def test_a_checkpoint_that_f519cf9_wrote_is_refused(catalog, tmp_path):
+    """Its recipe had mixup in it, and one process went without saying."""
+    path = tmp_path / NAME
+    run_training(classifier(catalog, replace(RECIPE, epochs=1)), path)
+    tensors, metadata = load_tensors(path)
+    metadata["run"]["recipe"]["mixup"] = 0.0
+    del metadata["run"]["processes"]
+    save_tensors(path, tensors, metadata)
+    made = classifier(catalog, replace(RECIPE, epochs=1))
+    complaint(partial(run_training, made, path), path, "other settings: delete it")
 
 
 def test_a_checkpoint_that_cannot_be_written_is_one_line(catalog, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    complaint(lambda: run(classifier(catalog), tmp_path / "file" / NAME), "could not write")
+    complaint(
+        lambda: run_training(classifier(catalog), tmp_path / "file" / NAME), "could not write"
+    )
 
 
 def test_a_checkpoint_says_what_it_is_of(catalog, tmp_path):
-    run(taught(catalog), tmp_path / NAME)
+    run_training(taught(catalog), tmp_path / NAME)
     about = load_tensors(tmp_path / NAME)[1]["run"]
     assert about["recipe"]["epochs"] == 3
     assert about["classes"] == list(catalog.classes)
@@ -181,10 +195,10 @@ def test_in_bfloat16_the_forward_pass_alone_is():
 
 @pytest.mark.parametrize("device", ["cuda", "cpu"])
 def test_a_run_is_in_bfloat16_where_there_is_cuda(catalog, monkeypatch, device):
-    """`run` chooses by the device; what it chooses is tried on the CPU."""
+    """`run_training` chooses by the device; what it chooses is tried on the CPU."""
     monkeypatch.setattr(runs, "pick_device", lambda: torch.device(device))
     training = classifier(catalog, replace(RECIPE, epochs=1))
-    average, history = run(training)
+    average, history = run_training(training)
     assert isinstance(training.network, runs.InBfloat16) == (device == "cuda")
     assert type(average) is type(training.model)
     assert history[0]["loss"] > 0
@@ -197,7 +211,7 @@ def test_a_metric_training_runs_in_bfloat16(catalog, monkeypatch, tmp_path, obje
     monkeypatch.setattr(runs, "pick_device", lambda: torch.device("cuda"))
     must_train = encoder(catalog, objective)
     with stopped_after(4):
-        run(encoder(catalog, objective), tmp_path / NAME)
-    _, history = run(must_train, tmp_path / NAME)
+        run_training(encoder(catalog, objective), tmp_path / NAME)
+    _, history = run_training(must_train, tmp_path / NAME)
     assert len(history) == 2
     assert all(row["loss"] > 0 for row in history)

@@ -37,7 +37,7 @@ from fashionlib.retrieval import (
     score,
 )
 from fashionlib.running.distance_limit import calibrated_limit
-from fashionlib.running.runs import run
+from fashionlib.running.runs import run_training
 from fashionlib.running.teachers import change_batches, learn_from
 from fashionlib.siamese import SiameseRecipe, siamese_training
 from fashionlib.training import Recipe, Training, classifier_training
@@ -93,7 +93,7 @@ def first_network(catalog: Catalog) -> nn.Module:
     path = Path("runs") / f"first_{catalog.name}_{SEED}.safetensors"
     if not path.exists():
         training = from_scratch(catalog, MILD_RECIPE)
-        model, _ = run(training, path.with_suffix(".checkpoint.safetensors"))
+        model, _ = run_training(training, path.with_suffix(".checkpoint.safetensors"))
         save_classifier(path, model, catalog.classes)
     return load_classifier(path)[0]
 
@@ -126,14 +126,14 @@ def learn_photos(catalog: Catalog, kept: Path) -> tuple[nn.Module, dict[str, str
     training = classifier_training(student, catalog, recipe, SEED)
     mix(training, catalog)
     learn_from(training, [first, ten])
-    return run(training, kept)[0], figures
+    return run_training(training, kept)[0], figures
 
 
 def learn_drawn(catalog: Catalog, kept: Path) -> tuple[nn.Module, dict[str, str]]:
     """The drawn garments are easy enough from scratch, without teachers."""
     training = from_scratch(catalog, CLASSIFIER_RECIPES["drawn"])
     mix(training, catalog)
-    return run(training, kept)[0], {}
+    return run_training(training, kept)[0], {}
 
 
 def accuracy_of(model: nn.Module, split: Split) -> str:
@@ -166,7 +166,7 @@ def encoder(catalog: Catalog) -> dict[str, Any]:
         start, _ = load_classifier(SHIPPED / f"classifier_{catalog.name}.safetensors")
         kept = Path("runs") / f"{path.stem}.checkpoint.safetensors"
         training = siamese_training(look_encoder_from(start), catalog, recipe, SEED)
-        model, _ = run(training, kept)
+        model, _ = run_training(training, kept)
         figures = {}
         for name in ("validation", "test"):
             found = retrieval_figures(model, catalog, catalog.splits[name])

@@ -25,7 +25,7 @@ from fashionlib.counting import count_macs, count_parameters
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.metrics import confusion_matrix, count_correct
-from fashionlib.running.runs import run
+from fashionlib.running.runs import run_training
 from fashionlib.training import classifier_training
 from fashionlib.weights import save_classifier
 
@@ -50,7 +50,7 @@ def run_seed(catalog: Catalog, seed: int) -> dict:
     model = build_classifier("fashion", len(catalog.classes))
     started = time.process_time()
     checkpoint = kept(seed).with_suffix(".checkpoint.safetensors")
-    model, history = run(classifier_training(model, catalog, RECIPE, seed), checkpoint)
+    model, history = run_training(classifier_training(model, catalog, RECIPE, seed), checkpoint)
     seconds = time.process_time() - started
     save_classifier(kept(seed), model, catalog.classes)
     judged = {name: catalog.splits[name] for name in ("validation", "test")}

@@ -79,7 +79,7 @@ def classifier(taught: bool = False, mixup: float = 0.0, **changes: Any) -> Call
             find("change_batches")(training, "mixup", v2.MixUp(alpha=mixup, num_classes=7))
         if taught:
             find("learn_from")(training, teachers)
-        return find("run")(training, checkpoint)[0]
+        return find("run_training")(training, checkpoint)[0]
 
     return run
 
@@ -96,7 +96,9 @@ def encoder(objective: str) -> Callable:
         train = find("train_siamese")
         if "checkpoint" in inspect.signature(train).parameters:  # until f519cf9
             return train(start, CATALOG, recipe, 3, checkpoint)[0]
-        return find("run")(find("siamese_training")(start, CATALOG, recipe, 3), checkpoint)[0]
+        return find("run_training")(
+            find("siamese_training")(start, CATALOG, recipe, 3), checkpoint
+        )[0]
 
     return run
 
