@@ -140,12 +140,12 @@ def mined_triplets(
     return [(_pick(embeddings, miner(embeddings, labels)), recipe.margin, 1.0)]
 
 
-def semi_hard(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def mine_semi_hard(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """All with a negative that is farther than the positive, but by less than 0.2 (FaceNet)."""
     return breaking(0.2, "semihard")(embeddings, labels)
 
 
-def batch_hard(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def mine_batch_hard(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """For each anchor the farthest positive and the nearest negative (Hermans et al.)."""
     from pytorch_metric_learning.miners import BatchHardMiner  # noqa: PLC0415 - see `breaking`
 
@@ -227,8 +227,8 @@ class Objective(NamedTuple):
 
 OBJECTIVES = {
     "random": Objective(three_views, random_triplets),
-    "semi-hard": Objective(one_view, partial(mined_triplets, miner=semi_hard)),
-    "batch-hard": Objective(one_view, partial(mined_triplets, miner=batch_hard)),
+    "semi-hard": Objective(one_view, partial(mined_triplets, miner=mine_semi_hard)),
+    "batch-hard": Objective(one_view, partial(mined_triplets, miner=mine_batch_hard)),
     "all": Objective(one_view, mined_triplets),
     "look": Objective(two_views, look_triplets),
     "colour": Objective(two_views, colour_triplets),
