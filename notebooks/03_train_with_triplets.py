@@ -459,8 +459,8 @@ from fashionlib.pages.depths import Features, UpTo
 
 total = len(classifier.backbone.blocks)
 header = ["class @5", *[f"{look} @5" for look in known], "colour distance to random"]
-probes = {depth: UpTo(classifier, depth, train.images) for depth in (1, 3, 6, total)}
-depths = [[f"{depth} of {total}", *looks(probe)] for depth, probe in probes.items()]
+by_depth = {depth: UpTo(classifier, depth, train.images) for depth in (1, 3, 6, total)}
+depths = [[f"{depth} of {total}", *looks(encoder)] for depth, encoder in by_depth.items()]
 table(["blocks", *header], depths)
 
 # %% [markdown]

@@ -440,7 +440,7 @@ say(
 # is not clothing.
 
 # %%
-from fashionlib.drawn.not_garments import stranger_pictures
+from fashionlib.drawn.not_garments import pictures_of_no_garment
 from fashionlib.running.distance_limit import distance_limit
 
 
@@ -449,7 +449,7 @@ def to_nearest(images):
 
 
 limit = distance_limit(to_nearest(catalog.validation.images), keep=0.95)
-strangers = stranger_pictures(budget(40, quick=8), seed=0)
+strangers = pictures_of_no_garment(budget(40, quick=8), seed=0)
 far = {name: to_nearest(images) for name, images in strangers.items()}
 known = closeness  # of the test pictures, from above
 rows = [

@@ -362,7 +362,7 @@ say(
 # queries is compared with them by the test of Kolmogorov and Smirnov:
 
 # %%
-from fashionlib.drawn.not_garments import stranger_pictures
+from fashionlib.drawn.not_garments import pictures_of_no_garment
 from fashionlib.running import drift
 from fashionlib.search import build_index
 
@@ -375,7 +375,7 @@ def distances(pictures):
 
 calibration = distances(catalog.validation.images)
 usual = catalog.test.images[torch.randperm(len(catalog.test), generator=torch.Generator())[:100]]
-strangers = torch.cat(list(stranger_pictures(8, seed=0).values()))
+strangers = torch.cat(list(pictures_of_no_garment(8, seed=0).values()))
 windows = {
     "test pictures": usual,
     "the same, too dark": (usual * 0.35).to(torch.uint8),

@@ -13,7 +13,7 @@ from fashionlib.drawn.backdrops import BACKDROPS, backdrop
 LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz     "))
 
 
-def stranger_pictures(count: int, seed: int, size: int = 160) -> dict[str, Tensor]:
+def pictures_of_no_garment(count: int, seed: int, size: int = 160) -> dict[str, Tensor]:
     """Pictures without a garment, `count` of each kind: uint8 [count, 3, size, size] by name.
 
     Empty backdrops of the drawn catalog, pieces of a photograph of a temple and of one of a

@@ -1,10 +1,10 @@
 import torch
 
-from fashionlib.drawn.not_garments import stranger_pictures
+from fashionlib.drawn.not_garments import pictures_of_no_garment
 
 
 def test_pictures_of_each_kind_and_the_same_again():
-    first, again = (stranger_pictures(3, seed=1, size=48) for _ in range(2))
+    first, again = (pictures_of_no_garment(3, seed=1, size=48) for _ in range(2))
     assert list(first) == ["empty backdrop", "temple", "flower", "printed page", "noise"]
     for name, images in first.items():
         assert images.shape == (3, 3, 48, 48), name
@@ -15,5 +15,5 @@ def test_pictures_of_each_kind_and_the_same_again():
 
 
 def test_another_seed_gives_other_pictures():
-    first, other = (stranger_pictures(1, seed, 48) for seed in (1, 2))
+    first, other = (pictures_of_no_garment(1, seed, 48) for seed in (1, 2))
     assert not any(torch.equal(first[name], other[name]) for name in first)

@@ -6,7 +6,7 @@ from complaints import complaint
 
 from fashionlib.catalog import load_catalog
 from fashionlib.drawn import drawn_pictures
-from fashionlib.drawn.not_garments import stranger_pictures
+from fashionlib.drawn.not_garments import pictures_of_no_garment
 from fashionlib.inference import predict
 from fashionlib.running.distance_limit import distance_limit
 from fashionlib.running.drift import compare, nearest_distances
@@ -69,7 +69,7 @@ def test_photos_of_garments_are_quiet_and_strangers_raise_it(photos_here):
     generator = torch.manual_seed(0)
     windows = [test[torch.randperm(len(test), generator=generator)[:WINDOW]] for _ in range(100)]
     assert sum(compare(calibration, window).alarm for window in windows) <= 3
-    strangers = stranger_pictures(WINDOW // 2, seed=0, size=128)
+    strangers = pictures_of_no_garment(WINDOW // 2, seed=0, size=128)
     strangers["drawn garments"] = torch.from_numpy(drawn_pictures(WINDOW // 2, 5, 128)[0])
     for name, images in strangers.items():
         assert compare(calibration, distances(images)).alarm, name
