@@ -1,6 +1,6 @@
 // The block explorer of chapter 1 for the built page, where no Python runs.
-// Same settings, same words and same counts as fashionlib/explorer.py; tests/test_explorer.py
-// holds the two equal.
+// Same settings, same words and same counts as fashionlib/pages/block_explorer.py; a test holds the
+// two equal.
 (function () {
   "use strict";
 

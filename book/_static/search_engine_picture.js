@@ -1,7 +1,7 @@
 // A picture file to the square of bytes that the networks were trained with: what
-// fashionlib.pictures does in Python (read_picture, to_square), to the same byte.
+// fashionlib.catalog.pictures does in Python (read_picture, to_square), to the same byte.
 
-const MOST_PIXELS = 64_000_000; // as fashionlib.pictures.MOST_PIXELS
+const MOST_PIXELS = 64_000_000; // as fashionlib.catalog.pictures.MOST_PIXELS
 const BAND = 1 << 20; // pixels read at a time: phones have small canvases
 
 /** A mistake a person can mend; the message is one line that says what to do. */
