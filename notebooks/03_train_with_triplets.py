@@ -200,8 +200,8 @@ def encoder_from(classifier, dimensions=DIMENSIONS):
 # %% [markdown]
 # ## The triplet step
 #
-# What the encoder is shown: views of the three pictures of each triplet, where a view is an
-# augmented picture. What is made of them: three embeddings each, and a loss.
+# What the encoder is shown: a view, that is an augmented picture, of each of the three pictures of
+# a triplet. What is made of them: three embeddings, and a loss.
 
 
 # %%
