@@ -131,6 +131,6 @@ def test_the_script_trains_what_is_missing_and_nothing_else(
         for end in ("md", "safetensors")
     }
     assert "test accuracy" in capsys.readouterr().out
-    monkeypatch.delattr(shipped_weights, "run")
+    monkeypatch.delattr(shipped_weights, "run_training")
     shipped_weights.main("photos")
     assert made == {path.name: path.read_bytes() for path in (tmp_path / "shipped").iterdir()}
