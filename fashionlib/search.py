@@ -7,12 +7,13 @@ without embedding the catalog again for every query.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from fashionlib.catalog.pictures import to_square
+from fashionlib.catalog.pictures import read_picture, to_square
 from fashionlib.errors import FashionError
 from fashionlib.inference import predict
 from fashionlib.settings import progress_bar
@@ -243,6 +244,15 @@ def build_index(encoder: nn.Module, images: Tensor, ids: Iterable[str]) -> Searc
     parts = progress_bar(images.split(PART), "embedding", "batch")
     embeddings = torch.cat([predict(encoder, part) for part in parts])
     return SearchIndex(embeddings, tuple(ids), fingerprint(encoder))
+
+
+def read_query(source: Path | str | bytes | IO[bytes]) -> Tensor:
+    """A picture file, read by `read_picture` and made square: uint8 [3, SIDE, SIDE].
+
+    Raises:
+        FashionError: it is not a picture that can be read.
+    """
+    return torch.from_numpy(to_square(read_picture(source, SIDE), SIDE))
 
 
 def embed_picture(encoder: nn.Module, picture: Image.Image | Tensor) -> Tensor:

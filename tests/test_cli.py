@@ -8,13 +8,11 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
+from tiny import save_garments
 
-from fashionlib.drawn import drawn_pictures
 from fashionlib.export import load_onnx
 from fashionlib.heads import build_encoder
 from fashionlib.weights import load_classifier, load_encoder, save_encoder
@@ -31,12 +29,7 @@ def fashionlib(*arguments, cwd: Path, **options) -> subprocess.CompletedProcess:
 def folder(tmp_path_factory) -> Path:
     """Class folders of a person's own: 30 pictures of each of three classes."""
     root = tmp_path_factory.mktemp("clothes")
-    images, garments = drawn_pictures(210, 5, 64)
-    for number, (image, garment) in enumerate(zip(images, garments, strict=True)):
-        if garment.category in ("hat", "pants", "t-shirt"):
-            place = root / garment.category / f"{number:03d}.png"
-            place.parent.mkdir(exist_ok=True)
-            Image.fromarray(np.moveaxis(image, 0, -1)).save(place)
+    save_garments(root, 210)
     return root
 
 

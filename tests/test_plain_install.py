@@ -13,13 +13,10 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 
-import numpy as np
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from PIL import Image
-
-from fashionlib.drawn import drawn_pictures
+from tiny import save_garments
 
 ROOT = Path(__file__).resolve().parents[1]
 NOT_NEEDED = ("IPython", "ipywidgets", "pytorch_metric_learning", "sklearn", "matplotlib.pyplot")
@@ -93,12 +90,7 @@ def hidden() -> list[str]:
 def clothes(tmp_path_factory) -> Path:
     """Three classes of drawn garments, twenty each."""
     root = tmp_path_factory.mktemp("clothes")
-    images, garments = drawn_pictures(140, 5, 64)
-    for number, (image, garment) in enumerate(zip(images, garments, strict=True)):
-        if garment.category in ("hat", "pants", "t-shirt"):
-            place = root / garment.category / f"{number:03d}.png"
-            place.parent.mkdir(exist_ok=True)
-            Image.fromarray(np.moveaxis(image, 0, -1)).save(place)
+    save_garments(root, 140)
     return root
 
 

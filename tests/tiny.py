@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
@@ -91,6 +94,16 @@ def same_weights(first: torch.nn.Module, second: torch.nn.Module) -> bool:
 def without_time(history: list[dict[str, float]]) -> list[dict[str, float]]:
     """Rows of a history but for the one figure that differs from run to run."""
     return [{key: value for key, value in row.items() if key != "seconds"} for row in history]
+
+
+def save_garments(root: Path, count: int) -> None:
+    """Class folders below `root`: of so many drawn garments, of 64 px, three classes of seven."""
+    images, garments = drawn_pictures(count, 5, 64)
+    for number, (image, garment) in enumerate(zip(images, garments, strict=True)):
+        if garment.category in ("hat", "pants", "t-shirt"):
+            place = root / garment.category / f"{number:03d}.png"
+            place.parent.mkdir(exist_ok=True)
+            Image.fromarray(np.moveaxis(image, 0, -1)).save(place)
 
 
 def striped_split(count: int, seed: int) -> Split:

@@ -16,15 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from fashionlib.catalog import SUFFIXES, Catalog
-from fashionlib.catalog.pictures import read_picture, to_square
 from fashionlib.errors import FashionError
 from fashionlib.pages.result_strips import FRAMES, SIGNS
-from fashionlib.search import SIDE, Found, SearchIndex, describe, embed_picture
+from fashionlib.search import Found, SearchIndex, describe, embed_picture, read_query
 
 SHOWN_SIDE = 64  # pixels; six queries in seven classes take about 200 pictures: 250 KB
 QUALITY = 70
@@ -109,7 +107,7 @@ def uploaded_query(name: str, content: bytes, encoder: nn.Module) -> Query:
     """
     file = io.BytesIO(content)
     file.name = " ".join(name.split())  # by this name `read_picture` complains, in one line
-    picture = torch.from_numpy(to_square(read_picture(file, SIDE), SIDE))
+    picture = read_query(file)
     return Query(file.name, None, picture, embed_picture(encoder, picture))
 
 

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from PIL import Image
+from torch import Tensor
 
 from fashionlib.catalog import FEW, MANY, load_catalog
-from fashionlib.catalog.pictures import read_picture, to_square
 from fashionlib.errors import FashionError
 from fashionlib.files import replacing
 from fashionlib.running.folder_index import (
@@ -21,7 +20,7 @@ from fashionlib.running.folder_index import (
     refreshed_index,
     training_source,
 )
-from fashionlib.search import SIDE, describe, embed_picture
+from fashionlib.search import describe, embed_picture, read_query
 from fashionlib.settings import budget
 from fashionlib.weights import load_encoder, shipped
 
@@ -59,7 +58,7 @@ def run_search(
         FashionError: any of these cannot be used.
     """
     _check_drawing(show, out)
-    picture = read_picture(query, SIDE)
+    picture = read_query(query)
     if catalog in (None, "photos", "drawn"):
         loaded = load_catalog(catalog, drawn=budget(MANY, quick=FEW))
         source, notes = training_source(loaded), loaded.about.splitlines()
@@ -180,11 +179,10 @@ def _check_drawing(show: bool, out: Path | None) -> None:
         ) from None
 
 
-def _draw(picture: Image.Image, rows: list[dict], source: Source) -> "Figure":
+def _draw(picture: Tensor, rows: list[dict], source: Source) -> "Figure":
     from fashionlib.pages.result_strips import result_strip  # noqa: PLC0415 - see `_check_drawing`
 
-    query = torch.from_numpy(to_square(picture, SIDE))
     results = torch.stack([source.read(row["id"]) for row in rows])
     right = None if rows[0]["right"] is None else [row["right"] for row in rows]
     titles = [row["category"] or "" for row in rows]
-    return result_strip(query, results, [row["distance"] for row in rows], right, titles)
+    return result_strip(picture, results, [row["distance"] for row in rows], right, titles)
