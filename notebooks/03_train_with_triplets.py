@@ -430,41 +430,67 @@ say(
 #
 # Labels say *t-shirt*. They do not say *blue, striped*, and a classifier has every reason to forget
 # it: a T-shirt is a T-shirt in any colour. But it cannot forget what it has not computed yet. So
-# where in the network is the look? We search with the average of the feature maps at several
-# depths, and count two things: how many of the five nearest are of the query's class, and how alike
-# they look.
+# where in the network is the look?
 #
-# On the drawn catalog we know colour and pattern of every garment, so looks can be counted. On
-# photos nobody has labelled them. There we use a *stand-in*: the distance between the mean colours
-# of the middles of two pictures, compared with that of a random picture of the same class (below 1
-# is closer).
+# To answer that, somebody has to say how each picture looks. Of a drawn garment we know colour and
+# pattern exactly. For the photos the book brings labels, one colour and one pattern a photo, as a
+# shopper would name them. **An AI model gave them, and no person**; it looked at each photo under
+# written rules (`fashionlib/catalog/photo_looks.md`). Validation and test photos were labelled
+# twice, independently.
+
+# %% tags=["hide-input"]
+from fashionlib.catalog.photos import TWO_PASSES
+
+say(
+    "The two passes agree on the "
+    + " and on the ".join(f"{look} of {share:.1%}" for look, share in TWO_PASSES.items())
+    + " of the photos. Nothing can be expected to agree with the labels more often than that."
+)
+
+# %% [markdown]
+# Now looks can be counted. Of the five nearest, how many have the query's class, its colour, its
+# pattern, and all three? The last is what *looks like this one* means: **alike@5**. And since most
+# clothes are plain, we count the pattern for **patterned** queries on their own.
 
 # %%
-from fashionlib.retrieval import agreement_at_k, colour_distances, ranking
+from fashionlib.retrieval import agreement_at_k, labelled, ranking
 
-train, queries = catalog.train, catalog.validation
-known = [look for look in ("colour", "pattern") if look in queries.attributes]
+train, queries = catalog.train, labelled(catalog.validation)
+NAMES = {"category": "class", "colour": "colour", "pattern": "pattern"}
+NAMES |= {"patterned": "pattern, if patterned", "alike": "alike"}
 
 
 def looks(encoder):
     order = ranking(predict(encoder, queries.images), predict(encoder, train.images))
     agreement = agreement_at_k(order, queries, train, 5)
-    parts = (queries.images, queries.labels, train.images, train.labels, order[:, :5])
-    row = [f"{float(values.mean()):.3f}" for values in agreement.values()]
-    return [*row, f"{colour_distances(*parts).ratio:.2f}"]
+    return [f"{float(agreement[name].mean()):.3f}" for name in NAMES]
 
+
+# %% [markdown]
+# We search with the average of the feature maps at several depths:
 
 # %%
 from fashionlib.pages.depths import Features, UpTo
 
 total = len(classifier.backbone.blocks)
-header = ["class @5", *[f"{look} @5" for look in known], "colour distance to random"]
+header = [f"{name} @5" for name in NAMES.values()]
 by_depth = {depth: UpTo(classifier, depth, train.images) for depth in (1, 3, 6, total)}
-depths = [[f"{depth} of {total}", *looks(encoder)] for depth, encoder in by_depth.items()]
-table(["blocks", *header], depths)
+depths = {depth: looks(encoder) for depth, encoder in by_depth.items()}
+table(["blocks", *header], [[f"{depth} of {total}", *row] for depth, row in depths.items()])
+
+# %% tags=["hide-input"]
+peaks = {
+    name: max(depths, key=lambda depth: float(depths[depth][column]))
+    for column, name in enumerate(NAMES.values())
+}
+say(
+    "Where each is found best: "
+    + ", ".join(f"the {name} after {depth} of {total} blocks" for name, depth in peaks.items())
+    + ". (The first of them is the stem.)"
+)
 
 # %% [markdown]
-# The deeper, the more category and the less look. So our encoder takes **each from where it is**:
+# The class is known at the end; looks are not. So our encoder takes **each from somewhere else**:
 # the category from the last block, the look from the first. And since the average over a whole
 # picture is half wall, the last block, which knows where the garment is, also says *where to look*:
 # a weight for each place, of sum 1. Of each channel of the first block we take the mean under these
@@ -486,14 +512,13 @@ source(siamese.look_triplets)
 
 # %%
 runs["look"] = run("look")
-if "colour" in known:
-    runs["colour"] = run("colour", look_margin=0.5)
+runs["colour"] = run("colour", look_margin=0.5)
 encoders = {name: encoder for name, (encoder, _) in runs.items()}
 print("trained:", ", ".join(runs))
 
 # %% [markdown]
-# On the drawn catalog there is one run more: where colours *are* labelled, they can say which looks
-# belong together, and need no views.
+# The last run needs no views: where colours *are* labelled, they can say which looks belong
+# together.
 
 # %%
 rows = [
@@ -507,9 +532,9 @@ plain, mined, ours = (
     next(row for row in rows if row[0] == name) for name in ("features", "batch-hard", "look")
 )
 say(
-    f"The classifier's own features find the right class for {plain[1]} of the five nearest, at a "
-    f"colour distance of {plain[-1]} of a random pick. Batch-hard triplets of labels: {mined[1]} "
-    f"and {mined[-1]}. With a look part: {ours[1]} and {ours[-1]}."
+    f"The classifier's own features find the right class for {plain[1]} of the five nearest, and "
+    f"what is alike in all for {plain[-1]}. Batch-hard triplets of labels: {mined[1]} and "
+    f"{mined[-1]}. With a look part: {ours[1]} and {ours[-1]}."
 )
 
 # %% [markdown]

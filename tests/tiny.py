@@ -116,7 +116,9 @@ def striped_split(count: int, seed: int) -> Split:
     place = torch.where(labels.view(-1, 1, 1, 1) == 0, down, across)
     images = torch.where((place + phase) % 8 < 4, colours[:, 0], colours[:, 1])
     red = tuple("red" if more else "not red" for more in (colours[:, 0, 0] > 127).flatten())
-    return Split(images, labels, tuple(map(str, range(count))), {"colour": red})
+    pattern = tuple("down" if label else "across" for label in labels)
+    names = tuple(map(str, range(count)))
+    return Split(images, labels, names, {"colour": red, "pattern": pattern})
 
 
 def striped_catalog(train: int, validation: int, name: str = "stripes") -> Catalog:

@@ -33,7 +33,7 @@ def measure(encoder: nn.Module, catalog: Catalog) -> dict[str, dict[str, float]]
     test, train = catalog.test, catalog.train
     order = ranking(predict(encoder, test.images), predict(encoder, train.images))
     agreement = agreement_at_k(order, test, train, 5)
-    return {name: asdict(score(values)) for name, values in agreement.items()}
+    return {name: asdict(score(agreement[name])) for name in ("category", "colour", "pattern")}
 
 
 def main() -> None:
