@@ -461,8 +461,8 @@ NAMES |= {"patterned": "pattern, if patterned", "alike": "alike"}
 
 
 def looks(encoder):
-    order = ranking(predict(encoder, queries.images), predict(encoder, train.images))
-    agreement = agreement_at_k(order, queries, train, 5)
+    asked, known = (predict(encoder, split.images) for split in (queries, train))
+    agreement = agreement_at_k(ranking(asked, known), queries, train, 5)
     return [f"{float(agreement[name].mean()):.3f}" for name in NAMES]
 
 
@@ -474,9 +474,9 @@ from fashionlib.pages.depths import Features, UpTo
 
 total = len(classifier.backbone.blocks)
 header = [f"{name} @5" for name in NAMES.values()]
-by_depth = {depth: UpTo(classifier, depth, train.images) for depth in (1, 3, 6, total)}
-depths = {depth: looks(encoder) for depth, encoder in by_depth.items()}
-table(["blocks", *header], [[f"{depth} of {total}", *row] for depth, row in depths.items()])
+by_depth = {n: UpTo(classifier, n, train.images) for n in (1, 3, 6, total)}
+depths = {n: looks(encoder) for n, encoder in by_depth.items()}
+table(["blocks", *header], [[f"{n} of {total}", *row] for n, row in depths.items()])
 
 # %% tags=["hide-input"]
 peaks = {
@@ -485,7 +485,7 @@ peaks = {
 }
 say(
     "Where each is found best: "
-    + ", ".join(f"the {name} after {depth} of {total} blocks" for name, depth in peaks.items())
+    + ", ".join(f"{name} after {depth} of {total} blocks" for name, depth in peaks.items())
     + ". (The first of them is the stem.)"
 )
 
