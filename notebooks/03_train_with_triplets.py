@@ -439,11 +439,11 @@ say(
 # twice, independently.
 
 # %% tags=["hide-input"]
-from fashionlib.catalog.photos import TWO_PASSES
+from fashionlib.catalog.photos import two_passes
 
 say(
     "The two passes agree on the "
-    + " and on the ".join(f"{look} of {share:.1%}" for look, share in TWO_PASSES.items())
+    + " and on the ".join(f"{look} of {share:.1%}" for look, share in two_passes().items())
     + " of the photos. Nothing can be expected to agree with the labels more often than that."
 )
 
