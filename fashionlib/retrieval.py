@@ -114,10 +114,19 @@ def labelled(split: Split) -> Split:
     Raises:
         FashionError: there are none.
     """
+    return split.at(labelled_positions(split))
+
+
+def labelled_positions(split: Split) -> Tensor:
+    """Where they are in the split, int64 [M], to pick from rows of all its pictures.
+
+    Raises:
+        FashionError: there are none.
+    """
     known = [n for n, colour in enumerate(split.attributes.get("colour", ())) if colour]
     if not known:
         raise FashionError("nobody has labelled how these pictures look.")
-    return split.at(torch.tensor(known))
+    return torch.tensor(known)
 
 
 def right_looks(order: Tensor, queries: Split, catalog: Split) -> dict[str, Tensor]:

@@ -332,8 +332,8 @@ def colour_labels(catalog: Catalog) -> Tensor:
     Raises:
         FashionError: nobody has labelled the catalog's colours.
     """
-    colours = catalog.train.attributes.get("colour")
-    if colours is None:
+    colours = catalog.train.attributes.get("colour", ("",))
+    if not all(colours):
         raise FashionError(
             f"the catalog {catalog.name} has no colour labels: use the objective 'look'."
         )

@@ -297,14 +297,15 @@ from fashionlib.retrieval import (
     best_at_k,
     chance_in_class,
     colour_distances,
-    labelled,
+    labelled_positions,
     resampled,
 )
 
-seen, train = labelled(catalog.test), catalog.train
+places, train = labelled_positions(catalog.test), catalog.train
+seen = catalog.test.at(places)
 vectors = {
-    name: (predict(model, seen.images), embedded[name][0].embeddings)
-    for name, model in (others | {"our encoder": encoder}).items()
+    name: (own_queries[places], own_index.embeddings)
+    for name, (own_index, own_queries) in embedded.items()
 }
 colours = [mean_colours(split.images) / 255 for split in (seen, train)]
 vectors["features and 2 × mean colour"] = [

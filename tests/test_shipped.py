@@ -80,6 +80,8 @@ LEAST = {  # of the test pictures whose looks are labelled
 
 @pytest.mark.parametrize("name", CATALOGS)
 def test_one_encoder_finds_category_and_colour(name):
+    assert figure("encoder_drawn", "test precision@5") >= 0.95
+    assert figure("encoder_photos", "test mAP") >= 0.94
     for look, least in LEAST[name].items():
         assert figure(f"encoder_{name}", f"test {shipped_weights.LOOKS[look]}") >= least
 

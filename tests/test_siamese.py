@@ -150,9 +150,13 @@ def test_colour_triplets_follow_the_colour_labels(catalog, monkeypatch):
 
 
 def test_colours_that_nobody_labelled_are_an_error(catalog):
-    plain = replace(catalog, train=replace(catalog.train, attributes={}))
-    with pytest.raises(FashionError, match="tiny has no colour labels: use the objective 'look'"):
-        train_siamese(small_encoder("colour"), plain, replace(RECIPE, objective="colour"))
+    some = ("", *catalog.train.attributes["colour"][1:])  # and where one picture has none
+    for attributes in ({}, {"colour": some}):
+        plain = replace(catalog, train=replace(catalog.train, attributes=attributes))
+        with pytest.raises(
+            FashionError, match="tiny has no colour labels: use the objective 'look'"
+        ):
+            train_siamese(small_encoder("colour"), plain, replace(RECIPE, objective="colour"))
 
 
 def test_batches_are_balanced(catalog):

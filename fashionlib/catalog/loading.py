@@ -1,7 +1,6 @@
 """`load_catalog`: the photos, the drawn garments or a folder, as one and the same `Catalog`."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -78,17 +77,16 @@ def _load_photos(size: int, classes: tuple[str, ...]) -> Catalog:
         found[split].setdefault(label, []).append(name)
     listing = choose_classes(root, found, classes)
     key = cache_key("photos", size, classes)
-    load = partial(decode, "photos", root, listing, size)
-    catalog = through_cache(key, manifest_hash(), root, load)
-    return replace(catalog, **{name: _with_looks(s) for name, s in catalog.splits.items()})
+    content, looks = manifest_hash(), read_looks()
+    catalog = through_cache(key, content, root, lambda: decode("photos", root, listing, size))
+    return replace(catalog, **{name: _with(looks, s) for name, s in catalog.splits.items()})
 
 
-def _with_looks(split: Split) -> Split:
+def _with(looks: dict[str, dict[str, str]], split: Split) -> Split:
     """The same photos, with a colour and a pattern where they are labelled, and "" elsewhere."""
-    known, keys = read_looks(), ("colour", "pattern")
-    rows = [known.get(name, {}) for name in split.names]
-    looks = {key: tuple(row.get(key, "") for row in rows) for key in keys}
-    return replace(split, attributes=looks)
+    rows = [looks.get(name, {}) for name in split.names]
+    keys = "colour", "pattern"
+    return replace(split, attributes={k: tuple(row.get(k, "") for row in rows) for k in keys})
 
 
 def _load_folder(root: Path, size: int, classes: tuple[str, ...] | None) -> Catalog:

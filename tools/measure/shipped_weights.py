@@ -30,7 +30,7 @@ from fashionlib.pages.latency import eager, take_turns
 from fashionlib.retrieval import (
     agreement_at_k,
     average_precision,
-    labelled,
+    labelled_positions,
     matches,
     precision_at_k,
     ranking,
@@ -187,10 +187,10 @@ def encoder(catalog: Catalog) -> dict[str, Any]:
 
 def retrieval_figures(model: nn.Module, catalog: Catalog, split: Split) -> dict:
     """How well pictures of a split find their like among the training pictures."""
-    train, seen = catalog.train, labelled(split)
-    known = predict(model, train.images)
-    right = matches(ranking(predict(model, split.images), known), split.labels, train.labels)
-    found = agreement_at_k(ranking(predict(model, seen.images), known), seen, train, 5)
+    train, seen = catalog.train, labelled_positions(split)
+    order = ranking(predict(model, split.images), predict(model, train.images))
+    right = matches(order, split.labels, train.labels)
+    found = agreement_at_k(order[seen], split.at(seen), train, 5)
     return {
         "precision@1": str(score(precision_at_k(right, 1))),
         "precision@5": str(score(precision_at_k(right, 5))),
@@ -244,7 +244,7 @@ def limit_line(data: dict[str, Any]) -> list[str]:
 
 
 def looks_line(data: dict[str, Any]) -> list[str]:
-    """An encoder of photos is judged by labels that need a word; so does what it learned from."""
+    """An encoder of photos is judged by labels that need a word."""
     if data["catalog"] != "photos" or "distance_limit" not in data:
         return []
     return [
