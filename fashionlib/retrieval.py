@@ -105,17 +105,63 @@ def _count_right(right: Tensor) -> Tensor:
     return count
 
 
-def agreement_at_k(order: Tensor, queries: Split, catalog: Split, k: int) -> dict[str, Tensor]:
-    """`precision_at_k` by class, and by colour and pattern where they are known: float32 [Q] each.
+# By look: colour and pattern, where they are labelled
 
-    `order` is the ranking of the catalog for the queries. The names are "category", "colour" and
-    "pattern".
+
+def labelled(split: Split) -> Split:
+    """The pictures of a split whose colour and pattern are known.
+
+    Raises:
+        FashionError: there are none.
+    """
+    known = [n for n, colour in enumerate(split.attributes.get("colour", ())) if colour]
+    if not known:
+        raise FashionError("nobody has labelled how these pictures look.")
+    return split.at(torch.tensor(known))
+
+
+def right_looks(order: Tensor, queries: Split, catalog: Split) -> dict[str, Tensor]:
+    """Which results are right by "category", "colour", "pattern", and in all three: "alike".
+
+    `order` is the ranking of the catalog for the queries, int64 [Q, N]; bool [Q, N] each.
     """
     right = {"category": matches(order, queries.labels, catalog.labels)}
     for look in ("colour", "pattern"):
-        if look in queries.attributes:
-            right[look] = matches(order, queries.attributes[look], catalog.attributes[look])
-    return {name: precision_at_k(found, k) for name, found in right.items()}
+        right[look] = matches(order, queries.attributes[look], catalog.attributes[look])
+    return right | {"alike": right["category"] & right["colour"] & right["pattern"]}
+
+
+def agreement_at_k(order: Tensor, queries: Split, catalog: Split, k: int) -> dict[str, Tensor]:
+    """The share of the first k results that are right, by what is asked: float32 [Q] each.
+
+    "patterned" is "pattern" for those queries that are not plain. `labelled` gives queries of
+    which all this is known.
+    """
+    right = right_looks(order, queries, catalog)
+    return _patterned({name: precision_at_k(each, k) for name, each in right.items()}, queries)
+
+
+def chance_in_class(order: Tensor, queries: Split, catalog: Split) -> dict[str, Tensor]:
+    """`agreement_at_k` of results that are drawn from the query's class: float32 [Q] each."""
+    right = right_looks(order, queries, catalog)
+    of_class = right["category"].sum(dim=1)
+    shares = {name: (r & right["category"]).sum(dim=1) / of_class for name, r in right.items()}
+    return _patterned(shares, queries)
+
+
+def best_at_k(order: Tensor, queries: Split, catalog: Split, k: int) -> dict[str, Tensor]:
+    """`agreement_at_k` of the best order there is: float32 [Q] each, below 1 for rare looks."""
+    right = right_looks(order, queries, catalog)
+    best = {name: each.sum(dim=1).clamp(max=k) / k for name, each in right.items()}
+    return _patterned(best, queries)
+
+
+def _patterned(values: dict[str, Tensor], queries: Split) -> dict[str, Tensor]:
+    chosen = torch.tensor([pattern != "plain" for pattern in queries.attributes["pattern"]])
+    return values | {"patterned": values["pattern"][chosen]}
+
+
+# How sure is a mean?
 
 
 @dataclass(frozen=True)
@@ -145,6 +191,25 @@ def score(values: Tensor) -> Score:
         raise FashionError("no queries: their mean is undefined.")
     mean = float(values.double().mean())
     return Score(mean, *wilson_interval(mean * len(values), len(values)), len(values))
+
+
+def resampled(values: Tensor, resamples: int = 2000) -> Score:
+    """Mean of any values, float32 [Q], with an interval from queries drawn again and again.
+
+    For what is no share of pictures, and for the differences of two encoders on the same queries.
+    The draws (a bootstrap: Efron and Tibshirani 1993, chapter 13) are the same each time. Queries
+    that are alike, photos of one owner, make it too narrow.
+
+    Raises:
+        FashionError: there are no queries.
+    """
+    if len(values) == 0:
+        raise FashionError("no queries: their mean is undefined.")
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randint(len(values), (resamples, len(values)), generator=generator)
+    means = values.double()[drawn].mean(dim=1)
+    low, high = means.quantile(torch.tensor([0.025, 0.975]).double()).tolist()
+    return Score(float(values.double().mean()), low, high, len(values))
 
 
 def score_by_class(values: Tensor, labels: Tensor, classes: Sequence[str]) -> dict[str, Score]:

@@ -1,21 +1,29 @@
 """Retrieval measures against plain loops over one query at a time."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
+from fashionlib.catalog import Split
 from fashionlib.errors import FashionError
 from fashionlib.metrics import wilson_interval
 from fashionlib.retrieval import (
+    agreement_at_k,
     average_precision,
+    best_at_k,
+    chance_in_class,
     colour_distances,
     evaluate_retrieval,
     hit_at_k,
+    labelled,
     matches,
     mean_colours,
     precision_at_k,
     ranking,
     recall_at_k,
+    resampled,
     score,
     score_by_class,
 )
@@ -165,3 +173,79 @@ def test_colour_distances_of_a_class_that_is_not_there():
     assert float(few.best) == 0
     with pytest.raises(FashionError, match="query 0"):
         colour_distances(images[:1], torch.tensor([2]), images, labels, positions)
+
+
+# By look
+
+STYLES = {
+    "a": (0, "red", "plain"),
+    "b": (0, "red", "dots"),
+    "c": (0, "blue", "dots"),
+    "d": (1, "red", "dots"),
+    "e": (1, "", ""),
+}
+
+
+def dressed(styles: str) -> Split:
+    """A split of pictures in these styles."""
+    rows = [STYLES[style] for style in styles]
+    labels, colours, patterns = zip(*rows, strict=True)
+    images = torch.zeros(len(rows), 3, 1, 1, dtype=torch.uint8)
+    looks = {"colour": colours, "pattern": patterns}
+    return Split(images, torch.tensor(labels), tuple(map(str, range(len(rows)))), looks)
+
+
+def test_looks_are_counted_as_by_hand():
+    queries, catalog = dressed("abd"), dressed("aabcd")
+    order = torch.arange(5).expand(3, 5)
+    found = {name: (3 * values).tolist() for name, values in
+             agreement_at_k(order, queries, catalog, 3).items()}  # fmt: skip
+    assert found == {
+        "category": [3, 3, 0],
+        "colour": [3, 3, 3],
+        "pattern": [2, 1, 1],
+        "alike": [2, 1, 0],
+        "patterned": [1, 1],
+    }
+
+
+def test_chance_and_the_best_are_what_many_orders_give():
+    """Chance is the mean over random orders of the class, the best the greatest over all."""
+    queries, catalog = dressed("abd"), dressed("aabbbccddda")
+    generator = torch.Generator().manual_seed(0)
+    orders = [torch.randperm(11, generator=generator).expand(3, 11) for _ in range(3000)]
+    chance = chance_in_class(orders[0], queries, catalog)
+    best = best_at_k(orders[0], queries, catalog, 5)
+    tried = [agreement_at_k(order, queries, catalog, 5) for order in orders]
+    for name, values in best.items():
+        assert torch.stack([each[name] for each in tried]).amax(dim=0).tolist() == values.tolist()
+    own = {n: (catalog.labels == queries.labels[n]).nonzero()[:, 0] for n in range(3)}
+    for name in ("category", "colour", "pattern", "alike"):
+        for n in range(3):
+            drawn = [agreement_at_k(own[n][torch.randint(len(own[n]), (1, 1), generator=generator)],
+                                    queries.at(torch.tensor([n])), catalog, 1)[name]
+                     for _ in range(600)]  # fmt: skip
+            assert float(torch.cat(drawn).mean()) == pytest.approx(float(chance[name][n]), abs=0.07)
+    assert chance["patterned"].tolist() == chance["pattern"][1:].tolist()
+
+
+def test_only_labelled_pictures_are_asked_for():
+    found = labelled(dressed("aebea"))
+    assert found.names == ("0", "2", "4")
+    for nobody in (dressed("ee"), replace(dressed("ab"), attributes={})):
+        with pytest.raises(FashionError, match="nobody has labelled"):
+            labelled(nobody)
+
+
+def test_resampled_intervals_cover_what_they_should():
+    generator = torch.Generator().manual_seed(0)
+    inside = 0
+    for _ in range(200):
+        found = resampled(torch.rand(60, generator=generator) - 0.4)  # as differences, mean 0.1
+        inside += found.low <= 0.1 <= found.high
+    assert 0.9 * 200 <= inside < 200
+    again = torch.rand(30, generator=generator)
+    assert resampled(again) == resampled(again)
+    assert resampled(again).mean == pytest.approx(float(again.mean()))
+    with pytest.raises(FashionError, match="no queries"):
+        resampled(torch.zeros(0))

@@ -1,6 +1,7 @@
 """`load_catalog`: the photos, the drawn garments or a folder, as one and the same `Catalog`."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -9,7 +10,7 @@ from fashionlib import drawn as drawing
 from fashionlib.catalog.cache import cache_key, decode, through_cache
 from fashionlib.catalog.contents import SPLITS, Catalog, Split, attributes_of
 from fashionlib.catalog.folder_layout import choose_classes, entries, find_pictures, stamp
-from fashionlib.catalog.photos import ensure_photos, manifest_hash, read_manifest
+from fashionlib.catalog.photos import ensure_photos, manifest_hash, read_looks, read_manifest
 from fashionlib.drawn import SEVEN, drawn_pictures
 from fashionlib.errors import FashionError
 
@@ -77,7 +78,17 @@ def _load_photos(size: int, classes: tuple[str, ...]) -> Catalog:
         found[split].setdefault(label, []).append(name)
     listing = choose_classes(root, found, classes)
     key = cache_key("photos", size, classes)
-    return through_cache(key, manifest_hash(), root, lambda: decode("photos", root, listing, size))
+    load = partial(decode, "photos", root, listing, size)
+    catalog = through_cache(key, manifest_hash(), root, load)
+    return replace(catalog, **{name: _with_looks(s) for name, s in catalog.splits.items()})
+
+
+def _with_looks(split: Split) -> Split:
+    """The same photos, with a colour and a pattern where they are labelled, and "" elsewhere."""
+    known, keys = read_looks(), ("colour", "pattern")
+    rows = [known.get(name, {}) for name in split.names]
+    looks = {key: tuple(row.get(key, "") for row in rows) for key in keys}
+    return replace(split, attributes=looks)
 
 
 def _load_folder(root: Path, size: int, classes: tuple[str, ...] | None) -> Catalog:

@@ -7,6 +7,7 @@ GitHub makes the archive on request, so its bytes (and their hash) may change fr
 The pictures in it may not: `photos.sha256` holds one `sha256sum` line for each.
 """
 
+import csv
 import hashlib
 import io
 import shutil
@@ -29,6 +30,8 @@ COMMIT = "11961516512414bf9f6c150a832cfd21b54a6b54"
 URL = f"https://github.com/alexeygrigorev/clothing-dataset-small/archive/{COMMIT}.zip"
 ARCHIVE = "clothing-dataset-small.zip"
 MANIFEST = Path(__file__).with_name("photos.sha256")
+LOOKS = Path(__file__).with_name("photo_looks.csv")
+TWO_PASSES = {"colour": 0.858, "pattern": 0.930}  # how far they agree: photo_looks.md
 MARKER = ".checked"  # in the finished folder: which manifest its pictures were checked against
 MOST_BYTES = 500_000_000  # the archive has 106 MB; whoever sends more is sending something else
 ARCHIVE_BYTES = 106_000_000  # for the progress bar: GitHub does not tell the size
@@ -81,6 +84,16 @@ def read_manifest() -> dict[str, str]:
     """What each photo must be: `{"train/dress/abc.jpg": sha256 in hexadecimal}`."""
     lines = MANIFEST.read_text(encoding="utf-8").splitlines()
     return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+
+
+def read_looks() -> dict[str, dict[str, str]]:
+    """How photos look: `{"test/dress/abc.jpg": {"colour": "navy", "pattern": "floral"}}`.
+
+    An AI model's judgements, not people's; `photo_looks.md` says how they were made. Half of the
+    test photos have none.
+    """
+    with LOOKS.open(encoding="utf-8", newline="") as file:
+        return {row.pop("name"): row for row in csv.DictReader(file)}
 
 
 def manifest_hash() -> str:

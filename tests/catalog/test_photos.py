@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -17,12 +18,13 @@ from pathlib import Path
 import pytest
 from complaints import complaint
 
-from fashionlib.catalog import photos
+from fashionlib.catalog import SEVEN, load_catalog, photos
 from fashionlib.catalog.photos import (
     ARCHIVE,
     PHOTO_CLASSES,
     ensure_photos,
     make_manifest,
+    read_looks,
     read_manifest,
 )
 
@@ -137,6 +139,34 @@ def test_manifest_has_the_known_counts():
     counts = [sum(name.startswith(f"{split}/") for name in names) for split in photos.SPLITS]
     assert counts == [3068, 341, 372]
     assert {name.split("/")[1] for name in names} == set(PHOTO_CLASSES)
+
+
+def test_looks_are_of_photos_that_there_are():
+    looks, names = read_looks(), set(read_manifest())
+    assert looks.keys() <= names
+    assert {name.split("/")[1] for name in looks} == set(SEVEN)
+    of_seven = [name for name in names if name.split("/")[1] in SEVEN]
+    for split, share in (("train", 1), ("validation", 1), ("test", 0.5)):
+        known, there = (sum(n.startswith(f"{split}/") for n in x) for x in (looks, of_seven))
+        assert known / there == pytest.approx(share, abs=0.02)
+    told = " ".join(photos.LOOKS.with_suffix(".md").read_text().split())
+    for look, share in photos.TWO_PASSES.items():
+        assert re.search(rf"the {look} of {share:.1%}", told)
+    for key, least in (("colour", 14), ("pattern", 7)):
+        values = {row[key] for row in looks.values()}
+        assert len(values) == least
+
+
+def test_photos_have_looks_and_the_others_blanks(photos_here):
+    catalog = load_catalog("photos", size=32, classes=("dress", "skirt"))
+    looks = read_looks()
+    for split in catalog.splits.values():
+        for key in ("colour", "pattern"):
+            assert split.attributes[key] == tuple(
+                looks.get(name, {key: ""})[key] for name in split.names
+            )
+    assert all(catalog.train.at((catalog.train.labels == 0).nonzero()[:, 0]).attributes["colour"])
+    assert not any(catalog.test.at((catalog.test.labels == 1).nonzero()[:, 0]).attributes["colour"])
 
 
 # From an archive that lies there
