@@ -303,14 +303,14 @@ LOOKS = {"category": "class", "colour": "colour", "pattern": "pattern"}
 LOOKS |= {"patterned": "pattern, if patterned", "alike": "alike"}
 
 
-def shares(found):
+def means(found):
     return [with_interval(resampled(found[name])) for name in LOOKS]
 
 
 rows = [
-    [name, *shares(agreement_at_k(order, seen, catalog.train, 5))] for name, order in orders.items()
+    [name, *means(agreement_at_k(order, seen, catalog.train, 5))] for name, order in orders.items()
 ]
-rows.append(["best possible", *shares(best_at_k(orders["our encoder"], seen, catalog.train, 5))])
+rows.append(["best possible", *means(best_at_k(orders["our encoder"], seen, catalog.train, 5))])
 table(["encoder", *(f"{name} @5" for name in LOOKS.values())], rows)
 
 # %% [markdown]

@@ -32,7 +32,7 @@ def about_this_run(script: str, catalog: Catalog | None, **versions: str) -> dic
     """Script, catalog if there was one, machine, versions (of further packages too) and date."""
     pictures = {"catalog": catalog.name, "pictures": len(catalog.train)} if catalog else {}
     return {
-        "made_by": f"tools/{Path(script).name}",
+        "made_by": f"tools/measure/{Path(script).name}",
         **pictures,
         "machine": machine(),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, **versions},
