@@ -26,7 +26,13 @@ from fashionlib.running.runs import run_training
 from fashionlib.running.search_command import find_weights, printable, run_search
 from fashionlib.running.shards import embed_folder
 from fashionlib.settings import budget
-from fashionlib.siamese import OBJECTIVES, SiameseRecipe, encoder_for, siamese_training
+from fashionlib.siamese import (
+    OBJECTIVES,
+    RECIPE,
+    SiameseRecipe,
+    encoder_for,
+    siamese_training,
+)
 from fashionlib.training import ARTICLE_RECIPE, Recipe, Training, classifier_training
 from fashionlib.weights import load_classifier, save_classifier, save_encoder
 
@@ -110,7 +116,7 @@ def train_siamese_command(
     ] = None,
     objective: Annotated[
         ObjectiveName, typer.Option(help="How triplets are found.")
-    ] = ObjectiveName["look"],
+    ] = ObjectiveName["looks"],
     size: Size = SiameseRecipe.size,
     seed: Seed = 0,
     out: Out = Path("runs/encoder.safetensors"),
@@ -123,10 +129,13 @@ def train_siamese_command(
     check_suffix(out)
     torch.manual_seed(seed)
     with processes.first_alone():
-        encoder = starting_encoder(start, objective.value)
+        classifier = starting_classifier(start)
         catalog = load_catalog(data, drawn=budget(MANY, quick=FEW))
         print(catalog.about)
-    recipe = with_size(SiameseRecipe(objective=objective.value, epochs=epochs), size)
+    encoder = encoder_for(objective.value, catalog, classifier)
+    ours = objective.value == RECIPE.objective
+    recipe = replace(RECIPE if ours else SiameseRecipe(objective.value), epochs=epochs)
+    recipe = with_size(recipe, size)
     training = siamese_training(encoder, catalog, recipe, seed)
 
     def save(average: nn.Module) -> None:
@@ -148,21 +157,21 @@ def check_suffix(out: Path) -> None:
 
 def with_size(recipe: Recipe | SiameseRecipe, size: int) -> Recipe | SiameseRecipe:
     """Train at `size` pixels, and evaluate an eighth larger, as the recipes do."""
-    if size == type(recipe)().size:
+    if size == recipe.size:
         return recipe
     return replace(recipe, size=size, evaluation_size=size * 8 // 7)
 
 
-def starting_encoder(start: Path | None, objective: str) -> nn.Module:
-    """An encoder on the backbone of a trained classifier, or a new one."""
+def starting_classifier(start: Path | None) -> nn.Sequential | None:
+    """The trained classifier whose backbone an encoder starts from; None for a new one."""
     if start is None and OWN_CLASSIFIER.is_file():
         start = OWN_CLASSIFIER
     if start is None:
         print("from scratch: there is no trained classifier to start from")
-        return encoder_for(objective)
+        return None
     classifier, _ = load_classifier(start)
     print(f"starting from the backbone in {start}")
-    return encoder_for(objective, classifier)
+    return classifier
 
 
 def train_and_save(training: Training, out: Path, save: Callable[[nn.Module], None]) -> None:
@@ -190,6 +199,14 @@ def search(
         typer.Option(help="A folder of pictures, photos, or drawn; else what is there."),
     ] = None,
     weights: Weights = None,
+    look: Annotated[
+        Path | None, typer.Option(help="A picture: its colour and pattern, not the query's.")
+    ] = None,
+    look_weight: Annotated[
+        float | None, typer.Option(min=0, max=1, help="0: only what it is; 1: only how it looks.")
+    ] = None,
+    colour: Annotated[str | None, typer.Option(help="Only results of this colour.")] = None,
+    pattern: Annotated[str | None, typer.Option(help="Only results with this pattern.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Show the results in a window.")] = False,
     out: Annotated[Path | None, typer.Option(help="Save the results as this .png.")] = None,
@@ -198,7 +215,8 @@ def search(
 
     The catalog is embedded the first time, and again only what has changed.
     """
-    run_search(query, top_k, catalog, weights, as_json, show, out)
+    looks = look, look_weight, colour, pattern
+    run_search(query, top_k, catalog, weights, *looks, as_json, show, out)
 
 
 @app.command("embed")
@@ -241,7 +259,7 @@ def main() -> None:
         with processes.joined():
             code = app(standalone_mode=False)
     except FashionError as error:
-        print(f"fashionlib: {error}", file=sys.stderr)
+        print(f"fashionlib: {printable(str(error))}", file=sys.stderr)
         code = 2
     except Exception as error:
         # typer's own complaints (an unknown option, a value out of range) know their text

@@ -1,11 +1,12 @@
-"""An encoder in two parts: what a garment is, and how it looks (chapter 3).
+"""An encoder in parts: what a garment is, its cut, its colour and its pattern (chapter 3).
 
-Deep layers of a classifier forget colour, since a dress is a dress in any. The first layer has
-forgotten nothing yet. So an embedding takes its category from the last layer, its look from the
-first, and the last one says *where* to look.
+Deep layers of a classifier forget colour, since a dress is a dress in any. Earlier ones have not
+forgotten it yet, and the deepest know *where* the garment is. So category and cut come from the
+last map, the look from one map of each size, where the encoder attends to.
 """
 
 import copy
+from collections.abc import Sequence
 from functools import cache
 
 import torch
@@ -13,69 +14,136 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fashionlib.blocks import MobileNetBackbone, Plan
+from fashionlib.errors import FashionError
 from fashionlib.heads import DIMENSIONS
 from fashionlib.transforms import Preparation
 
-LOOK_SHARE = 0.2  # of the squared length of an embedding
+# Of the squared length of an embedding: category, cut; colour, pattern
+SHARES = (0.3, 0.2, 0.28, 0.22)
+LOOK_SHARE = SHARES[2] + SHARES[3]
+NAMELESS = ("",) * 14, ("",) * 7  # colours and patterns that nobody has named
+SHARPNESS = 12.0  # times a cosine is a logit: cosines alone, from -1 to 1, are no certain answer
 
 
 class LookEncoder(nn.Module):
-    """Float [N, 3, H, W] to unit vectors float [N, dimensions]: category first, then look.
+    """Float [N, 3, H, W] to unit vectors float [N, dimensions]: category, cut, colour, pattern.
 
-    The category part is a linear layer on the backbone's features. The look part is one on mean
-    and deviation of the stem's channels over the places it attends to. Both have length 1 before
-    they are weighted. `LOOK_SHARE` is how much of a distance is look: little enough that category
-    comes first, so looks decide among garments of one category.
+    The cut is a direction, a linear layer on the backbone's features. Category, colour and pattern
+    are the square roots of probabilities, one for each name: of length 1 as well, and two are at
+    distance 0 where they say the same, at the square root of 2 where they exclude each other
+    (Bhattacharyya 1946). The category follows from the cut: it is nearest to the direction of its
+    *proxy*. `SHARES` is how much of a squared distance each part is.
+
+    `names` are categories, colours and patterns, "" where a training gives them no meaning.
     """
 
     def __init__(
-        self, backbone: MobileNetBackbone, dimensions: int = DIMENSIONS, look: int = 24
+        self,
+        backbone: MobileNetBackbone,
+        names: Sequence[Sequence[str]],
+        dimensions: int = DIMENSIONS,
     ) -> None:
         super().__init__()
-        channels = backbone.blocks[0][0].out_channels
         self.preparation = Preparation()  # until it is trained for another
         self.backbone = backbone
-        self.category = nn.Linear(backbone.features, dimensions - look)
+        self.categories, self.colours, self.patterns = map(tuple, names)
+        cut = dimensions - sum(map(len, names))
+        looks = len(self.colours) + len(self.patterns)
+        self.sizes = [len(self.categories), cut, len(self.colours), len(self.patterns)]
+        self.cut = nn.Linear(backbone.features, cut)
+        self.proxies = nn.Linear(cut, len(self.categories), bias=False)
+        channels = [backbone.plan.stages[stage][1] for stage, _ in ends_of_sizes(backbone.plan)]
+        deepest = sum(channels[-2:])
         self.where = nn.Sequential(
-            nn.BatchNorm2d(backbone.features, affine=False), nn.Conv2d(backbone.features, 1, 1)
+            nn.BatchNorm2d(deepest, affine=False), nn.Conv2d(deepest, 1, kernel_size=1)
         )
         nn.init.zeros_(self.where[1].weight)  # to begin with it looks at the middle
         # channels differ in mean and size; without a norm the brightest would rule
         self.look = nn.Sequential(
-            nn.BatchNorm1d(2 * channels, affine=False), nn.Linear(2 * channels, look)
+            nn.BatchNorm1d(2 * sum(channels), affine=False), nn.Linear(2 * sum(channels), looks)
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """Float [N, 3, H, W] to embeddings of length 1, float [N, dimensions]."""
-        early, deep = self.maps(x)
-        category = F.normalize(self.category(deep.mean(dim=(2, 3))), dim=1)
-        look = F.normalize(self.look(mean_and_deviation(early, self.attention(deep))), dim=1)
-        shares = (1 - LOOK_SHARE) ** 0.5, LOOK_SHARE**0.5
-        return torch.cat([shares[0] * category, shares[1] * look], dim=1)
+        maps = self.maps(x)
+        cut = F.normalize(self.cut(maps[-1].mean(dim=(2, 3))), dim=1)
+        cosines = F.linear(cut, F.normalize(self.proxies.weight, dim=1))
+        attention = self.attention(maps)
+        seen = torch.cat([mean_and_deviation(each, attention) for each in maps], dim=1)
+        colour, pattern = self.look(seen).split(self.sizes[2:], dim=1)
+        parts = root(SHARPNESS * cosines), cut, root(colour), root(pattern)
+        return torch.cat([s**0.5 * part for s, part in zip(SHARES, parts, strict=True)], dim=1)
 
-    def maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Of the stem, float [N, C, H/2, W/2], and of the last block, float [N, features, h, w]."""
-        stem, *blocks = self.backbone.blocks
-        early = deep = stem(x)
-        for block in blocks:
-            deep = block(deep)
-        return early, deep
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """The last map of each size behind the stem's: float [N, C, h, w], largest first."""
+        ends, found = [block for _, block in ends_of_sizes(self.backbone.plan)], []
+        for number, block in enumerate(self.backbone.blocks):
+            x = block(x)
+            if number in ends:
+                found.append(x)
+        return found
 
-    def attention(self, deep: Tensor) -> Tensor:
+    def attention(self, maps: list[Tensor]) -> Tensor:
         """Where to look: float [N, 1, h, w], above 0, of sum 1 for each picture.
 
-        What decides looks must not bend what tells categories, so no gradient goes on to `deep`.
+        As fine as the last map but one, which shows edges; the last knows what they are of.
         """
-        height, width = deep.shape[2:]
-        middle = (hann(height)[:, None] * hann(width)[None, :]).log().to(deep)
-        weights = (self.where(deep.detach()) + middle).flatten(1).softmax(dim=1)
+        height, width = maps[-2:][0].shape[2:]
+        seen = torch.cat([on_grid(each, (height, width)) for each in maps[-2:]], dim=1)
+        prior = hann(height)[:, None] * hann(width)[None, :]
+        weights = (self.where(seen) + prior.log().to(seen)).flatten(1).softmax(dim=1)
         return weights.view(-1, 1, height, width)
 
-    def parts(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
-        """Take embeddings float [N, dimensions] apart: category and look, each of length 1."""
-        look = self.look[1].out_features
-        category, look = embeddings[:, :-look], embeddings[:, -look:]
-        return F.normalize(category, dim=1), F.normalize(look, dim=1)
+    def parts(self, embeddings: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Take embeddings float [N, dimensions] apart: category, cut, colour, pattern.
+
+        Each of length 1.
+        """
+        parts = embeddings.split(self.sizes, dim=1)
+        return tuple(part / share**0.5 for part, share in zip(parts, SHARES, strict=True))
+
+    def named(self, embeddings: Tensor) -> list[tuple[str, str]]:
+        """Colour and pattern of each of embeddings float [N, dimensions], as most probable.
+
+        Raises:
+            FashionError: the encoder was trained without names of looks.
+        """
+        if not self.colours[0]:
+            raise FashionError("this encoder has no names for looks: train it on labelled ones.")
+        best = [part.argmax(dim=1).tolist() for part in self.parts(embeddings)[2:]]
+        return [(self.colours[n], self.patterns[m]) for n, m in zip(*best, strict=True)]
+
+    def blended(self, what: Tensor, look: Tensor, share: float = LOOK_SHARE) -> Tensor:
+        """A query for the category and cut of one embedding in the look of another: float [D] each.
+
+        `share` is the weight of look, 0 for the first alone, 1 for the look alone. In a search the
+        order is that of distances whose parts were weighted so: it depends on the cosine to each
+        embedding, and that is a weighted sum over the parts.
+        """
+        start = sum(self.sizes[:2])
+        kept = what[:start] * ((1 - share) / (1 - LOOK_SHARE))
+        return F.normalize(torch.cat([kept, look[start:] * (share / LOOK_SHARE)]), dim=0)
+
+
+def ends_of_sizes(plan: Plan) -> list[tuple[int, int]]:
+    """Of each map size behind the stem's the last stage, and that stage's last block.
+
+    Both count from 0; block 0 is the stem.
+    """
+    found, block = [], 0
+    for stage, (_, _, count, _) in enumerate(plan.stages):
+        block += count
+        if stage + 1 == len(plan.stages) or plan.stages[stage + 1][3] > 1:
+            found.append((stage, block))
+    return found
+
+
+def root(logits: Tensor) -> Tensor:
+    """Square roots of the probabilities: logits float [N, C] to unit vectors float [N, C].
+
+    Half a logarithm is a root, whose gradient stays finite where a probability is nearly 0.
+    """
+    return (logits.log_softmax(dim=1) / 2).exp()
 
 
 def mean_and_deviation(maps: Tensor, attention: Tensor) -> Tensor:
@@ -84,11 +152,18 @@ def mean_and_deviation(maps: Tensor, attention: Tensor) -> Tensor:
     The mean of a filter that answers to red says how red a garment is, its deviation whether it
     is striped.
     """
-    cells = attention.shape[2:]
-    mean = (F.adaptive_avg_pool2d(maps, cells) * attention).sum(dim=(2, 3))
-    square = (F.adaptive_avg_pool2d(maps**2, cells) * attention).sum(dim=(2, 3))
+    grid = attention.shape[2:]
+    mean = (on_grid(maps, grid) * attention).sum(dim=(2, 3))
+    square = (on_grid(maps**2, grid) * attention).sum(dim=(2, 3))
     # the root has no gradient at 0
     return torch.cat([mean, (square - mean**2).clamp(min=1e-4).sqrt()], dim=1)
+
+
+def on_grid(maps: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Means over the cells of a grid, float [N, C, h, w]; a coarser map is repeated."""
+    if maps.shape[2] < grid[0]:
+        return F.interpolate(maps, grid)
+    return F.adaptive_avg_pool2d(maps, grid)
 
 
 @cache
@@ -101,17 +176,10 @@ def hann(size: int) -> Tensor:
     return window / window.sum()
 
 
-def build_look_encoder(
-    plan: str | Plan = "fashion", dimensions: int = DIMENSIONS, look: int = 24
-) -> LookEncoder:
-    """A new one: float [N, 3, H, W] to unit vectors, float [N, dimensions]."""
-    return LookEncoder(MobileNetBackbone(plan), dimensions, look)
-
-
 def look_encoder_from(
-    classifier: nn.Sequential, dimensions: int = DIMENSIONS, look: int = 24
+    classifier: nn.Sequential, names: Sequence[Sequence[str]], dimensions: int = DIMENSIONS
 ) -> LookEncoder:
     """One that starts with a *copy* of a trained classifier's backbone."""
-    encoder = LookEncoder(copy.deepcopy(classifier.backbone), dimensions, look)
+    encoder = LookEncoder(copy.deepcopy(classifier.backbone), names, dimensions)
     encoder.preparation = classifier.preparation
     return encoder

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from fashionlib.catalog.contents import Labels
 from fashionlib.catalog.pictures import read_picture, to_square
 from fashionlib.errors import FashionError
 from fashionlib.inference import predict
@@ -205,6 +206,11 @@ class SearchIndex:
         index = cls(tensors["embeddings"], tuple(metadata["ids"]), metadata["made_by"])
         index.check(encoder)
         return index
+
+
+def narrowed(index: SearchIndex, labels: Labels, asked: dict[str, str]) -> SearchIndex:
+    """Only the pictures whose labels are as asked, {"colour": "red"}; there may be none."""
+    return index.remove([name for name in index.ids if asked.items() - labels[name].items()])
 
 
 def check_queries(queries: Tensor, k: int, dimensions: int) -> Tensor:

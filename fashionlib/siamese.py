@@ -7,23 +7,25 @@ Triplet Loss", arXiv 1703.07737 (batch-hard); Chen et al., "SimCLR", ICML 2020, 
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fashionlib.catalog import Catalog
 from fashionlib.errors import FashionError
-from fashionlib.heads import DIMENSIONS, EmbeddingHead, build_encoder
+from fashionlib.heads import DIMENSIONS, EmbeddingHead, build_classifier
 from fashionlib.inference import pick_device, predict
-from fashionlib.look_encoder import LookEncoder, build_look_encoder, look_encoder_from
+from fashionlib.look_encoder import NAMELESS, LookEncoder, look_encoder_from
 from fashionlib.retrieval import evaluate_retrieval
 from fashionlib.training import Batches, Training, describe_pictures, finish, shuffled
 from fashionlib.transforms import AUGMENTATIONS, Preparation, augment, swap_frames, to_input
-from fashionlib.triplets import TripletDataset, triplet_loss
+from fashionlib.triplets import TripletDataset, triplet_losses
+from fashionlib.weights import load_encoder, shipped
 
 
 class SiameseNetwork(nn.Module):
@@ -59,11 +61,11 @@ class SiameseRecipe:
 
     `objective` is a name from `OBJECTIVES`: how triplets are found. `batch_size` counts pictures
     (anchors, for random triplets). `margin` is a distance on the unit sphere, where the largest
-    is 2. The last three belong to the objectives "look" and "colour"; `swap` gives one of the two
-    views other edges (`swap_frames`).
+    is 2; `look_margin` is one of two views of a look. `swap` is the share of batches (of second
+    views) that get other edges (`swap_frames`), `look_weight` how much looks count.
     """
 
-    objective: str = "look"
+    objective: str
     epochs: int = 15
     size: int = 112
     evaluation_size: int = 128
@@ -76,10 +78,13 @@ class SiameseRecipe:
     margin: float = 1.0
     look_margin: float = 0.3
     look_weight: float = 1.0
-    swap: bool = True
+    swap: float = 1.0
 
 
-RECIPE = SiameseRecipe()
+RECIPE = SiameseRecipe(  # of our encoder
+    "looks", epochs=12, batch_size=32, learning_rate=1.5e-3, average=0.99, augmentation="looks",
+    swap=0.2,
+)  # fmt: skip
 
 # What an encoder is shown: a batch of a triplet data set, at positions int64 [B]
 
@@ -103,24 +108,31 @@ def one_view(data: TripletDataset, chosen: Tensor, recipe: SiameseRecipe) -> tup
     return view(data.images[chosen], recipe), data.labels[chosen].to(pick_device())
 
 
+def swapped_view(
+    data: TripletDataset, chosen: Tensor, recipe: SiameseRecipe
+) -> tuple[Tensor, Tensor]:
+    """As `one_view`; in a share of the batches, `recipe.swap`, all have another's edges."""
+    pictures, labels = one_view(data, chosen, recipe)
+    return swap_frames(pictures) if torch.rand(()) < recipe.swap else pictures, labels
+
+
 def two_views(data: TripletDataset, chosen: Tensor, recipe: SiameseRecipe) -> tuple[Tensor, Tensor]:
     """Two views of each picture, float [2B, 3, size, size], all first ones first; and labels."""
-    first, second = (view(data.images[chosen], recipe) for _ in range(2))
-    second = swap_frames(second) if recipe.swap else second
-    return torch.cat([first, second]), data.labels[chosen].to(pick_device())
+    first, labels = one_view(data, chosen, recipe)
+    second, _ = swapped_view(data, chosen, recipe)
+    return torch.cat([first, second]), labels
 
 
-# Which triplets are made of it
+# What is made of it: losses, one for each triplet or picture, float [M], and their weight
 
-Triplets = tuple[Tensor, Tensor, Tensor]  # embeddings float [M, D]: anchors, positives, negatives
-Terms = list[tuple[Triplets, float, float]]  # with the margin and the weight of each
+Terms = list[tuple[Tensor, float]]
 
 
 def random_triplets(
     encoder: nn.Module, recipe: SiameseRecipe, views: tuple[Tensor, Tensor, Tensor]
 ) -> Terms:
     """The article's: for each anchor a positive and a negative at random."""
-    return [(SiameseNetwork(encoder)(*views), recipe.margin, 1.0)]
+    return [(triplet_losses(*SiameseNetwork(encoder)(*views), recipe.margin), 1.0)]
 
 
 def mined_triplets(
@@ -137,7 +149,7 @@ def mined_triplets(
     the hardest alone, works from scratch.
     """
     embeddings, miner = encoder(pictures), miner or breaking(recipe.margin)
-    return [(_pick(embeddings, miner(embeddings, labels)), recipe.margin, 1.0)]
+    return [(_losses(embeddings, miner(embeddings, labels), recipe.margin), 1.0)]
 
 
 def mine_semi_hard(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -152,49 +164,59 @@ def mine_batch_hard(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor,
     return BatchHardMiner()(embeddings, labels)
 
 
-def look_triplets(
+def two_view_triplets(
     encoder: nn.Module, recipe: SiameseRecipe, pictures: Tensor, labels: Tensor
 ) -> Terms:
-    """Ours: triplets from labels for the category, and from two views of a picture for the look.
+    """Names for the category, triplets from two views of a picture for the look.
 
-    By label: all that break the margin. By look: the anchor is one view of a picture, the
-    positive another view of it, on other edges, and the negative the *other picture of the same
-    class* that looks most alike: within a class, what looks alike is to lie closer than what only
-    shares the name.
+    The anchor is one view of a picture, the positive another view of it, on other edges, and the
+    negative the *other picture of the same class* that looks most alike: within a class, what looks
+    alike is to lie closer than what only shares the name. The second views tell nothing about
+    categories: they have another's edges.
     """
-    by_label, look = category_triplets(encoder, recipe, pictures, labels)
-    anchor, positive = look.chunk(2)
+    category, _, *looks = parts(encoder, pictures)
+    anchor, positive = F.normalize(torch.cat(looks, dim=1), dim=1).chunk(2)
     distances = torch.cdist(anchor.detach(), positive.detach())
-    itself = torch.eye(len(labels), dtype=torch.bool, device=look.device)
+    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     distances[(labels[:, None] != labels[None, :]) | itself] = 4.0  # farther than any can be
-    by_look = (anchor, positive, _rows(positive, distances.argmin(dim=1)))
-    return [(by_label, recipe.margin, 1.0), (by_look, recipe.look_margin, recipe.look_weight)]
+    negative = _rows(positive, distances.argmin(dim=1))
+    by_look = triplet_losses(anchor, positive, negative, recipe.look_margin)
+    by_name = from_corners(category[: len(labels)], labels)
+    return [(by_look, recipe.look_weight), (by_name, 1.0)]
 
 
-def colour_triplets(
-    encoder: nn.Module, recipe: SiameseRecipe, pictures: Tensor, labels: Tensor, colours: Tensor
+def named_parts(
+    encoder: nn.Module, recipe: SiameseRecipe, pictures: Tensor, labels: Tensor, looks: Tensor
 ) -> Terms:
-    """As `look_triplets`, but with labels for the look too: pictures of one colour are alike."""
-    by_label, look = category_triplets(encoder, recipe, pictures, labels)
-    by_look = _pick(look, breaking(recipe.look_margin)(look, colours.repeat(2)))
-    return [(by_label, recipe.margin, 1.0), (by_look, recipe.look_margin, recipe.look_weight)]
+    """Ours: category, colour and pattern are each pulled to the corner of their own name.
 
-
-def category_triplets(
-    encoder: nn.Module, recipe: SiameseRecipe, pictures: Tensor, labels: Tensor
-) -> tuple[Triplets, Tensor]:
-    """Triplets of the categories of two views of each picture, and all their looks.
-
-    The looks are float [2B, look], the first views before the second. The triplets are all that
-    break the margin among the first views (the second ones have another's edges): the hardest
-    alone can pull a new head into one point.
+    A corner, where one probability is 1, stands for all pictures of a name, so no triplets have to
+    be found: it is a *proxy* (Movshovitz-Attias et al. 2017, arXiv 1703.07464). `looks` int64
+    [B, 2] are positions among the encoder's colours and patterns.
     """
+    category, _, colour, pattern = parts(encoder, pictures)
+    return [
+        (from_corners(category, labels), 1.0),
+        (from_corners(colour, looks[:, 0]), recipe.look_weight),
+        (from_corners(pattern, looks[:, 1]), recipe.look_weight),
+    ]
+
+
+def from_corners(roots: Tensor, names: Tensor) -> Tensor:
+    """Cross-entropy of roots of probabilities, float [B, C], for names int64 [B]: float [B].
+
+    Minus the logarithm of a probability is twice that of its root, which is the cosine between a
+    part and the corner of its name.
+    """
+    return -2 * roots.gather(1, names[:, None])[:, 0].log()
+
+
+def parts(encoder: nn.Module, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Category, cut, colour and pattern of pictures, of length 1: see `LookEncoder.parts`."""
     embeddings = encoder(pictures)
     while not isinstance(encoder, LookEncoder):  # several processes have it wrapped
         encoder = encoder.module
-    category, look = encoder.parts(embeddings)
-    category = category[: len(labels)]
-    return _pick(category, breaking(recipe.margin)(category, labels)), look
+    return encoder.parts(embeddings)
 
 
 def breaking(margin: float, kind: str = "all") -> nn.Module:
@@ -205,8 +227,8 @@ def breaking(margin: float, kind: str = "all") -> nn.Module:
     return TripletMarginMiner(margin=margin, type_of_triplets=kind)
 
 
-def _pick(embeddings: Tensor, positions: tuple[Tensor, Tensor, Tensor]) -> Triplets:
-    return tuple(_rows(embeddings, each) for each in positions)
+def _losses(embeddings: Tensor, positions: tuple[Tensor, ...], margin: float) -> Tensor:
+    return triplet_losses(*(_rows(embeddings, each) for each in positions), margin)
 
 
 def _rows(embeddings: Tensor, positions: Tensor) -> Tensor:
@@ -219,10 +241,10 @@ def _rows(embeddings: Tensor, positions: Tensor) -> Tensor:
 
 
 class Objective(NamedTuple):
-    """How triplets are found: what the encoder is shown, and what is made of its embeddings."""
+    """What an encoder is shown, and what is made of its embeddings."""
 
     load: Callable[..., tuple]  # data set, positions and recipe to a batch
-    triplets: Callable[..., Terms]  # encoder, recipe and the parts of the batch
+    terms: Callable[..., Terms]  # encoder, recipe and the parts of the batch
 
 
 OBJECTIVES = {
@@ -230,17 +252,40 @@ OBJECTIVES = {
     "semi-hard": Objective(one_view, partial(mined_triplets, miner=mine_semi_hard)),
     "batch-hard": Objective(one_view, partial(mined_triplets, miner=mine_batch_hard)),
     "all": Objective(one_view, mined_triplets),
-    "look": Objective(two_views, look_triplets),
-    "colour": Objective(two_views, colour_triplets),
+    "two-views": Objective(two_views, two_view_triplets),
+    "looks": Objective(swapped_view, named_parts),
 }
 
 
-def encoder_for(objective: str, classifier: nn.Sequential | None = None) -> nn.Module:
+def encoder_for(
+    objective: str, catalog: Catalog, classifier: nn.Sequential | None = None
+) -> nn.Module:
     """What an objective trains: on a copy of a classifier's backbone, or new, of plan "fashion"."""
-    looks = objective in ("look", "colour")
-    if classifier is None:
-        return build_look_encoder("fashion") if looks else build_encoder("fashion")
-    return look_encoder_from(classifier) if looks else encoder_from(classifier)
+    classifier = classifier or build_classifier("fashion")
+    if objective not in ("two-views", "looks"):
+        return encoder_from(classifier)
+    looks = map(names_of, looks_of(catalog)) if objective == "looks" else NAMELESS
+    return look_encoder_from(classifier, (catalog.classes, *looks))
+
+
+@lru_cache(maxsize=1)  # asked for the names, then for the labels
+def looks_of(catalog: Catalog) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A colour and a pattern for each training picture: as labelled, else as the encoder says
+    that comes with the library.
+    """
+    split = catalog.train
+    known = [split.attributes.get(look, ("",) * len(split)) for look in ("colour", "pattern")]
+    if all(map(all, known)):
+        return tuple(known)
+    encoder, _ = load_encoder(shipped("encoder_photos"))
+    seen = zip(*encoder.named(predict(encoder, split.images)), strict=True)
+    pairs = zip(known, seen, strict=True)
+    return tuple(tuple(own or said for own, said in zip(*pair, strict=True)) for pair in pairs)
+
+
+def names_of(values: Iterable[str]) -> tuple[str, ...]:
+    """The different ones, sorted."""
+    return tuple(sorted(set(values)))
 
 
 # The training
@@ -270,14 +315,15 @@ def train_siamese(
 ) -> tuple[nn.Module, list[dict[str, float]]]:
     """Train `encoder` in place; returns the averaged encoder and one row of figures an epoch.
 
-    The objectives "look" and "colour" take a `LookEncoder`, the others any encoder.
+    The objectives "two-views" and "looks" take a `LookEncoder`, the others any encoder. Where
+    nobody has labelled looks, "looks" learns what the encoder that comes with the library says.
 
     A row has `epoch`, `loss`, `active` (the share of triplets whose loss is not 0: what they do
     not teach any more, the others must), and of the validation pictures among the training
     pictures `precision@5`, `mAP` and `spread`. The rest is as in `train_classifier`.
 
     Raises:
-        FashionError: a class of one picture, or no colour labels for the objective "colour".
+        FashionError: a class of one picture, or a `LookEncoder` made for other looks.
     """
     return finish(siamese_training(encoder, catalog, recipe, seed))
 
@@ -288,7 +334,7 @@ def siamese_training(
     """The training that `train_siamese` finishes: for those who surround it with more."""
     objective = OBJECTIVES[recipe.objective]
     data = TripletDataset(catalog.train.images, catalog.train.labels, seed)
-    colours = colour_labels(catalog) if recipe.objective == "colour" else None
+    looks = positions_of_looks(encoder, catalog) if recipe.objective == "looks" else None
     encoder.preparation = Preparation(recipe.evaluation_size)
     encoder.to(memory_format=torch.channels_last)  # as the pictures are, see `to_input`
     active: list[float] = []  # of each batch of an epoch
@@ -296,7 +342,7 @@ def siamese_training(
     def batches(epoch: int) -> Batches:
         data.epoch = epoch
         active.clear()
-        if recipe.objective == "random":
+        if recipe.objective in ("random", "looks"):  # the others look for partners in a batch
             order = shuffled(len(data), recipe.batch_size, keep_last=True)
         else:
             order = list(balanced_batches(data.labels, recipe.batch_size))
@@ -304,11 +350,11 @@ def siamese_training(
 
     def load(chosen: Tensor) -> tuple:
         batch = objective.load(data, chosen, recipe)
-        return batch if colours is None else (*batch, colours[chosen].to(pick_device()))
+        return batch if looks is None else (*batch, looks[chosen].to(pick_device()))
 
     def loss_of(network: nn.Module, *batch: Tensor) -> Tensor:
-        terms = objective.triplets(network, recipe, *batch)
-        active.append(active_share(*terms[0][0], terms[0][1]))
+        terms = objective.terms(network, recipe, *batch)
+        active.append(active_share(terms[0][0]))
         return total_loss(terms)
 
     def figures(average: nn.Module) -> dict[str, float]:
@@ -319,35 +365,31 @@ def siamese_training(
 
 
 def total_loss(terms: Terms) -> Tensor:
-    """The weighted sum of the triplet losses, a scalar; 0, with its gradient, of no triplets."""
-    found = [term for term in terms if len(term[0][0])]  # a miner may find none
-    if not found:
-        return terms[0][0][0].sum()
-    return sum(weight * triplet_loss(*triplets, margin) for triplets, margin, weight in found)
+    """The weighted sum of the mean losses, a scalar; 0, with its gradient, of no triplets."""
+    # a miner may find none
+    return sum(
+        weight * (losses.mean() if len(losses) else losses.sum()) for losses, weight in terms
+    )
 
 
-def colour_labels(catalog: Catalog) -> Tensor:
-    """A number for the colour of each training picture, int64 [N].
+def positions_of_looks(encoder: LookEncoder, catalog: Catalog) -> Tensor:
+    """Colour and pattern of each training picture among the encoder's names: int64 [N, 2].
 
     Raises:
-        FashionError: nobody has labelled the catalog's colours.
+        FashionError: the encoder was made for other names.
     """
-    colours = catalog.train.attributes.get("colour", ("",))
-    if not all(colours):
-        raise FashionError(
-            f"the catalog {catalog.name} has no colour labels: use the objective 'look'."
-        )
-    names = sorted(set(colours))
-    return torch.tensor([names.index(colour) for colour in colours])
+    columns = []
+    for own, looks in zip((encoder.colours, encoder.patterns), looks_of(catalog), strict=True):
+        nameless = set(looks) - set(own)
+        if nameless:
+            raise FashionError(f"the encoder has no name for {min(nameless)!r}: make a new one.")
+        columns.append([own.index(name) for name in looks])
+    return torch.tensor(columns).T
 
 
-@torch.no_grad()
-def active_share(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float) -> float:
-    """Share of triplets, 0 to 1, that break the margin: only these have a gradient."""
-    if not len(anchor):
-        return 0.0
-    near, far = (anchor - positive).norm(dim=1), (anchor - negative).norm(dim=1)
-    return float((near - far + margin > 0).float().mean())
+def active_share(losses: Tensor) -> float:
+    """Share of triplets, 0 to 1, whose loss, float [M], is above 0: only these have a gradient."""
+    return float((losses.detach() > 0).float().mean()) if len(losses) else 0.0
 
 
 def spread(embeddings: Tensor) -> float:

@@ -68,12 +68,19 @@ def positions_of_classes(labels: Tensor) -> dict[int, np.ndarray]:
     return found
 
 
-def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0) -> Tensor:
-    """Mean over triplets of max(0, d(anchor, positive) - d(anchor, negative) + margin).
+def triplet_losses(
+    anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0
+) -> Tensor:
+    """Of each triplet max(0, d(anchor, positive) - d(anchor, negative) + margin), float [N].
 
     Embeddings float [N, D] each; d is the Euclidean distance (FaceNet squares it; the article
-    and `torch.nn.TripletMarginLoss`, which this equals, do not).
+    and `torch.nn.TripletMarginLoss`, whose mean this has, do not).
     """
     near = F.pairwise_distance(anchor, positive)
     far = F.pairwise_distance(anchor, negative)
-    return F.relu(near - far + margin).mean()
+    return F.relu(near - far + margin)
+
+
+def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0) -> Tensor:
+    """The mean of `triplet_losses`, a scalar."""
+    return triplet_losses(anchor, positive, negative, margin).mean()

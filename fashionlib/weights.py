@@ -17,7 +17,7 @@ from fashionlib.catalog.pictures import PREPROCESSING
 from fashionlib.errors import FashionError
 from fashionlib.files import replacing
 from fashionlib.heads import build_classifier, build_encoder
-from fashionlib.look_encoder import LookEncoder, build_look_encoder
+from fashionlib.look_encoder import LookEncoder, look_encoder_from
 from fashionlib.transforms import Preparation
 
 SHIPPED = Path(__file__).with_name("shipped")
@@ -78,12 +78,13 @@ def save_encoder(path: Path | str, model: nn.Module, **more: Any) -> None:
     Raises:
         FashionError: the place cannot be written; what was there before is unharmed.
     """
+    names = None
     if isinstance(model, LookEncoder):
-        look = model.look[1].out_features
-        dimensions = model.category.out_features + look
+        names = model.categories, model.colours, model.patterns
+        dimensions = sum(model.sizes)
     else:
-        look, dimensions = 0, model.head.linear.out_features
-    _save(path, model, {"kind": "encoder", "dimensions": dimensions, "look": look, **more})
+        dimensions = model.head.linear.out_features
+    _save(path, model, {"kind": "encoder", "dimensions": dimensions, "names": names, **more})
 
 
 def _save(path: Path | str, model: nn.Module, metadata: dict[str, Any]) -> None:
@@ -118,8 +119,9 @@ def _load(path: Path | str, kind: str) -> tuple[nn.Module, dict[str, Any]]:
     plan = Plan(**metadata["plan"] | {"stages": stages})
     if kind == "classifier":
         model = build_classifier(plan, len(metadata["classes"]))
-    elif metadata.get("look"):  # 0 for one whole embedding
-        model = build_look_encoder(plan, metadata["dimensions"], metadata["look"])
+    elif metadata.get("names"):  # None for one whole embedding
+        start = build_classifier(plan)
+        model = look_encoder_from(start, metadata["names"], metadata["dimensions"])
     else:
         model = build_encoder(plan, metadata["dimensions"])
     model.preparation = Preparation(metadata["preprocessing"]["size"])

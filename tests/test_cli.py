@@ -138,6 +138,8 @@ MISTAKES = {
     "unknown objective": (["train-siamese", "--objective", "hope"], "hope"),
     "no start": (["train-siamese", "--start", "x.safetensors"], "no file x.safetensors"),
     "unknown plan": (["train-classifier", "--plan", "vgg"], "vgg"),
+    "weight of a look": (["search", "--query", "q.png", "--look-weight", "2"], "--look-weight"),
+    "obeyed by terminals": (["export", "--weights", "a\x1b[2K\n", "--out", "x.onnx"], "a?[2K?:"),
     "export of nothing": (["export", "--weights", "x", "--out", "x.onnx"], "no file x"),
     "export to a wrong suffix": (["export", "--weights", "x", "--out", "x.pt"], ".onnx"),
     "wrong suffix": (["train-classifier", "--data", "drawn", "--out", "x.pt"], ".safetensors"),

@@ -1,25 +1,38 @@
-"""Two parts in one unit vector: the category from deep layers, the look from the first."""
+"""Four parts in one unit vector: category, cut, colour and pattern, each weighted."""
 
 import math
 
 import pytest
 import torch
-from tiny import same_weights
+from tiny import COLOUR_NAMES, PATTERN_NAMES, same_weights, small_look_encoder
 
+from fashionlib.blocks import PLANS, MobileNetBackbone, Plan
+from fashionlib.drawn import SEVEN
+from fashionlib.errors import FashionError
 from fashionlib.heads import build_classifier
 from fashionlib.look_encoder import (
     LOOK_SHARE,
-    build_look_encoder,
+    NAMELESS,
+    SHARES,
+    SHARPNESS,
+    LookEncoder,
+    ends_of_sizes,
     hann,
     look_encoder_from,
     mean_and_deviation,
+    root,
 )
+
+CUT = 8
+DIMENSIONS = CUT + len(SEVEN) + len(COLOUR_NAMES) + len(PATTERN_NAMES)
 
 
 @pytest.fixture
 def encoder():
     torch.manual_seed(0)
-    return build_look_encoder("article", 16, 6).eval()
+    encoder = small_look_encoder().eval()
+    torch.nn.init.normal_(encoder.look[1].weight, std=0.5)
+    return encoder
 
 
 @pytest.fixture
@@ -29,62 +42,119 @@ def pictures():
 
 def test_unit_vectors_with_the_shares_they_should_have(encoder, pictures):
     embeddings = encoder(pictures)
-    assert embeddings.shape == (5, 16)
+    assert embeddings.shape == (5, DIMENSIONS)
     assert torch.allclose(embeddings.norm(dim=1), torch.ones(5), atol=1e-5)
-    shares = embeddings[:, 10:].square().sum(dim=1)
-    assert shares.tolist() == pytest.approx([LOOK_SHARE] * 5, abs=1e-5)
+    sizes = [len(SEVEN), CUT, len(COLOUR_NAMES), len(PATTERN_NAMES)]
+    for part, share in zip(embeddings.split(sizes, dim=1), SHARES, strict=True):
+        assert part.square().sum(dim=1).tolist() == pytest.approx([share] * 5, abs=1e-5)
+    assert sum(SHARES) == pytest.approx(1)
 
 
 def test_parts_put_together_are_the_embedding(encoder, pictures):
     embeddings = encoder(pictures)
-    category, look = encoder.parts(embeddings)
-    assert (category.shape, look.shape) == ((5, 10), (5, 6))
-    for part in (category, look):
+    parts = encoder.parts(embeddings)
+    for part in parts:
         assert torch.allclose(part.norm(dim=1), torch.ones(5), atol=1e-5)
-    weighted = torch.cat([category * (1 - LOOK_SHARE) ** 0.5, look * LOOK_SHARE**0.5], dim=1)
-    assert torch.allclose(weighted, embeddings, atol=1e-6)
+    weighted = [s**0.5 * part for s, part in zip(SHARES, parts, strict=True)]
+    assert torch.allclose(torch.cat(weighted, dim=1), embeddings, atol=1e-6)
 
 
-def test_a_distance_is_mostly_category(encoder):
-    """Opposite looks of one category are nearer than equal looks of unrelated categories."""
-    assert math.sqrt(LOOK_SHARE * 4) < math.sqrt((1 - LOOK_SHARE) * 2)
+def test_names_are_roots_of_probabilities(encoder, pictures):
+    """Written out once more, from the maps: the softmax of a linear layer, and of cosines."""
+    maps = encoder.maps(pictures)
+    attention = encoder.attention(maps)
+    seen = torch.cat([mean_and_deviation(each, attention) for each in maps], dim=1)
+    logits = encoder.look(seen)
+    category, cut, colour, pattern = encoder.parts(encoder(pictures))
+    cosines = torch.cosine_similarity(cut[:, None], encoder.proxies.weight[None], dim=2)
+    wanted = (SHARPNESS * cosines).softmax(dim=1)
+    assert torch.allclose(category.square(), wanted, atol=1e-5)
+    count = len(COLOUR_NAMES)
+    assert torch.allclose(colour.square(), logits[:, :count].softmax(dim=1), atol=1e-5)
+    assert torch.allclose(pattern.square(), logits[:, count:].softmax(dim=1), atol=1e-5)
+    said = [(COLOUR_NAMES[row[:count].argmax()], PATTERN_NAMES[row[count:].argmax()])
+            for row in logits]  # fmt: skip
+    assert encoder.named(encoder(pictures)) == said
+
+
+def test_without_names_nothing_is_named():
+    encoder = LookEncoder(MobileNetBackbone("article"), (SEVEN, *NAMELESS)).eval()
+    assert encoder(torch.zeros(1, 3, 32, 32)).shape == (1, 64)
+    with pytest.raises(FashionError, match="no names for looks"):
+        encoder.named(encoder(torch.zeros(1, 3, 32, 32)))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, LOOK_SHARE, 1.0])
+def test_a_blended_query_orders_as_weighted_parts_do(encoder, share):
+    """Against the plain way: distances of the parts, weighted and summed, for each picture."""
+    generator = torch.manual_seed(2)
+    pictures = torch.rand(30, 3, 48, 48, generator=generator) * 2 - 1
+    embeddings = encoder(pictures).detach()
+    what, look, catalog = embeddings[0], embeddings[1], embeddings[2:]
+    query = encoder.blended(what, look, share)
+    assert float(query.norm()) == pytest.approx(1, abs=1e-5)
+    wanted = []
+    wished = [*encoder.parts(what[None])[:2], *encoder.parts(look[None])[2:]]
+    for own in catalog:
+        pairs = zip(wished, encoder.parts(own[None]), strict=True)
+        squares = [float((a - b).square().sum()) for a, b in pairs]
+        weighted = [s * d for s, d in zip(SHARES, squares, strict=True)]
+        first, by_look = sum(weighted[:2]) / (1 - LOOK_SHARE), sum(weighted[2:]) / LOOK_SHARE
+        wanted.append((1 - share) * first + share * by_look)
+    found = torch.cdist(query[None], catalog)[0]
+    for one in range(len(wanted)):
+        for other in range(one):
+            if abs(wanted[one] - wanted[other]) > 1e-4:
+                assert (found[one] < found[other]) == (wanted[one] < wanted[other])
+
+
+def test_a_picture_blended_with_itself_is_itself(encoder, pictures):
+    embedding = encoder(pictures)[0].detach()
+    assert torch.allclose(encoder.blended(embedding, embedding), embedding, atol=1e-6)
 
 
 def test_the_backbone_is_a_copy_and_nothing_of_it_is_changed():
     classifier = build_classifier("article")
-    encoder = look_encoder_from(classifier)
+    encoder = look_encoder_from(classifier, (SEVEN, *NAMELESS))
     assert same_weights(encoder.backbone, classifier.backbone)
     pairs = zip(encoder.backbone.parameters(), classifier.backbone.parameters(), strict=True)
     assert all(a is not b for a, b in pairs)
 
 
-def test_features_are_those_of_the_backbone(encoder, pictures):
-    _, deep = encoder.maps(pictures)
-    assert torch.allclose(deep.mean(dim=(2, 3)), encoder.backbone(pictures), atol=1e-6)
+def test_maps_are_the_last_of_each_size(encoder, pictures):
+    maps = encoder.maps(pictures)
+    assert [tuple(each.shape[1:]) for each in maps] == [(24, 12, 10), (32, 6, 5), (64, 3, 3)]
+    assert torch.allclose(maps[-1].mean(dim=(2, 3)), encoder.backbone(pictures), atol=1e-6)
+
+
+def test_ends_of_sizes():
+    assert ends_of_sizes(PLANS["fashion"]) == [(0, 2), (1, 5), (2, 12)]
+    stays = Plan(8, ((2, 16, 2, 2), (2, 24, 3, 1), (2, 32, 1, 2)))
+    assert ends_of_sizes(stays) == [(1, 5), (2, 6)]
+    assert ends_of_sizes(Plan(8, ((2, 16, 2, 1),))) == [(0, 2)]
 
 
 def test_attention_is_a_share_for_each_place_and_begins_in_the_middle(encoder, pictures):
-    _, deep = encoder.maps(pictures)
-    attention = encoder.attention(deep)
-    assert attention.shape == (5, 1, *deep.shape[2:])
+    maps = encoder.maps(pictures)
+    attention = encoder.attention(maps)
+    assert attention.shape == (5, 1, *maps[-2].shape[2:])
     assert torch.allclose(attention.sum(dim=(1, 2, 3)), torch.ones(5), atol=1e-5)
     assert (attention > 0).all()
-    height, width = deep.shape[2:]
+    height, width = maps[-2].shape[2:]
     wanted = hann(height)[:, None] * hann(width)[None, :]
     assert torch.allclose(attention[0, 0], wanted, atol=1e-6)
 
 
-def test_looks_do_not_bend_the_deep_layers(encoder, pictures):
-    """The look's gradient reaches the stem, through the maps, but no block behind it."""
+def test_looks_teach_where_to_look_and_what_to_see(encoder, pictures):
+    """A gradient of the look reaches the attention and every block, one of the category too."""
     encoder.train()
-    _, look = encoder.parts(encoder(pictures))
-    (look * torch.randn(6)).sum().backward()
-    stem, *blocks = encoder.backbone.blocks
-    assert stem[0].weight.grad.abs().max() > 0
-    assert encoder.where[1].weight.grad.abs().max() > 0
-    for block in blocks:
-        for parameter in block.parameters():
-            assert parameter.grad is None or parameter.grad.abs().max() == 0
+    for numbers, reaches in (((2, 3), True), ((0, 1), False)):
+        encoder.zero_grad()
+        parts = encoder.parts(encoder(pictures))
+        sum((parts[n] * torch.randn(parts[n].shape[1])).sum() for n in numbers).backward()
+        assert (encoder.where[1].weight.grad.abs().max() > 0) == reaches
+        for block in encoder.backbone.blocks:
+            assert max(float(p.grad.abs().max()) for p in block.parameters()) > 0
 
 
 def test_mean_and_deviation_against_a_loop():
@@ -107,7 +177,22 @@ def test_mean_and_deviation_against_a_loop():
             assert float(found[n, 3 + channel]) == pytest.approx(deviation, abs=1e-4)
 
 
+def test_a_coarser_map_counts_where_its_places_are_attended_to():
+    torch.manual_seed(0)
+    maps, attention = torch.rand(1, 2, 2, 2), torch.rand(1, 1, 4, 4)
+    attention /= attention.sum()
+    shares = attention.unflatten(2, (2, 2)).unflatten(4, (2, 2)).sum(dim=(3, 5))
+    found = mean_and_deviation(maps, attention)
+    assert torch.allclose(found[:, :2], (maps * shares).sum(dim=(2, 3)), atol=1e-6)
+
+
 def test_a_flat_map_has_a_gradient():
     maps = torch.ones(1, 2, 4, 4, requires_grad=True)
     mean_and_deviation(maps, torch.full((1, 1, 2, 2), 0.25)).sum().backward()
     assert maps.grad.isfinite().all()
+
+
+def test_a_name_that_is_all_but_excluded_has_a_gradient():
+    logits = torch.tensor([[0.0, -60.0]], requires_grad=True)
+    (-2 * root(logits)[:, 1].log()).sum().backward()
+    assert torch.allclose(logits.grad, torch.tensor([[1.0, -1.0]]), atol=1e-4)

@@ -37,7 +37,7 @@ from fashionlib.training import Recipe, classifier_training, train_classifier
 from fashionlib.weights import fingerprint, load_encoder, save_encoder
 
 RECIPE = Recipe(epochs=2, size=32, evaluation_size=32, batch_size=16)
-SIAMESE = SiameseRecipe(epochs=1, size=32, evaluation_size=32, batch_size=28)
+SIAMESE = SiameseRecipe("looks", epochs=1, size=32, evaluation_size=32, batch_size=28)
 THREE, FIVE = solved("3_other_losses", CLASSES=7), solved("5_hard_negatives")
 
 
@@ -138,7 +138,7 @@ def test_what_surrounds_a_training(cuda, catalog, tmp_path):
 
 def test_search(cuda, catalog, tmp_path):
     """Embeddings come to the CPU; queries and rows may also come from the device as they are."""
-    encoder = small_encoder("look").eval().to(CUDA)
+    encoder = small_encoder("looks").eval().to(CUDA)
     images, ids = catalog.train.images[:20], catalog.train.names[:20]
     index = build_index(encoder, images, ids)
     assert not there(index.embeddings)
@@ -146,7 +146,7 @@ def test_search(cuda, catalog, tmp_path):
         rows = encoder(encoder.preparation(images, CUDA))
     assert there(rows)
     raw = SearchIndex(rows[:10], ids[:10], fingerprint(encoder)).add(rows[10:], ids[10:])
-    store = open_store(tmp_path / "store.safetensors", fingerprint(encoder), 16)
+    store = open_store(tmp_path / "store.safetensors", fingerprint(encoder), rows.shape[1])
     store.upsert(ids, rows, [""] * 20)
     for place in (3, 17):
         wanted = [ids[position] for _, position in visual_search(images[place], images, encoder, 3)]
@@ -162,7 +162,7 @@ def test_search(cuda, catalog, tmp_path):
 
 
 def test_an_encoder_on_the_device_is_the_same_encoder(cuda, tmp_path):
-    encoder = small_encoder("look").eval()
+    encoder = small_encoder("looks").eval()
     before = fingerprint(encoder)
     encoder.to(CUDA)
     assert fingerprint(encoder) == before
@@ -218,7 +218,7 @@ def test_the_objectives_of_exercise_3(cuda, catalog, name):
     given = {
         "CLASSES": 7,
         "classifier": new_classifier(),
-        "recipe": SiameseRecipe(epochs=1, size=32, batch_size=28, average=0.0),
+        "recipe": SiameseRecipe("", epochs=1, size=32, batch_size=28, average=0.0),
         "data": siamese.TripletDataset(catalog.train.images, catalog.train.labels),
     }
     names = solved("3_other_losses", **given)
@@ -263,7 +263,7 @@ def test_a_tensor_that_is_left_on_the_cpu_fails(cuda, catalog, monkeypatch, what
     with pytest.raises(WrongDevice, match="different devices"):
         {
             "classifier": lambda: train_classifier(new_classifier(), catalog, RECIPE),
-            "encoder": lambda: train_siamese(small_encoder("look"), catalog, SIAMESE),
+            "encoder": lambda: train_siamese(small_encoder("looks"), catalog, SIAMESE),
             "head": lambda: train_head(
                 DetectionHead(2, 2, hidden=8), *tiny_answers(), DetectionRecipe(1, batch_size=10)
             ),

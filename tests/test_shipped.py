@@ -73,17 +73,16 @@ def figure(name: str, key: str) -> float:
 
 
 LEAST = {  # of the test pictures whose looks are labelled
-    "photos": {"category": 0.93, "colour": 0.47, "alike": 0.30},
-    "drawn": {"category": 0.95, "colour": 0.90},
+    "photos": {"category": 0.92, "alike": 0.39, "colour": 0.54, "patterned": 0.43},
+    "drawn": {"category": 0.94, "alike": 0.72, "colour": 0.94, "pattern": 0.79},
 }
 
 
 @pytest.mark.parametrize("name", CATALOGS)
-def test_one_encoder_finds_category_and_colour(name):
-    assert figure("encoder_drawn", "test precision@5") >= 0.95
-    assert figure("encoder_photos", "test mAP") >= 0.94
+def test_the_encoder_finds_what_looks_alike(name):
     for look, least in LEAST[name].items():
         assert figure(f"encoder_{name}", f"test {shipped_weights.LOOKS[look]}") >= least
+    assert load(f"encoder_{name}")[1]["parameters"] <= 440_000
 
 
 def test_the_photos_classifier_learned_from_two_that_name_fewer():

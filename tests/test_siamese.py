@@ -1,6 +1,7 @@
 """Metric training: a copied backbone, triplets that are what they say, the same for a seed."""
 
 import copy
+import math
 from dataclasses import replace
 
 import pytest
@@ -8,15 +9,19 @@ import torch
 from tiny import same_weights, sized, small_encoder, striped_catalog, tiny_catalog, without_time
 
 from fashionlib import siamese
+from fashionlib.catalog import SEVEN
 from fashionlib.errors import FashionError
 from fashionlib.heads import build_classifier, build_encoder
 from fashionlib.inference import predict
-from fashionlib.look_encoder import LookEncoder
+from fashionlib.look_encoder import LookEncoder, look_encoder_from
 from fashionlib.siamese import OBJECTIVES, SiameseRecipe, encoder_from, train_siamese
 from fashionlib.training import Recipe, train_classifier
 from fashionlib.triplets import TripletDataset
+from fashionlib.weights import load_encoder, shipped
 
-RECIPE = SiameseRecipe(epochs=2, size=32, evaluation_size=32, batch_size=28, learning_rate=2e-3)
+RECIPE = SiameseRecipe(
+    "looks", epochs=2, size=32, evaluation_size=32, batch_size=28, learning_rate=2e-3
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +29,7 @@ def catalog():
     return tiny_catalog()
 
 
-def trained(catalog, objective="look", **changes):
+def trained(catalog, objective="looks", **changes):
     recipe = replace(RECIPE, objective=objective, **changes)
     return train_siamese(small_encoder(objective), catalog, recipe)
 
@@ -91,7 +96,7 @@ def test_a_seed_gives_the_same_twice_on_two_threads(catalog, objective, two_thre
     assert same_weights(first, third)
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("objective", sorted(OBJECTIVES.keys() - {"looks"}))  # which has none
 def test_triplets_are_of_the_right_labels(catalog, objective, monkeypatch):
     """Embeddings stand for their pictures' labels here, so a triplet can be checked by value."""
     data = TripletDataset(catalog.train.images, catalog.train.labels)
@@ -110,53 +115,80 @@ def test_triplets_are_of_the_right_labels(catalog, objective, monkeypatch):
             return torch.stack([(label + own).cos(), (label + own).sin()], dim=1) * self.weight
 
         def parts(self, embeddings):
-            return embeddings, embeddings
+            return torch.ones(len(embeddings), 7), embeddings, embeddings, embeddings
 
     def label_of(embedding):
         angle = torch.atan2(embedding[:, 1], embedding[:, 0]) % (2 * torch.pi)
         return (angle + 1e-4).floor().int()
 
+    made = []
+
+    def kept(*triplets):
+        made.append(triplets[:3])
+        return torch.zeros(len(triplets[0]))
+
+    monkeypatch.setattr(siamese, "triplet_losses", kept)
     monkeypatch.setattr(siamese, "augment", lambda pictures, _: pictures)
     monkeypatch.setattr(siamese, "swap_frames", lambda pictures: pictures)
     chosen = next(iter(siamese.balanced_batches(data.labels, 28)))
     batch = OBJECTIVES[objective].load(data, chosen, RECIPE)
-    if objective == "colour":
-        batch = (*batch, chosen % 3)
-    terms = OBJECTIVES[objective].triplets(Marks(), RECIPE, *batch)
-    anchor, positive, negative = (label_of(part) for part in terms[0][0])
+    OBJECTIVES[objective].terms(Marks(), RECIPE, *batch)
+    (triplets,) = made
+    anchor, positive, negative = map(label_of, triplets)
     assert len(anchor) > 0
     assert torch.equal(anchor, positive)
-    assert (anchor != negative).all()
-    if objective == "look":
-        anchor, positive, negative = (label_of(part) for part in terms[1][0])
-        assert torch.equal(anchor, positive)
+    if objective == "two-views":  # of a class, and of its pictures another
         assert torch.equal(anchor, negative)
-        assert not torch.equal(terms[1][0][1], terms[1][0][2])
+        assert (triplets[1] != triplets[2]).any(dim=1).all()
+    else:
+        assert (anchor != negative).all()
 
 
-def test_colour_triplets_follow_the_colour_labels(catalog, monkeypatch):
-    """The look of each view is its place in the batch here, so its colour can be looked up."""
-    colours = siamese.colour_labels(catalog)
-    chosen = torch.arange(20)
-    places = torch.arange(40.0)[:, None]
-    monkeypatch.setattr(siamese, "category_triplets", lambda *_: ((places,) * 3, places))
-    _, (look, _, _) = siamese.colour_triplets(
-        None, RECIPE, None, catalog.train.labels[chosen], colours[chosen]
-    )
-    anchor, positive, negative = (colours[part[:, 0].long() % 20] for part in look)
-    assert len(anchor) > 0
-    assert torch.equal(anchor, positive)
-    assert (anchor != negative).all()
+def test_looks_are_pulled_to_the_corners_of_their_names(catalog):
+    """The loss of each picture is minus the logarithm of what it gives its own name."""
+    encoder = small_encoder("looks").eval()
+    looks = siamese.positions_of_looks(encoder, catalog)[:28]
+    pictures = encoder.preparation(catalog.train.images[:28])
+    terms = siamese.named_parts(encoder, RECIPE, pictures, catalog.train.labels[:28], looks)
+    category, _, *roots = encoder.parts(encoder(pictures).detach())
+    names = [catalog.train.labels[:28], *looks.T]
+    for (losses, _), root, own in zip(terms, [category, *roots], names, strict=True):
+        for n in range(28):
+            probability = float(root[n, own[n]]) ** 2
+            assert float(losses[n].detach()) == pytest.approx(-math.log(probability), abs=1e-4)
+    assert [weight for _, weight in terms] == [1.0, RECIPE.look_weight, RECIPE.look_weight]
+    for column, (names, key) in enumerate(((encoder.colours, "colour"),
+                                           (encoder.patterns, "pattern"))):  # fmt: skip
+        said = tuple(names[n] for n in looks[:, column])
+        assert said == catalog.train.attributes[key][:28]
 
 
-def test_colours_that_nobody_labelled_are_an_error(catalog):
-    some = ("", *catalog.train.attributes["colour"][1:])  # and where one picture has none
-    for attributes in ({}, {"colour": some}):
-        plain = replace(catalog, train=replace(catalog.train, attributes=attributes))
-        with pytest.raises(
-            FashionError, match="tiny has no colour labels: use the objective 'look'"
-        ):
-            train_siamese(small_encoder("colour"), plain, replace(RECIPE, objective="colour"))
+def test_names_of_looks_are_learned():
+    catalog = striped_catalog(128, 40)
+    recipe = replace(RECIPE, objective="looks", epochs=18, batch_size=16, swap=0.0)
+    average, _ = train_siamese(small_encoder("looks"), catalog, recipe)
+    said = [pattern for _, pattern in average.named(predict(average, catalog.validation.images))]
+    pairs = zip(said, catalog.validation.attributes["pattern"], strict=True)
+    assert sum(a == b for a, b in pairs) > 0.9 * len(said)
+
+
+def test_looks_that_nobody_labelled_are_those_that_the_shipped_encoder_sees(catalog):
+    part = catalog.train.at(torch.arange(12))
+    half = tuple("red" if n < 6 else "" for n in range(12))
+    for attributes in ({}, {"colour": half}, {"colour": half, "pattern": ("dots",) * 12}):
+        unlabelled = replace(catalog, train=replace(part, attributes=attributes))
+        colours, patterns = siamese.looks_of(unlabelled)
+        shipped_encoder, _ = load_encoder(shipped("encoder_photos"))
+        seen = shipped_encoder.named(predict(shipped_encoder, part.images))
+        own = attributes.get("colour", ("",) * 12)
+        assert colours == tuple(a or b for a, (b, _) in zip(own, seen, strict=True))
+        assert patterns == attributes.get("pattern", tuple(b for _, b in seen))
+
+
+def test_an_encoder_made_for_other_looks_is_refused(catalog):
+    encoder = look_encoder_from(build_classifier("article"), (SEVEN, ("red",), ("plain",)), 16)
+    with pytest.raises(FashionError, match="the encoder has no name for 'black': make a new one"):
+        train_siamese(encoder, catalog, RECIPE)
 
 
 def test_batches_are_balanced(catalog):
@@ -184,7 +216,7 @@ def test_spread_tells_a_collapse():
 def test_active_share_counts_broken_margins():
     anchor, positive = torch.zeros(4, 2), torch.tensor([[1.0, 0]]).expand(4, 2)
     negative = torch.tensor([[1.5, 0], [3, 0], [0.5, 0], [2.5, 0]])
-    assert siamese.active_share(anchor, positive, negative, margin=1.0) == 0.5
+    assert siamese.active_share(siamese.triplet_losses(anchor, positive, negative)) == 0.5
 
 
 def test_statistics_move_under_a_frozen_backbone_unless_it_is_put_to_evaluation(catalog):
@@ -207,32 +239,28 @@ def test_a_class_of_one_picture_is_an_error(catalog):
     labels[0] = 99
     odd = replace(catalog, train=replace(catalog.train, labels=labels))
     with pytest.raises(FashionError, match="class 99 has a single picture"):
-        train_siamese(small_encoder("look"), odd, RECIPE)
+        train_siamese(small_encoder("looks"), odd, RECIPE)
 
 
 # The loss
 
 
-@pytest.mark.parametrize("objective", ["semi-hard", "batch-hard", "all", "look", "colour"])
+@pytest.mark.parametrize("objective", ["semi-hard", "batch-hard", "all"])
 def test_a_batch_without_triplets_costs_nothing_and_teaches_nothing(catalog, objective):
     """All of one class: nobody has a negative. The loss is 0, each gradient 0, none of them nan."""
     encoder = small_encoder(objective)
     data = TripletDataset(catalog.train.images, catalog.train.labels)
     chosen = torch.nonzero(data.labels == 3)[:6, 0]
     batch = OBJECTIVES[objective].load(data, chosen, RECIPE)
-    if objective == "colour":  # and one colour, so no look of another one either
-        batch = (*batch, torch.zeros(6, dtype=torch.int64))
-    terms = OBJECTIVES[objective].triplets(encoder, RECIPE, *batch)
-    if objective == "look":  # of which there always are some
-        terms = terms[:1]
-    assert all(len(part) == 0 for triplets, _, _ in terms for part in triplets)
+    terms = OBJECTIVES[objective].terms(encoder, RECIPE, *batch)[:1]  # looks there always are
+    assert len(terms[0][0]) == 0
     loss = siamese.total_loss(terms)
     assert loss.item() == 0
     loss.backward()
     gradients = [p.grad for p in encoder.parameters() if p.grad is not None]
     assert gradients
     assert all((gradient == 0).all() for gradient in gradients)  # nan is not
-    assert siamese.active_share(*terms[0][0], terms[0][1]) == 0
+    assert siamese.active_share(terms[0][0]) == 0
 
 
 def test_a_training_on_batches_without_triplets_does_not_move_the_weights(catalog, monkeypatch):
@@ -251,11 +279,9 @@ def test_a_training_on_batches_without_triplets_does_not_move_the_weights(catalo
 
 def test_the_loss_is_the_weighted_sum_of_what_there_is():
     torch.manual_seed(0)
-    first, second = ([torch.randn(n, 4) for _ in range(3)] for n in (5, 3))
-    nobody = [torch.zeros(0, 4)] * 3
-    found = siamese.total_loss([(nobody, 1.0, 9.0), (first, 0.3, 2.0), (second, 1.0, 0.5)])
-    parts = [siamese.triplet_loss(*first, 0.3), siamese.triplet_loss(*second, 1.0)]
-    assert torch.allclose(found, 2.0 * parts[0] + 0.5 * parts[1])
+    first, second = torch.rand(5), torch.rand(3)
+    found = siamese.total_loss([(torch.zeros(0), 9.0), (first, 2.0), (second, 0.5)])
+    assert torch.allclose(found, 2.0 * first.mean() + 0.5 * second.mean())
 
 
 def test_a_recipe_with_another_size_is_what_the_encoder_prepares_from_then_on(catalog):

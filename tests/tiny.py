@@ -13,12 +13,14 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from fashionlib import training
-from fashionlib.blocks import Plan
+from fashionlib.blocks import MobileNetBackbone, Plan
 from fashionlib.catalog import Catalog, Split
+from fashionlib.catalog.contents import attributes_of
 from fashionlib.detection import Answers
 from fashionlib.drawn import SEVEN, drawn_pictures
+from fashionlib.drawn.painting import COLOURS, PATTERNS
 from fashionlib.heads import build_encoder
-from fashionlib.look_encoder import build_look_encoder
+from fashionlib.look_encoder import LookEncoder
 from fashionlib.transforms import Preparation, to_input
 
 
@@ -75,7 +77,7 @@ def drawn_split(count: int, seed: int) -> Split:
     images, garments = drawn_pictures(count, seed, 48)
     labels = torch.tensor([SEVEN.index(garment.category) for garment in garments])
     names = tuple(f"{seed}/{n}" for n in range(count))
-    attributes = {"colour": tuple(garment.colour for garment in garments)}
+    attributes = attributes_of(garments)
     return Split(torch.from_numpy(images), labels, names, attributes)
 
 
@@ -130,9 +132,20 @@ def striped_catalog(train: int, validation: int, name: str = "stripes") -> Catal
 def small_encoder(objective: str) -> nn.Module:
     """Untrained, of the kind that the objective takes, and the same each time."""
     torch.manual_seed(0)
-    if objective in ("look", "colour"):
-        return sized(build_look_encoder("article", 16, 6), 32)
+    if objective in ("two-views", "looks"):
+        return small_look_encoder()
     return sized(build_encoder("article", 16), 32)
+
+
+COLOUR_NAMES = (*COLOURS, "not red")  # of the drawn catalog, and of the striped one
+PATTERN_NAMES = (*PATTERNS, "across", "down")
+
+
+def small_look_encoder() -> LookEncoder:
+    """Untrained, with a name for every look of the catalogs here, and 8 numbers for the cut."""
+    names = SEVEN, COLOUR_NAMES, PATTERN_NAMES
+    dimensions = 8 + sum(map(len, names))
+    return sized(LookEncoder(MobileNetBackbone("article"), names, dimensions), 32)
 
 
 def tiny_encoder(seed: int = 0, size: int = 32) -> nn.Module:

@@ -6,7 +6,7 @@
 
 import { startCamera, stopCamera, takePicture } from "./search_engine_camera.js";
 import { drawEvidence, placeOf } from "./search_engine_evidence.js";
-import { address, BuildError, loadEngine, nearest } from "./search_engine_load.js";
+import { address, blended, BuildError, loadEngine, nearest } from "./search_engine_load.js";
 import { PictureError, readSquare } from "./search_engine_picture.js";
 
 const root = document.querySelector(".search-engine");
@@ -14,8 +14,9 @@ const part = (name) => root.querySelector(`.se-${name}`);
 const say = (text) => (part("status").textContent = text);
 
 let engine;
-let query; // what is shown: { answer, milliseconds }
-let asked = 0; // of several pictures in a hurry the last one counts
+let query; // what is shown: { answer, milliseconds, … }
+let worn; // the second picture, in whose look: { embedding, name }, or none
+const asked = { query: 0, look: 0 }; // of several pictures in a hurry the last one counts
 
 // -- loading --------------------------------------------------------------------------------------
 
@@ -41,6 +42,9 @@ async function load() {
     part("loading").hidden = true;
   }
   offerExamples();
+  offerFilters();
+  part("share").value = learnedPercent();
+  tellSliders();
   for (const fieldset of root.querySelectorAll("fieldset")) fieldset.disabled = false;
   root.dataset.state = "ready";
   const count = engine.labels.length.toLocaleString("en");
@@ -62,6 +66,17 @@ function offerExamples() {
     }),
   );
 }
+
+/** A choice of colour and one of pattern, from the names that the catalog has. */
+function offerFilters() {
+  for (const select of filters()) {
+    const { names } = engine.about.attributes[select.name];
+    select.append(...names.map((name, n) => new Option(name, String.fromCharCode(97 + n))));
+    select.parentElement.hidden = names.length === 0;
+  }
+}
+
+const filters = () => part("controls").querySelectorAll("select");
 
 /** One picture of a sheet, as an image of its own. */
 function thumbnail(sheet, n, alt) {
@@ -86,20 +101,24 @@ async function searchExample(url, category) {
   }
 }
 
-async function search(blob, name) {
-  const turn = ++asked;
-  const started = performance.now();
+/** What the networks say; nothing for what is no picture, or where another was given since. */
+async function ask(purpose, blob, name) {
+  const turn = ++asked[purpose];
   problem("");
-  let answer;
   try {
-    answer = await engine.answer(await readSquare(blob, name, engine.about.side));
+    const answer = await engine.answer(await readSquare(blob, name, engine.about.side));
+    if (turn === asked[purpose]) return answer;
   } catch (error) {
-    if (turn !== asked) return;
+    if (turn !== asked[purpose]) return;
     problem(error instanceof PictureError ? error.message : `${name} could not be searched with.`);
-    return;
   }
-  if (turn !== asked) return;
-  query = { answer };
+}
+
+async function search(blob, name) {
+  const started = performance.now();
+  const answer = await ask("query", blob, name);
+  if (!answer) return;
+  query = { answer, name };
   showPicture(blob, name);
   showCategories();
   showResults();
@@ -111,14 +130,53 @@ async function search(blob, name) {
 
 function problem(text) {
   part("problem").textContent = text;
+  if (text && engine) part("problem").scrollIntoView({ block: "nearest" }); // of a second picture
 }
 
 function showPicture(blob, name) {
-  const image = part("picture").querySelector("img");
-  URL.revokeObjectURL(image.src);
-  image.src = URL.createObjectURL(blob);
+  const image = part("own");
+  show(blob, image, part("picture").querySelector("img"));
   image.alt = `your query: ${name}`;
   part("answer").hidden = false;
+}
+
+/** A file in image elements, instead of the one they showed. */
+function show(blob, ...images) {
+  URL.revokeObjectURL(images[0].src);
+  const url = URL.createObjectURL(blob);
+  for (const image of images) image.src = url;
+}
+
+// -- the look of a second picture -----------------------------------------------------------------
+
+async function wear(blob, name) {
+  const answer = await ask("look", blob, name);
+  if (!answer) return;
+  worn = { embedding: answer.embedding, name };
+  show(blob, part("worn").querySelector("img"));
+  part("worn-name").textContent = name;
+  part("worn").hidden = false;
+  refresh();
+}
+
+part("without").addEventListener("click", () => {
+  asked.look++; // of one that is still being read nobody wants to know
+  worn = undefined;
+  part("worn").hidden = true;
+  part("look-file").focus(); // the button is gone
+  refresh();
+});
+
+const learnedPercent = () => Math.round(100 * engine.about.look.share);
+
+/** One picture, weighed as the encoder learned: then its embedding is the query as it is. */
+const isPlain = () => !worn && Number(part("share").value) === learnedPercent();
+
+function soughtEmbedding() {
+  const { embedding } = query.answer;
+  if (isPlain()) return embedding;
+  const look = (worn ?? query.answer).embedding;
+  return blended(engine.about, embedding, look, part("share").value / 100);
 }
 
 // -- category, and why ----------------------------------------------------------------------------
@@ -155,6 +213,8 @@ function showEvidence(label) {
   drawEvidence(part("picture").querySelector("canvas"), map);
   const name = engine.about.classes[label];
   const place = placeOf(map);
+  part("picture").querySelector("img").alt = `${query.name}, bright where it speaks for ${name}`;
+  part("speaks").textContent = `what speaks for ${name}`;
   part("why").textContent = place
     ? `Bright is what speaks for ${name}: most of it lies ${place}.`
     : `Nothing in the picture speaks for ${name}.`;
@@ -164,8 +224,7 @@ function showEvidence(label) {
 
 function showResults() {
   const k = Number(part("count").value);
-  const label = part("same").checked ? query.label : -1;
-  const found = nearest(engine, query.answer.embedding, k, label);
+  const found = nearest(engine, soughtEmbedding(), k, wishes().map(({ test }) => test));
   query.found = found;
   const { across, down, classes } = engine.about;
   const sheet = across * down;
@@ -184,33 +243,61 @@ function showResults() {
   );
 }
 
+/** What the results must be, in words and as a test of a position. */
+function wishes() {
+  const { labels, about } = engine;
+  const { label } = query;
+  const wanted = [];
+  if (part("same").checked) {
+    const text = `in the category ${about.classes[label]}`;
+    wanted.push({ text, test: (position) => labels[position] === label });
+  }
+  for (const { name, value, selectedOptions } of filters()) {
+    const { letters } = about.attributes[name];
+    const text = `of ${name} ${selectedOptions[0].text}`;
+    if (value) wanted.push({ text, test: (position) => letters[position] === value });
+  }
+  return wanted;
+}
+
 function tellAnswer() {
-  const { answer, found, label, milliseconds } = query;
-  const { classes, limit } = engine.about;
+  const { answer, label, milliseconds } = query;
+  const { classes } = engine.about;
   const category = `${classes[label]}, ${percent(answer.probabilities[label])}.`;
-  const among = part("same").checked ? `in the category ${classes[label]}` : "in the catalog";
-  const range = `${found[0].distance.toFixed(3)} to ${found.at(-1).distance.toFixed(3)}`;
-  const near =
-    limit !== null && found[0].distance > limit
-      ? " Nothing is as near as garments usually are: is it a garment?"
-      : "";
+  const whose = worn ? `the look of ${worn.name}` : "its own look";
+  const look = isPlain() ? "" : ` Searched in ${whose}, look counts ${part("share").value}%.`;
   say(
-    `${category} The ${found.length} nearest ${among} are at distances ${range}.${near} ` +
+    `${category}${look} ${resultsInWords()} ` +
       `Computed in ${Math.round(milliseconds)} ms, on this device.`,
   );
 }
 
+function resultsInWords() {
+  const { answer, found } = query;
+  const among = wishes().map(({ text }) => text).join(", ") || "in the catalog";
+  if (found.length === 0) return `Nothing in the catalog is ${among}: choose "any" to find more.`;
+  const range = `${found[0].distance.toFixed(3)} to ${found.at(-1).distance.toFixed(3)}`;
+  const { limit } = engine.about;
+  const strange =
+    isPlain() && limit !== null && nearest(engine, answer.embedding, 1)[0].distance > limit
+      ? " Nothing is as near as garments usually are: is it a garment?"
+      : "";
+  return `The ${found.length} nearest ${among} are at distances ${range}.${strange}`;
+}
+
 // -- the reader's hands ---------------------------------------------------------------------------
 
-function take(files) {
+function take(files, use) {
   if (root.dataset.state !== "ready") return;
   if (files.length === 0) problem("That was no file: save the picture, then drop the file here.");
-  else search(files[0], files[0].name || "the picture");
+  else use(files[0], files[0].name || "the picture");
 }
+
+const purposeAt = (element) => (part("look").contains(element) ? "look" : "query");
 
 document.addEventListener("dragover", (event) => {
   event.preventDefault(); // else the browser leaves the page and opens the file
-  root.dataset.over = "";
+  root.dataset.over = purposeAt(event.target);
 });
 document.addEventListener("dragleave", (event) => {
   if (!event.relatedTarget) delete root.dataset.over;
@@ -218,12 +305,14 @@ document.addEventListener("dragleave", (event) => {
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   delete root.dataset.over;
-  take(event.dataTransfer.files);
+  take(event.dataTransfer.files, purposeAt(event.target) === "look" ? wear : search);
 });
-part("file").addEventListener("change", ({ target }) => {
-  if (target.files.length > 0) take([...target.files]);
-  target.value = ""; // else the same file, chosen again, would be no change
-});
+for (const [name, use] of [["file", search], ["look-file", wear]]) {
+  part(name).addEventListener("change", ({ target }) => {
+    if (target.files.length > 0) take([...target.files], use);
+    target.value = ""; // else the same file, chosen again, would be no change
+  });
+}
 
 part("camera").addEventListener("click", async () => {
   problem("");
@@ -253,11 +342,22 @@ function closeCamera() {
 
 part("categories").addEventListener("change", ({ target }) => showEvidence(Number(target.value)));
 part("controls").addEventListener("input", () => {
-  part("controls").querySelector("b").textContent = part("count").value;
+  tellSliders();
+  refresh();
+});
+
+function tellSliders() {
+  part("count-said").textContent = part("count").value;
+  part("share-said").textContent = `${part("share").value}%`;
+  part("share").setAttribute("aria-valuetext", `look counts ${part("share").value}%`);
+}
+
+/** Other results for the same picture. */
+function refresh() {
   if (!query) return;
   showResults();
   tellAnswer();
-});
+}
 part("retry").addEventListener("click", load);
 
 load();

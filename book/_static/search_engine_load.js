@@ -89,14 +89,26 @@ function maps({ data, dims: [, classes, height, width] }) {
 }
 
 /**
- * The k garments nearest to an embedding, nearest first: [{ position, label, distance }].
- * `label` keeps to one category; -1 searches all.
+ * A query for what one embedding is, in the look of another, as LookEncoder.blended in Python:
+ * `share` is the weight of look, 0 for what it is alone, 1 for the look alone.
  */
-export function nearest({ about, embeddings, labels }, embedding, k, label = -1) {
+export function blended({ dimensions, look: { size, share: learned } }, what, look, share) {
+  const query = Array.from(what, (value, d) =>
+    d < dimensions - size ? (value * (1 - share)) / (1 - learned) : (look[d] * share) / learned,
+  );
+  const length = Math.hypot(...query);
+  return query.map((value) => value / length);
+}
+
+/**
+ * The k garments nearest to an embedding, nearest first: [{ position, label, distance }], among
+ * those for whose position every one of the tests is true.
+ */
+export function nearest({ about, embeddings, labels }, embedding, k, tests = []) {
   const { dimensions, unit } = about;
   const found = [];
   for (let position = 0; position < labels.length; position++) {
-    if (label >= 0 && labels[position] !== label) continue;
+    if (!tests.every((test) => test(position))) continue;
     let sum = 0;
     for (let d = 0; d < dimensions; d++) {
       sum += (embedding[d] - embeddings[position * dimensions + d] / unit) ** 2;

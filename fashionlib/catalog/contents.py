@@ -13,6 +13,8 @@ from fashionlib.errors import FashionError
 
 SPLITS = ("train", "validation", "test")
 
+Labels = dict[str, dict[str, str]]  # {"1.jpg": {"category": "hat", "colour": "red"}}
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -21,7 +23,7 @@ class Split:
     images: Tensor  # uint8 [N, 3, size, size]
     labels: Tensor  # int64 [N], positions in `Catalog.classes`
     names: tuple[str, ...]  # "train/dress/abc.jpg", unique in the catalog
-    attributes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # drawn: "colour", …
+    attributes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # "colour", "pattern", …
 
     def __len__(self) -> int:
         return len(self.names)
@@ -93,3 +95,12 @@ def attributes_of(garments: Iterable[Garment]) -> dict[str, tuple[str, ...]]:
     names.remove("category")
     garments = tuple(garments)
     return {name: tuple(getattr(garment, name) for garment in garments) for name in names}
+
+
+def labels_of(catalog: Catalog) -> Labels:
+    """Of each training picture its category, and those of its attributes that are known."""
+    train = catalog.train
+    categories = [catalog.classes[label] for label in train.labels.tolist()]
+    columns = {"category": categories, **train.attributes}
+    rows = [zip(columns, row, strict=True) for row in zip(*columns.values(), strict=True)]
+    return {n: {k: v for k, v in row if v} for n, row in zip(train.names, rows, strict=True)}

@@ -12,7 +12,8 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from string import Template
 
@@ -20,9 +21,18 @@ from PIL import Image
 from torch import Tensor, nn
 
 from fashionlib.catalog import SUFFIXES, Catalog
+from fashionlib.catalog.contents import Labels, labels_of
 from fashionlib.errors import FashionError
+from fashionlib.look_encoder import LOOK_SHARE, LookEncoder
 from fashionlib.pages.result_strips import FRAMES, SIGNS
-from fashionlib.search import Found, SearchIndex, describe, embed_picture, read_query
+from fashionlib.search import (
+    Found,
+    SearchIndex,
+    describe,
+    embed_picture,
+    narrowed,
+    read_query,
+)
 
 SHOWN_SIDE = 64  # pixels; six queries in seven classes take about 200 pictures: 250 KB
 QUALITY = 70
@@ -59,36 +69,25 @@ class Answer:
     """What a search found, nearest first."""
 
     query: Query
-    category: str  # that was searched; "" for all
+    asked: dict[str, str]  # labels that were searched, {"category": "hat"}; empty for all
     count: int  # pictures among which
     found: list[Found]  # ids are names of training pictures
 
 
-def _categories(catalog: Catalog) -> dict[str, str]:
-    """The category of each training picture by its name."""
-    labels = catalog.train.labels.tolist()
-    return {n: catalog.classes[label] for n, label in zip(catalog.train.names, labels, strict=True)}
-
-
-def make_shelves(
-    index: SearchIndex, encoder: nn.Module, catalog: Catalog
-) -> dict[str, SearchIndex]:
-    """The whole index as "", then its pictures of each category; an empty category is left out.
-
-    Nearest *of a category* is a search of its own: among the nearest of all there may be none.
-    """
+def known_labels(index: SearchIndex, encoder: nn.Module, catalog: Catalog) -> Labels:
+    """The labels of each picture in the index, once it is sure that they belong together."""
     index.check(encoder)
-    category_of = _categories(catalog)
+    labels = labels_of(catalog)
     for name in index.ids:
-        if name not in category_of:
+        if name not in labels:
             stranger = f"the index holds {name!r}, which is no training picture of {catalog.name}"
             raise FashionError(f"{stranger}: build it from this catalog's.")
-    shelves = {"": index}
-    for category in catalog.classes:
-        others = [name for name in index.ids if category_of[name] != category]
-        if len(others) < len(index):
-            shelves[category] = index.remove(others)
-    return shelves
+    return {name: labels[name] for name in index.ids}
+
+
+def choices(labels: Labels, key: str) -> list[str]:
+    """What can be asked for of a category or a look: "" for all, then each name that occurs."""
+    return sorted({"", *(own.get(key, "") for own in labels.values())})
 
 
 def catalog_query(catalog: Catalog, position: int, encoder: nn.Module) -> Query:
@@ -106,18 +105,23 @@ def uploaded_query(name: str, content: bytes, encoder: nn.Module) -> Query:
         FashionError: they are not a picture, or a broken one.
     """
     file = io.BytesIO(content)
+    name = name.encode("utf-8", "replace").decode()  # a front end knows no halves of letters
     file.name = " ".join(name.split())  # by this name `read_picture` complains, in one line
     picture = read_query(file)
     return Query(file.name, None, picture, embed_picture(encoder, picture))
 
 
-def find(
-    query: Query, shelves: dict[str, SearchIndex], category: str, k: int, catalog: Catalog
-) -> Answer:
-    """The k nearest of a category; all of it where it holds fewer."""
-    results = shelves[category].search(query.embedding, k)
-    found = describe(results, _categories(catalog).__getitem__, query.category)
-    return Answer(query, category, len(shelves[category]), found)
+def find(query: Query, index: SearchIndex, labels: Labels, asked: dict[str, str], k: int) -> Answer:
+    """The k nearest with the labels that are asked for, "" for any; all where there are fewer.
+
+    That is a search of its own: among the k nearest of all there may be none.
+    """
+    asked = {key: name for key, name in asked.items() if name}
+    index, found = narrowed(index, labels, asked), []
+    if index.ids:
+        results = index.search(query.embedding, k)
+        found = describe(results, lambda name: labels[name]["category"], query.category)
+    return Answer(query, asked, len(index), found)
 
 
 # How it is shown
@@ -126,7 +130,10 @@ def find(
 def sentence(answer: Answer) -> str:
     """The answer in words, as a screen reader says them after a change."""
     found, count = answer.found, answer.count
-    searched = f"the category {answer.category}" if answer.category else "all categories"
+    asked = " and ".join(f"the {key} {name}" for key, name in answer.asked.items())
+    searched = asked or "all categories"
+    if not found:
+        return f"There are none in {searched}."
     one, first, last = len(found) == 1, found[0].distance, found[-1].distance
     if len(found) == count:
         text = f"There {'is' if one else 'are'} only {count:,} in {searched},"
@@ -193,15 +200,8 @@ def search_explorer(index: SearchIndex, encoder: nn.Module, catalog: Catalog):
     """
     import ipywidgets  # noqa: PLC0415 - part of the notebooks extra; the library works without it
 
-    shelves = make_shelves(index, encoder, catalog)
-    wide = {"style": {"description_width": "7em"}, "layout": {"width": "min(32em, 98%)"}}
-    picture = ipywidgets.Dropdown(options=_test_pictures(catalog), description="picture", **wide)
-    below = {"width": "18em", "margin": "2px 2px 2px 7.5em"}
-    kinds, label = ",".join(sorted(SUFFIXES)), "or upload your own"
-    upload = ipywidgets.FileUpload(accept=kinds, description=label, layout=below)
-    names = [(name or "all", name) for name in shelves]
-    category = ipywidgets.Dropdown(options=names, description="category", **wide)
-    k = ipywidgets.IntSlider(5, 1, 20, description="results", **wide)
+    labels, has_looks = known_labels(index, encoder, catalog), isinstance(encoder, LookEncoder)
+    picture, upload, look, look_upload, share, *filters, k = _controls(catalog, labels)
     problem, out = ipywidgets.HTML(), ipywidgets.HTML()
     query: Query | None = None
 
@@ -210,10 +210,15 @@ def search_explorer(index: SearchIndex, encoder: nn.Module, catalog: Catalog):
         return f'src="{thumbnail(picture)}" title="{escaped(name)}"'
 
     def update(_: object = None) -> None:
-        if query is not None:
-            answer = find(query, shelves, category.value, k.value, catalog)
-            shown = as_html(answer, catalog, inside)
-            out.value = f'<style>{STYLE}</style><div class="search-explorer">{shown}</div>'
+        if query is None:
+            return
+        wanted = query
+        if has_looks:
+            other = (look.value or query).embedding
+            wanted = replace(query, embedding=encoder.blended(query.embedding, other, share.value))
+        asked = {control.description: control.value for control in filters}
+        shown = as_html(find(wanted, index, labels, asked, k.value), catalog, inside)
+        out.value = f'<style>{STYLE}</style><div class="search-explorer">{shown}</div>'
 
     def choose(_: object = None) -> None:
         nonlocal query
@@ -227,20 +232,50 @@ def search_explorer(index: SearchIndex, encoder: nn.Module, catalog: Catalog):
         if not change.new:
             return
         (file,) = change.new
-        upload.value = ()  # else the same file, chosen again, would be no change
+        change.owner.value = ()  # else the same file, chosen again, would be no change
         try:
-            query = uploaded_query(file["name"], bytes(file["content"]), encoder)
+            own = uploaded_query(file["name"], bytes(file["content"]), encoder)
         except FashionError as error:
             problem.value = f'<p role="alert">{escaped(str(error))}</p>'
             return
         problem.value = ""
+        if change.owner is look_upload:
+            look.options = [("none", None), (own.name, own)]
+            look.value = own  # which is a choice, and so an update
+            return
+        query = own
         picture.value = None  # what is shown is none of the test pictures
         update()
 
-    for control, act in ((picture, choose), (upload, receive), (category, update), (k, update)):
+    acts = [(picture, choose), (upload, receive), (look_upload, receive)]
+    acts += [(control, update) for control in (look, share, *filters, k)]
+    for control, act in acts:
         control.observe(act, names="value")
     choose()
-    return ipywidgets.VBox([picture, upload, category, k, problem, out])
+    ends = ipywidgets.HBox([share, ipywidgets.Label("how it looks")])
+    inner = [look, look_upload, ends, *filters] if has_looks else filters[:1]
+    return ipywidgets.VBox([picture, upload, *inner, k, problem, out])
+
+
+def _controls(catalog: Catalog, labels: Labels) -> list:
+    """What a reader can move, from top to bottom, as ipywidgets."""
+    import ipywidgets  # noqa: PLC0415 - as above
+
+    wide = {"style": {"description_width": "7em"}, "layout": {"width": "min(32em, 98%)"}}
+    below = {"width": "18em", "margin": "2px 2px 2px 7.5em"}
+    upload = partial(ipywidgets.FileUpload, accept=",".join(sorted(SUFFIXES)), layout=below)
+    share = ipywidgets.FloatSlider(LOOK_SHARE, min=0, max=1, step=0.05, readout=False,
+                                   description="what it is", **wide)  # fmt: skip
+    lists = {"picture": _test_pictures(catalog), "in the look of": [("none", None)]}
+    for key in ("category", "colour", "pattern"):
+        lists[key] = [(name or "all", name) for name in choices(labels, key)]
+    picture, look, *filters = (
+        ipywidgets.Dropdown(options=options, description=name, **wide)
+        for name, options in lists.items()
+    )
+    k = ipywidgets.IntSlider(5, 1, 20, description="results", **wide)
+    uploads = upload(description="or upload your own"), upload(description="upload a picture")
+    return [picture, uploads[0], look, uploads[1], share, *filters, k]
 
 
 def _test_pictures(catalog: Catalog) -> list[tuple[str, int]]:
@@ -275,9 +310,11 @@ def search_explorer_page(
         if not 0 <= position < len(catalog.test):
             missing = f"no test picture {position} in {catalog.name}"
             raise FashionError(f"{missing}: positions go from 0 to {len(catalog.test) - 1}.")
-    shelves = make_shelves(index, encoder, catalog)
+    labels = known_labels(index, encoder, catalog)
+    names = choices(labels, "category")
+    parts = [{"category": name} for name in names]
     asked = [catalog_query(catalog, position, encoder) for position in queries]
-    answers = [[find(query, shelves, name, k, catalog) for name in shelves] for query in asked]
+    answers = [[find(query, index, labels, part, k) for part in parts] for query in asked]
     addresses: dict[str, str] = {}  # by name, in the order in which they are numbered
 
     def numbered(name: str, picture: Tensor) -> str:
@@ -298,7 +335,7 @@ def search_explorer_page(
     ends = [address.removeprefix(start) for address in others]
     # ids, unlike another explorer's
     prefix = f"sx{zlib.crc32(''.join(addresses.values()).encode()):08x}"
-    options = [f'<option value="{n}">{escaped(s or "all")}</option>' for n, s in enumerate(shelves)]
+    options = [f'<option value="{n}">{escaped(s or "all")}</option>' for n, s in enumerate(names)]
     return PAGE.substitute(
         style=STYLE,
         prefix=prefix,

@@ -5,7 +5,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fashionlib.catalog import Catalog
+from fashionlib.catalog.contents import Labels, labels_of
 from fashionlib.catalog.folder_layout import pictures_below, stamp, while_listing
 from fashionlib.catalog.pictures import read_square
 from fashionlib.errors import FashionError
@@ -35,6 +36,7 @@ class Source:
     stamps: dict[str, list[int]]  # for each picture, numbers that change when it does
     read: Callable[[str], Tensor]  # a name to uint8 [3, SIDE, SIDE], or a FashionError
     root: Path | None = None  # the names are files below it; None where pictures are drawn
+    labels: Labels = field(default_factory=dict)  # none of a person's own folder
 
 
 def folder_source(root: Path) -> Source:
@@ -71,7 +73,10 @@ def training_source(catalog: Catalog) -> Source:
     places = {name: n for n, name in enumerate(split.names)}
     stamps = {name: [zlib.crc32(split.images[n].numpy())] for name, n in places.items()}
     key = f"training pictures of {catalog.name}"
-    return Source(catalog.name, key, stamps, lambda name: split.images[places[name]], catalog.root)
+    labels = labels_of(catalog)
+    return Source(
+        catalog.name, key, stamps, lambda name: split.images[places[name]], catalog.root, labels
+    )
 
 
 def category_of(name: str) -> str:

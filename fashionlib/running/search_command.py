@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fashionlib.catalog import FEW, MANY, load_catalog
 from fashionlib.errors import FashionError
 from fashionlib.files import replacing
+from fashionlib.look_encoder import LOOK_SHARE, LookEncoder
 from fashionlib.running.folder_index import (
     Refreshed,
     Source,
@@ -20,7 +21,7 @@ from fashionlib.running.folder_index import (
     refreshed_index,
     training_source,
 )
-from fashionlib.search import describe, embed_picture, read_query
+from fashionlib.search import SearchIndex, describe, embed_picture, narrowed, read_query
 from fashionlib.settings import budget
 from fashionlib.weights import load_encoder, shipped
 
@@ -36,6 +37,10 @@ def run_search(
     k: int,
     catalog: str | None,
     weights: Path | None,
+    look: Path | None,
+    look_weight: float | None,
+    colour: str | None,
+    pattern: str | None,
     as_json: bool,
     show: bool,
     out: Path | None,
@@ -50,6 +55,11 @@ def run_search(
         catalog: "photos", "drawn" or a folder of pictures; None for the photos where they are,
             else the drawn garments.
         weights: an encoder; None for `runs/encoder.safetensors` where it is, else the shipped one.
+        look: another picture, whose colour and pattern are wanted instead of the query's.
+        look_weight: how much the look counts, from 0 to 1; None for what the encoder learned.
+        colour: only results of this colour, by label where the catalog has them, else as the
+            encoder names it.
+        pattern: likewise.
         as_json: print JSON instead of a table.
         show: open a window with a strip of the results.
         out: save the strip as this PNG.
@@ -59,6 +69,7 @@ def run_search(
     """
     _check_drawing(show, out)
     picture = read_query(query)
+    look_picture = picture if look is None else read_query(look)
     if catalog in (None, "photos", "drawn"):
         loaded = load_catalog(catalog, drawn=budget(MANY, quick=FEW))
         source, notes = training_source(loaded), loaded.about.splitlines()
@@ -66,8 +77,17 @@ def run_search(
         source, notes = folder_source(Path(catalog)), []
     weights, about_weights = find_weights(weights, source.name)
     encoder, metadata = load_encoder(weights)
+    asked = {key: name for key, name in (("colour", colour), ("pattern", pattern)) if name}
+    plain = look is None and look_weight is None and not asked
+    if not plain:
+        _check_looks(encoder, weights, asked)
     refreshed = refreshed_index(source, encoder)
-    results = refreshed.index.search(embed_picture(encoder, picture), k)
+    index = _of_a_look(refreshed.index, encoder, source, asked) if asked else refreshed.index
+    wanted = embed_picture(encoder, picture)
+    if not plain:
+        share = LOOK_SHARE if look_weight is None else look_weight
+        wanted = encoder.blended(wanted, embed_picture(encoder, look_picture), share)
+    results = index.search(wanted, k)
     category = query.resolve().parent.name
     if not category or category not in map(category_of, source.stamps):
         category = None
@@ -84,7 +104,7 @@ def run_search(
     ]
     notes = [about_weights, *notes, *_describe_refresh(source.name, refreshed)]
     limit = metadata.get("distance_limit", math.inf)  # of weights that were never calibrated
-    if rows[0]["distance"] > limit:
+    if plain and rows[0]["distance"] > limit:
         notes.append(
             f"Nothing is near: {rows[0]['distance']:.3f}, where clothes like the training pictures "
             f"find something within {limit:.3f}. Is it a garment?"
@@ -100,6 +120,7 @@ def run_search(
         answer = {
             "query": str(query),
             "query_category": category,
+            "look": None if look is None else str(look),
             "catalog": source.name,
             "weights": str(weights),
             "skipped": refreshed.skipped,
@@ -112,6 +133,30 @@ def run_search(
         from matplotlib import pyplot  # noqa: PLC0415 - see `_check_drawing`
 
         pyplot.show()
+
+
+def _check_looks(encoder: nn.Module, weights: Path, asked: dict[str, str]) -> None:
+    """Can this encoder tell category and look apart, and has it these names?"""
+    if not isinstance(encoder, LookEncoder):
+        raise FashionError(f"{weights} knows no looks: train with the objective looks.")
+    names = {"colour": encoder.colours, "pattern": encoder.patterns}
+    for key, name in asked.items():
+        if name not in names[key]:
+            known = ", ".join(filter(None, names[key])) or "none, as it was trained without"
+            raise FashionError(f"--{key} {name}: the encoder's names are {known}.")
+
+
+def _of_a_look(
+    index: SearchIndex, encoder: LookEncoder, source: Source, asked: dict[str, str]
+) -> SearchIndex:
+    """Only the pictures of a look, by label where the source has them, else as they are named."""
+    named = zip(index.ids, encoder.named(index.embeddings), strict=True)
+    labels = source.labels or {name: {"colour": c, "pattern": p} for name, (c, p) in named}
+    index = narrowed(index, labels, asked)
+    if not index.ids:
+        look = " and ".join(f"the {key} {name}" for key, name in asked.items())
+        raise FashionError(f"no picture in {source.name} has {look}.")
+    return index
 
 
 def find_weights(weights: Path | None, catalog: str) -> tuple[Path, str]:
@@ -184,5 +229,5 @@ def _draw(picture: Tensor, rows: list[dict], source: Source) -> "Figure":
 
     results = torch.stack([source.read(row["id"]) for row in rows])
     right = None if rows[0]["right"] is None else [row["right"] for row in rows]
-    titles = [row["category"] or "" for row in rows]
+    titles = [(row["category"] or "").replace("$", r"\$") for row in rows]  # no formulas
     return result_strip(picture, results, [row["distance"] for row in rows], right, titles)

@@ -19,19 +19,28 @@ import pydata_sphinx_theme
 import pytest
 import sphinx_book_theme
 import torch
-from browser_engine import BothNetworks, arranged, export_engine, to_int16, write_search_engine
+from browser_engine import (
+    UNIT,
+    BothNetworks,
+    arranged,
+    attributes,
+    export_engine,
+    to_int16,
+    write_search_engine,
+)
 from browsing import LUMINANCE, opened, overflow, served, weighed
 from fetch_runtime import FILES
 from PIL import Image
 from playwright.sync_api import Page, expect
 from tiny import PLAN, SIZE, THREE_CLASSES, settled, sized, tiny_catalog
 
-from fashionlib.catalog import Catalog, load_catalog
+from fashionlib.catalog import Catalog, Split, load_catalog
 from fashionlib.catalog.pictures import read_picture, to_square
 from fashionlib.errors import FashionError
 from fashionlib.heads import build_classifier, build_encoder
 from fashionlib.inference import predict
-from fashionlib.search import SIDE, Results, SearchIndex, build_index
+from fashionlib.look_encoder import LOOK_SHARE
+from fashionlib.search import SIDE, Results, SearchIndex, build_index, euclidean
 from fashionlib.weights import load_classifier, load_encoder, shipped
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -182,9 +191,26 @@ def test_the_arrangement_keeps_classes_and_neighbours_together(index, order, cat
 
 def test_embeddings_lose_next_to_nothing(files, index, order):
     stored = np.frombuffer((files / "embeddings.bin").read_bytes(), "<i2")
-    back = torch.from_numpy(stored.reshape(len(order), -1) / browser_engine.UNIT)
+    back = torch.from_numpy(stored.reshape(len(order), -1) / UNIT)
     assert (back - index.embeddings[order]).abs().max() < 2e-5
     assert to_int16(torch.tensor([-1.0, 0.0, 1.0])).tolist() == [-32767, 0, 32767]
+
+
+def test_every_picture_has_its_colour_and_pattern(files, order, catalog):
+    about = json.loads((files / "engine.json").read_text())["attributes"]
+    assert list(about) == ["colour", "pattern"]
+    for key, own in about.items():
+        values = [own["names"][ord(letter) - ord("a")] for letter in own["letters"]]
+        assert values == [catalog.train.attributes[key][n] for n in order]
+        assert own["names"] == sorted(set(values))  # only those that occur
+
+
+def test_what_nobody_labelled_has_no_name():
+    split = Split(torch.zeros(4, 3, 1, 1), torch.zeros(4), tuple("abcd"))
+    nothing = {"names": [], "letters": ""}
+    assert attributes(split) == {"colour": nothing, "pattern": nothing}
+    known = replace(split, attributes={"colour": ("red", "blue", "", "red")})
+    assert attributes(known)["colour"] == {"names": ["blue", "red"], "letters": "ba b"}
 
 
 def test_every_thumbnail_is_at_its_place(files, order, catalog):
@@ -236,6 +262,7 @@ def test_drawn_garments_serve_too(tmp_path, monkeypatch):
     assert about["runtime"] is None
     assert not (tmp_path / "out" / "old.webp").exists()
     assert sum(about["counts"]) == len(catalog.train)
+    assert "blue" in about["attributes"]["colour"]["names"]
     assert Image.open(tmp_path / "out" / about["examples"][0]["file"]).size == (60, 60)
 
 
@@ -248,6 +275,8 @@ def test_other_pictures_or_names_make_another_engine(monkeypatch):
     train = replace(catalog.train, images=images)
     assert browser_engine._key(replace(catalog, train=train)) != key
     assert browser_engine._key(replace(catalog, name="photos")) != key  # other weights
+    renamed = replace(catalog.train, attributes={"colour": ("red",) * len(catalog.train)})
+    assert browser_engine._key(replace(catalog, train=renamed)) != key
 
 
 # -- the runtime from the npm registry -------------------------------------------------------------
@@ -480,6 +509,37 @@ def test_the_nearest_agree(answers, wanted, order):
     print(f"of the five nearest {np.mean(same):.4f} agree")
 
 
+BLEND = """async ([pairs, k]) => {
+  const { blended, loadEngine, nearest } = await import("/_static/search_engine_load.js");
+  const engine = window.engine ??= await loadEngine(() => 0);
+  return pairs.map(([what, look, share]) => {
+    const query = blended(engine.about, what, look, share);
+    return [query, nearest(engine, query, k).map(({ position }) => position)];
+  });
+}"""
+
+
+def test_blending_agrees(page, files, engine, catalog, order):
+    """From the same embeddings the same query, and among the stored ones the same results."""
+    stored = np.frombuffer((files / "embeddings.bin").read_bytes(), "<i2")
+    embeddings = torch.from_numpy(stored.reshape(len(order), -1) / UNIT).float()
+    index = SearchIndex(embeddings, tuple(map(str, order.tolist())), "")
+    some = predict(engine.encoder, catalog.test.images[::50])
+    pairs = [(what, some[n - 3], share) for n, what in enumerate(some)
+             for share in (0, 0.07, 0.5, LOOK_SHARE, 1)]  # fmt: skip
+    asked = [(what.tolist(), look.tolist(), share) for what, look, share in pairs]
+    answers = page.evaluate(BLEND, [asked, K])
+    for (query, found), pair in zip(answers, pairs, strict=True):
+        own = engine.encoder.blended(*pair)
+        assert torch.allclose(torch.tensor(query), own, atol=1e-6)
+        distances = euclidean(own[None], embeddings)[0]
+        best = index.search(own, K)
+        assert torch.allclose(distances[found], best.distances[0], atol=1e-5)  # or a tie
+    about = json.loads((files / "engine.json").read_text())
+    looks = len(engine.encoder.colours) + len(engine.encoder.patterns)
+    assert about["look"] == {"size": looks, "share": LOOK_SHARE}
+
+
 def odd_pictures(photo: Image.Image) -> dict[str, bytes]:
     """Files that go wrong easily, by name."""
     noise = np.random.default_rng(0).integers(0, 256, (53, 37, 3), np.uint8)
@@ -571,7 +631,7 @@ def right(answers, engine, index, order, catalog) -> list[int]:
     """Test photos whose answers to any wish are clear: no ties for rounding to decide."""
     some = range(0, len(catalog.test), 9)
     clear = [n for n in some if nearest_of(catalog, engine, index, order, n, K) == answers[2][n]]
-    assert len(clear) > 0.8 * len(some)
+    assert len(clear) >= 6  # as many as the tests take
     return clear
 
 
@@ -582,9 +642,11 @@ def test_a_chosen_file_is_answered(page, catalog, engine, index, order, right):
         images = catalog.test.images[place : place + 1]
         logits = predict(engine.classifier, images)[0]
         best = catalog.classes[logits.argmax()]
-        percent = f"{round(100 * float(logits.softmax(dim=0).max()))}%"
         said = page.get_by_role("status").inner_text()
-        assert said.startswith(f"{best}, {percent}. The 5 nearest in the catalog are at distances")
+        start = rf"{best}, (\d+)%\. The 5 nearest in the catalog are at distances"
+        percent = int(re.match(start, said)[1])
+        # weights in 8 bits move it by a little, which may round to another
+        assert abs(percent - 100 * float(logits.softmax(dim=0).max())) < 2
         rows = page.locator(".se-categories label").all_inner_texts()
         listed = [catalog.classes.index(row.split()[0]) for row in rows]
         assert sorted(listed) == list(range(len(catalog.classes)))
@@ -601,7 +663,7 @@ def test_distances_and_alt_texts_are_right(page, catalog, engine, index, order, 
     alt = page.locator(".se-results img").first.get_attribute("alt")
     assert alt.startswith(f"{category}, distance ")
     assert abs(float(alt.split()[-1]) - float(results.distances[0, 0])) < 0.002
-    assert page.locator(".se-picture img").get_attribute("alt").startswith("your query: ")
+    assert page.locator(".se-own").get_attribute("alt").startswith("your query: ")
 
 
 def test_the_pictures_shown_are_the_ones_found(page, files, catalog, order, right):
@@ -630,7 +692,7 @@ def test_the_slider_and_the_switch(page, catalog, engine, index, order, right):
     slider = page.get_by_role("slider", name="How many")
     assert (slider.get_attribute("min"), slider.get_attribute("max")) == ("1", "20")
     slider.fill("20")
-    assert page.locator(".se-controls b").inner_text() == "20"
+    assert page.locator(".se-controls b").first.inner_text() == "20"
     assert len(set(shown(page))) == 20
     slider.fill("1")
     assert len(shown(page)) == 1
@@ -688,7 +750,37 @@ def test_a_place_is_said_in_words(page):
     assert place([-1] * 9) is None
 
 
-def drop(page: Page, content: bytes, name: str, kind: str = "image/jpeg") -> None:
+def test_the_picture_itself_stays_to_be_seen(page, catalog):
+    place = 27
+    choose(page, catalog.root / catalog.test.names[place])
+    best = page.get_by_role("status").inner_text().split(",")[0]
+    own, explained = (page.locator("figure").nth(n) for n in (0, 1))
+    assert own.inner_text() == "your picture"
+    assert explained.inner_text() == f"what speaks for {best}"
+    name = Path(catalog.test.names[place]).name
+    assert page.locator(".se-own").get_attribute("alt") == f"your query: {name}"
+    alt = page.locator(".se-picture img").get_attribute("alt")
+    assert alt == f"{name}, bright where it speaks for {best}"
+    other = next(each for each in catalog.classes if each != best)
+    page.get_by_role("radio", name=re.compile(f"^{other} ")).check()
+    assert explained.inner_text() == f"what speaks for {other}"
+    assert page.locator(".se-picture img").get_attribute("alt").endswith(f"speaks for {other}")
+    page.locator(".se-own").evaluate("image => image.decode()")
+    pictures = []
+    for figure in (own.locator("img"), explained.locator(".se-picture")):
+        picture = Image.open(io.BytesIO(figure.screenshot())).convert("RGB")
+        pictures.append(np.asarray(picture.resize((40, 40)), float))
+    original = np.asarray(catalog.open(catalog.test.names[place]).resize((40, 40)), float)
+    assert np.abs(pictures[0] - original).mean() < 6  # undimmed
+    assert pictures[1].mean() < 0.8 * original.mean()
+    boxes = [figure.bounding_box() for figure in (own, explained)]
+    assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"]  # side by side on a phone
+    assert boxes[1]["x"] + boxes[1]["width"] <= 360
+
+
+def drop(
+    page: Page, content: bytes, name: str, kind: str = "image/jpeg", onto: str = ".se-drop"
+) -> None:
     transfer = page.evaluate_handle(
         """([text, name, type]) => {
           const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
@@ -698,9 +790,10 @@ def drop(page: Page, content: bytes, name: str, kind: str = "image/jpeg") -> Non
         }""",
         [base64.b64encode(content).decode(), name, kind],
     )
-    page.dispatch_event(".se-drop", "dragover", {"dataTransfer": transfer})
-    assert page.locator(".search-engine").get_attribute("data-over") is not None
-    page.dispatch_event(".se-drop", "drop", {"dataTransfer": transfer})
+    page.dispatch_event(onto, "dragover", {"dataTransfer": transfer})
+    over = "look" if onto.startswith(".se-look") else "query"
+    assert page.locator(".search-engine").get_attribute("data-over") == over
+    page.dispatch_event(onto, "drop", {"dataTransfer": transfer})
     assert page.locator(".search-engine").get_attribute("data-over") is None
 
 
@@ -730,8 +823,7 @@ def test_an_example_is_answered(page, catalog, right):
     before = answered(page)
     page.get_by_role("button", name="example: hat").click()
     settle(page, before)
-    alt = page.locator(".se-picture img").get_attribute("alt")
-    assert alt == "your query: the example (hat)"
+    assert page.locator(".se-own").get_attribute("alt") == "your query: the example (hat)"
 
 
 def test_an_example_that_does_not_come_is_one_line(tab):
@@ -783,11 +875,9 @@ def test_of_two_pictures_in_a_hurry_the_last_counts(page, catalog, right):
     names = [catalog.test.names[place] for place in (right[0], right[5])]
     for name in names:
         drop(page, (catalog.root / name).read_bytes(), Path(name).name)
-    expect(page.locator(".se-picture img")).to_have_attribute(
-        "alt", f"your query: {Path(names[1]).name}"
-    )
+    expect(page.locator(".se-own")).to_have_attribute("alt", f"your query: {Path(names[1]).name}")
     page.wait_for_timeout(500)
-    alt = page.locator(".se-picture img").get_attribute("alt")
+    alt = page.locator(".se-own").get_attribute("alt")
     assert alt == f"your query: {Path(names[1]).name}"
 
 
@@ -805,6 +895,222 @@ def test_a_stranger_is_called_one(page, catalog, wanted):
     page.get_by_role("button", name=f"example: {known}").click()
     settle(page, before)
     assert "is it a garment?" not in page.get_by_role("status").inner_text()
+
+
+# -- this cut, in that look ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def looks(page) -> Iterator[Page]:
+    """The page; what a test chooses of looks is taken back after it."""
+    yield page
+    if page.get_by_role("button", name="Without it").count():
+        page.get_by_role("button", name="Without it").click()
+    share_slider(page).fill(str(round(100 * LOOK_SHARE)))
+    for name in ("colour", "pattern"):
+        page.get_by_role("combobox", name=name).select_option("any")
+    page.get_by_role("switch", name="same category only").uncheck()
+
+
+def share_slider(page: Page):
+    return page.get_by_role("slider", name="What it is how it looks")
+
+
+def lend(page: Page, content: bytes, name: str) -> None:
+    drop(page, content, name, onto=".se-look p")
+    expect(page.locator(".se-worn-name")).to_have_text(name)
+
+
+def assert_nearest(page: Page, query: torch.Tensor, index: SearchIndex, order: torch.Tensor):
+    """What is shown is as near to a query as the nearest are: weights in 8 bits swap some."""
+    found = shown(page)
+    distances = euclidean(query[None], index.embeddings[order])[0]
+    assert len(found) == K
+    assert torch.allclose(distances[found], distances.sort().values[:K], atol=0.02)
+
+
+@pytest.fixture(scope="module")
+def two(engine, catalog) -> list[tuple[Path, torch.Tensor]]:
+    """Two test photos, whose categories and looks differ most: their files and embeddings."""
+    some = range(0, len(catalog.test), 9)
+    embeddings = predict(engine.encoder, catalog.test.images[::9])
+    category, *_, colour, pattern = engine.encoder.parts(embeddings)
+    looks = torch.cat([colour, pattern], dim=1)
+    apart = euclidean(category, category) * euclidean(looks, looks)
+    pair = divmod(int(apart.argmax()), len(some))
+    return [(catalog.root / catalog.test.names[some[n]], embeddings[n]) for n in pair]
+
+
+def test_a_second_picture_lends_its_look(looks, two, engine, index, order):
+    (file, what), (other, look) = two
+    choose(looks, file)
+    alone, said = shown(looks), looks.get_by_role("status").inner_text()
+    before = answered(looks)
+    lend(looks, other.read_bytes(), "shirt.jpg")
+    learned = round(100 * LOOK_SHARE)
+    for percent in (learned, 0, 37, 100):
+        share_slider(looks).fill(str(percent))
+        query = engine.encoder.blended(what, look, percent / 100)
+        assert_nearest(looks, query, index, order)
+        now = looks.get_by_role("status").inner_text()
+        assert f" Searched in the look of shirt.jpg, look counts {percent}%. The 5 nearest" in now
+        assert looks.locator(".se-share-said").inner_text() == f"{percent}%"
+        assert share_slider(looks).get_attribute("aria-valuetext") == f"look counts {percent}%"
+    assert answered(looks) == before  # the query is the same, and the networks were not run on it
+    assert looks.locator(".se-own").get_attribute("alt") == f"your query: {file.name}"
+    thumbnail = looks.locator(".se-worn img")
+    assert thumbnail.evaluate("image => image.decode().then(() => image.clientHeight)") <= 64
+    looks.get_by_role("button", name="Without it").press("Enter")
+    expect(looks.get_by_label("Choose a second picture")).to_be_focused()
+    assert looks.locator(".se-worn").is_hidden()
+    assert_nearest(looks, engine.encoder.blended(what, what, 1), index, order)
+    share_slider(looks).fill(str(learned))
+    assert (shown(looks), looks.get_by_role("status").inner_text()) == (alone, said)
+
+
+def test_the_slider_weighs_the_picture_itself(looks, two, engine, index, order):
+    file, embedding = two[0]
+    choose(looks, file)
+    assert share_slider(looks).input_value() == str(round(100 * LOOK_SHARE))
+    assert "Searched" not in looks.get_by_role("status").inner_text()
+    for percent in (0, 100):
+        share_slider(looks).fill(str(percent))
+        query = engine.encoder.blended(embedding, embedding, percent / 100)
+        assert_nearest(looks, query, index, order)
+        said = f" Searched in its own look, look counts {percent}%. The 5 nearest"
+        assert said in looks.get_by_role("status").inner_text()
+
+
+def test_a_second_picture_can_be_chosen_and_stays_for_the_next(looks, two, engine, index, order):
+    (file, what), (other, look) = two
+    choose(looks, other)
+    looks.get_by_label("Choose a second picture").set_input_files(other)
+    expect(looks.locator(".se-worn-name")).to_have_text(other.name)
+    choose(looks, file)
+    assert_nearest(looks, engine.encoder.blended(what, look), index, order)
+    assert f"in the look of {other.name}, " in looks.get_by_role("status").inner_text()
+
+
+def test_what_is_no_second_picture_keeps_the_answer(looks, two):
+    choose(looks, two[0][0])
+    for name in (None, "<b>shirt</b><img src=x onerror=alert(1)>.jpg"):
+        if name:
+            lend(looks, two[1][0].read_bytes(), name)
+            assert looks.locator(".se-worn b, .se-status b, .se-worn span img").count() == 0
+            assert f"in the look of {name}, " in looks.get_by_role("status").inner_text()
+        kept = shown(looks), looks.get_by_role("status").inner_text()
+        drop(looks, b"not a picture", "<i>x</i>.jpg", onto=".se-look")
+        expect(looks.get_by_role("alert")).to_contain_text("<i>x</i>.jpg is not a picture this")
+        expect(looks.get_by_role("alert")).to_be_in_viewport()
+        assert (shown(looks), looks.get_by_role("status").inner_text()) == kept
+        assert looks.locator(".se-worn").is_visible() == bool(name)
+
+
+def test_of_two_second_pictures_the_last_counts_and_none_after_a_removal(looks, two):
+    choose(looks, two[0][0])
+    content = two[1][0].read_bytes()
+    drop(looks, content, "first.jpg", onto=".se-look")
+    lend(looks, content, "second.jpg")
+    looks.wait_for_timeout(500)
+    assert looks.locator(".se-worn-name").inner_text() == "second.jpg"
+    drop(looks, content, "third.jpg", onto=".se-look")
+    looks.get_by_role("button", name="Without it").click()
+    looks.wait_for_timeout(500)
+    assert looks.locator(".se-worn").is_hidden()
+    assert "Searched" not in looks.get_by_role("status").inner_text()
+
+
+def test_only_a_plain_query_is_asked_whether_it_is_a_garment(chromium, address, two):
+    """With a limit that nothing keeps to."""
+
+    def strict(route):
+        answer = route.fetch()
+        route.fulfill(response=answer, json=answer.json() | {"limit": -1})
+
+    context = chromium.new_context()
+    page = context.new_page()
+    page.route("**/engine.json*", strict)
+    page.goto(f"{address}/light.html")
+    until(page, "ready")
+    choose(page, two[0][0])
+    status, question = page.get_by_role("status"), "is it a garment?"
+    assert question in status.inner_text()
+    share_slider(page).press("ArrowRight")
+    assert question not in status.inner_text()
+    share_slider(page).press("ArrowLeft")
+    assert question in status.inner_text()
+    lend(page, two[1][0].read_bytes(), "shirt.jpg")
+    assert question not in status.inner_text()
+    page.get_by_role("button", name="Without it").click()
+    assert question in status.inner_text()
+    context.close()
+
+
+def test_a_search_within_a_colour_and_a_pattern(looks, two, index, order, catalog):
+    choose(looks, two[0][0])
+    train = catalog.train.at(order)
+    distances = euclidean(two[0][1][None], index.embeddings[order])[0]
+    kept = torch.ones(len(train), dtype=torch.bool)
+    said = []
+    for key in ("colour", "pattern"):
+        select = looks.get_by_role("combobox", name=key)
+        values = train.attributes[key]
+        names = ["any", *sorted(set(values))]
+        assert select.locator("option").all_inner_texts() == names
+        common = max(names, key=values.count)
+        select.select_option(common)
+        kept &= torch.tensor([value == common for value in values])
+        best = distances[kept].sort().values[:K]
+        found = shown(looks)
+        assert kept[found].all()
+        assert torch.allclose(distances[found], best, atol=0.02)
+        said.append(f"of {key} {common}")
+        assert f"nearest {', '.join(said)} are at" in looks.get_by_role("status").inner_text()
+    looks.get_by_role("switch", name="same category only").check()
+    best = looks.get_by_role("status").inner_text().split(",")[0]
+    assert f"in the category {best}, {', '.join(said)} " in looks.get_by_role("status").inner_text()
+    own = catalog.classes.index(best)
+    assert {int(train.labels[n]) for n in shown(looks)} <= {own}
+
+
+def test_a_filter_that_leaves_nothing_says_so(looks, two, catalog):
+    choose(looks, two[0][0])
+    known = catalog.train.attributes
+    there = set(zip(known["colour"], known["pattern"], strict=True))
+    colour, pattern = next(
+        (colour, pattern)
+        for colour in sorted(set(known["colour"]))
+        for pattern in sorted(set(known["pattern"]))
+        if (colour, pattern) not in there
+    )
+    looks.get_by_role("combobox", name="colour").select_option(colour)
+    looks.get_by_role("combobox", name="pattern").select_option(pattern)
+    assert shown(looks) == []
+    said = looks.get_by_role("status").inner_text()
+    assert (
+        f'Nothing in the catalog is of colour {colour}, of pattern {pattern}: choose "any"' in said
+    )
+    looks.get_by_role("combobox", name="pattern").select_option("any")
+    assert len(shown(looks)) == K
+
+
+def test_a_catalog_without_labels_offers_no_filter(chromium, address):
+    def unlabelled(route):
+        answer = route.fetch()
+        nothing = {"names": [], "letters": ""}
+        more = {"attributes": {"colour": nothing, "pattern": nothing}}
+        route.fulfill(response=answer, json=answer.json() | more)
+
+    context = chromium.new_context()
+    page = context.new_page()
+    page.route("**/engine.json*", unlabelled)
+    page.goto(f"{address}/light.html")
+    until(page, "ready")
+    page.get_by_role("button", name="example: dress").click()
+    settle(page, 0)
+    assert page.get_by_role("combobox").count() == 0
+    assert len(shown(page)) == K
+    context.close()
 
 
 # -- the camera ------------------------------------------------------------------------------------
@@ -829,9 +1135,8 @@ def test_a_picture_from_the_camera(page):
     expect(shoot).to_be_focused()
     shoot.press("Enter")
     settle(page, before)
-    alt = page.locator(".se-picture img").get_attribute("alt")
-    assert alt == "your query: the camera's picture"
-    colour = page.locator(".se-picture img").evaluate(
+    assert page.locator(".se-own").get_attribute("alt") == "your query: the camera's picture"
+    colour = page.locator(".se-own").evaluate(
         """image => {
           const context = document.createElement("canvas").getContext("2d");
           context.drawImage(image, 0, 0);
@@ -916,19 +1221,28 @@ def test_the_keyboard_reaches_everything(chromium, address, catalog):
         page.keyboard.press("ArrowDown")
         assert page.locator(".se-why").inner_text() != before
         page.keyboard.press("Tab")
+        expect(page.get_by_label("Choose a second picture")).to_be_focused()
+        page.keyboard.press("Tab")
         page.keyboard.press("ArrowRight")
         assert len(shown(page)) == 6
         page.keyboard.press("Tab")
+        page.keyboard.press("ArrowLeft")
+        percent = round(100 * LOOK_SHARE) - 1
+        assert f"look counts {percent}%" in page.get_by_role("status").inner_text()
+        page.keyboard.press("Tab")
         page.keyboard.press("Space")
         assert page.get_by_role("switch").is_checked()
+        for name in ("colour", "pattern"):
+            page.keyboard.press("Tab")
+            expect(page.get_by_role("combobox", name=name)).to_be_focused()
 
 
-FOCUSABLE = (".se-file", ".se-camera", ".se-examples button", ".se-categories input", ".se-count",
-             ".se-same")  # fmt: skip
+FOCUSABLE = (".se-file", ".se-camera", ".se-examples button", ".se-categories input",
+             ".se-look-file", ".se-count", ".se-share", ".se-same", "select")  # fmt: skip
 
 
 def test_the_focus_is_seen(page):
-    outline = "e => getComputedStyle(e.matches('.se-file') ? e.parentElement : e).outlineStyle"
+    outline = "e => getComputedStyle(e.matches('[type=file]') ? e.parentElement : e).outlineStyle"
     page.locator(".se-why").click()
     for control in FOCUSABLE:
         element = page.locator(control).first
@@ -941,14 +1255,15 @@ def test_the_focus_is_seen(page):
 def test_everything_has_a_name(page):
     for image in page.locator(".search-engine img").all():
         assert image.get_attribute("alt")
-    for role in ("button", "radio", "slider", "switch"):
+    for role in ("button", "radio", "slider", "switch", "combobox"):
         for control in page.get_by_role(role).all():
             name = control.evaluate(
                 "e => e.getAttribute('aria-label') || e.labels?.[0]?.innerText || e.innerText || "
                 "e.querySelector('img')?.alt"
             )
             assert name, (role, control.evaluate("e => e.outerHTML"))
-    assert page.get_by_role("group", name="Your picture").count() == 1
+    for name in ("Your picture", "This cut, in that look"):
+        assert page.get_by_role("group", name=name).count() == 1
     assert page.get_by_role("list", name="The most similar garments, nearest first").count() == 1
 
 
@@ -962,7 +1277,7 @@ def test_an_answer_is_said_in_the_same_element(page, catalog):
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
-def test_it_can_be_read_and_fits_a_phone(chromium, address, mode):
+def test_it_can_be_read_and_fits_a_phone(chromium, address, files, mode):
     size = {"width": 360, "height": 740}
     with opened(chromium, f"{address}/{mode}.html", viewport=size) as (page, _, _):
         until(page, "ready")
@@ -970,12 +1285,16 @@ def test_it_can_be_read_and_fits_a_phone(chromium, address, mode):
         page.get_by_role("button", name="example: dress").click()
         settle(page, 0)
         page.get_by_label("How many").fill("20")
-        drop(page, b"x", "a-very-long-name-without-any-place-to-break-it" * 3 + ".jpg")
+        long = "a-very-long-name-without-any-place-to-break-it" * 3 + ".jpg"
+        lend(page, (files / "example-hat.jpg").read_bytes(), long)
+        assert overflow(page) <= 0
+        drop(page, b"x", long)
         expect(page.get_by_role("alert")).not_to_be_empty()
         assert overflow(page) <= 0
         for text in (".se-status", ".se-problem", ".se-drop legend", ".se-drop p", ".se-choose",
                      ".se-camera", ".se-categories span", ".se-categories b", ".se-why",
-                     ".se-controls label", ".se-results span"):  # fmt: skip
+                     "figcaption", ".se-speaks", ".se-look p", ".se-worn span", ".se-without",
+                     ".se-controls label", "select", ".se-results span"):  # fmt: skip
             assert page.locator(text).first.evaluate(LUMINANCE) >= 4.5, text
         filtered = page.locator(".se-results img").first.evaluate(
             "image => [getComputedStyle(image).filter, getComputedStyle(image).padding]"

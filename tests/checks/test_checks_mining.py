@@ -194,7 +194,7 @@ def test_the_solution_finds_what_train_siamese_would(name):
         torch.randn(56, 64, generator=torch.manual_seed(0)), dim=1
     )
     labels = torch.arange(56) % 7
-    theirs = siamese.OBJECTIVES[name].triplets.keywords["miner"](embeddings, labels)
+    theirs = siamese.OBJECTIVES[name].terms.keywords["miner"](embeddings, labels)
     mine = semi_hard(embeddings, labels, 0.2) if name == "semi-hard" else batch_hard(
         embeddings, labels
     )  # fmt: skip

@@ -13,11 +13,12 @@ from tiny import PLAN, SIZE, THREE_CLASSES, drawn, settled
 from torch import nn
 
 from fashionlib.catalog import load_catalog
+from fashionlib.drawn import SEVEN
 from fashionlib.errors import FashionError
 from fashionlib.export import OPSET, PreparationLayer, export_onnx, load_onnx
 from fashionlib.heads import build_classifier, build_encoder
 from fashionlib.inference import predict
-from fashionlib.look_encoder import build_look_encoder, hann
+from fashionlib.look_encoder import NAMELESS, hann, look_encoder_from
 from fashionlib.transforms import to_input
 from fashionlib.weights import (
     fingerprint,
@@ -40,7 +41,7 @@ def exported(tmp_path_factory) -> dict[str, tuple[nn.Module, Path, Path]]:
     models = {
         "classifier": settled(build_classifier(PLAN, len(THREE_CLASSES))),
         "encoder": settled(build_encoder(PLAN)),
-        "look": settled(build_look_encoder(PLAN)),
+        "look": settled(look_encoder_from(build_classifier(PLAN), (SEVEN, *NAMELESS))),
     }
     with torch.no_grad():  # as of a trained one, its classes all occur
         logits = models["classifier"](to_input(drawn(64), SIZE))

@@ -14,11 +14,11 @@ from torch import nn
 
 from fashionlib.blocks import Plan
 from fashionlib.catalog import load_catalog
-from fashionlib.drawn import drawn_pictures
+from fashionlib.drawn import SEVEN, drawn_pictures
 from fashionlib.export import export_onnx, load_onnx
 from fashionlib.export.quantise import quantise_onnx
 from fashionlib.heads import build_classifier
-from fashionlib.look_encoder import build_look_encoder
+from fashionlib.look_encoder import NAMELESS, look_encoder_from
 from fashionlib.transforms import to_input
 from fashionlib.weights import save_classifier, save_encoder, shipped
 
@@ -48,7 +48,7 @@ def files(tmp_path_factory) -> dict[str, tuple[Path, Path]]:
     folder = tmp_path_factory.mktemp("quantised")
     classifier = settled(build_classifier(PLAN, len(CLASSES)))
     save_classifier(folder / "classifier.safetensors", classifier, CLASSES)
-    encoder = settled(build_look_encoder(PLAN))
+    encoder = settled(look_encoder_from(build_classifier(PLAN), (SEVEN, *NAMELESS)))
     save_encoder(folder / "encoder.safetensors", encoder, distance_limit=0.5)
     made = {}
     for kind in ("classifier", "encoder"):

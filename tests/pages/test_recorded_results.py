@@ -15,10 +15,12 @@ import ten_classes
 import torch
 import transfer
 
-from fashionlib.catalog import load_catalog
+from fashionlib.catalog import SEVEN, load_catalog
 from fashionlib.counting import count_parameters
 from fashionlib.errors import FashionError
+from fashionlib.inference import predict
 from fashionlib.pages import recorded_results
+from fashionlib.retrieval import agreement_at_k, ranking
 from fashionlib.weights import load_classifier, load_encoder, shipped, weights_hash
 
 
@@ -79,7 +81,32 @@ def test_looks_were_measured_by_the_script_as_it_is():
     results = recorded_results.recorded("looks")
     recipes = {name: asdict(recipe) for name, recipe in looks.RECIPES.items()}
     assert results["recipes"] == json.loads(json.dumps(recipes))
-    assert list(results["rows"]) == ["classifier features", *recipes]
+    for catalog, queries in (("photos", 151), ("drawn", 300)):
+        rows = results[catalog]["rows"]
+        assert list(rows)[-2:] == [looks.BEFORE, looks.OURS]
+        assert set(recipes) < set(rows)
+        for name, row in rows.items():
+            assert {len(row[key]) for key in ("category", "colour", "pattern", "alike")} == {
+                queries
+            }
+            counts = [row[key] for key in ("category", "colour", "pattern", "alike", "patterned")]
+            assert all(0 <= count <= looks.K for each in counts for count in each), name
+        assert set(results[catalog]["two pictures"]) == {"blended", "mean of both"}
+    assert set(results["photos"]["unseen"]) == set(ten_classes.TEN) - set(SEVEN)
+
+
+def test_what_is_recorded_of_our_encoder_is_what_it_does(photos_here):
+    """The drawn one again, from its weights: the same queries, one by one."""
+    catalog = load_catalog("drawn")
+    encoder, _ = load_encoder(shipped("encoder_drawn"))
+    queries, train = catalog.test, catalog.train
+    order = ranking(predict(encoder, queries.images), predict(encoder, train.images))
+    found = looks.plain(agreement_at_k(order, queries, train, looks.K))
+    stored = recorded_results.recorded("looks")["drawn"]["rows"][looks.OURS]
+    for name, counts in found.items():
+        # another processor may round a distance so that two neighbours change places
+        pairs = zip(counts, stored[name], strict=True)
+        assert sum(a != b for a, b in pairs) <= 0.02 * len(counts)
 
 
 def test_the_articles_figures_were_measured_by_the_script_as_it_is():

@@ -17,13 +17,14 @@ import torch
 from browsing import LUMINANCE, opened, overflow, served
 from PIL import Image
 from playwright.sync_api import Page
-from tiny import tiny_catalog
+from tiny import small_look_encoder, tiny_catalog
 
-from fashionlib.catalog import Catalog
+from fashionlib.catalog import Catalog, Split
 from fashionlib.catalog.pictures import read_picture
 from fashionlib.drawn import drawn_pictures
 from fashionlib.errors import FashionError
 from fashionlib.heads import build_encoder
+from fashionlib.look_encoder import LOOK_SHARE, LookEncoder
 from fashionlib.pages.search_explorer import search_explorer, search_explorer_page
 from fashionlib.search import SearchIndex, build_index, embed_picture
 from fashionlib.transforms import Preparation
@@ -52,21 +53,44 @@ def index(catalog, encoder) -> SearchIndex:
     return build_index(encoder, catalog.train.images, catalog.train.names)
 
 
+@pytest.fixture(scope="module")
+def look_encoder() -> LookEncoder:
+    torch.manual_seed(0)
+    encoder = small_look_encoder().eval()
+    torch.nn.init.normal_(encoder.look[1].weight, std=0.5)  # else all looks are nearly alike
+    return encoder
+
+
+@pytest.fixture(scope="module")
+def look_index(catalog, look_encoder) -> SearchIndex:
+    return build_index(look_encoder, catalog.train.images, catalog.train.names)
+
+
 Row = tuple[str, str, str]  # name, category, distance
+
+
+def ranked(
+    index: SearchIndex, catalog: Catalog, wanted: torch.Tensor, k: int, **asked: str
+) -> list[Row]:
+    """What has to be shown: the whole ranking, of which the first k count that are as asked."""
+    train = catalog.train
+    results = index.search(wanted, len(index))
+    rows = []
+    for name, distance in zip(results.ids[0], results.distances[0].tolist(), strict=True):
+        place = train.names.index(name)
+        own = {key: values[place] for key, values in train.attributes.items()}
+        own["category"] = catalog.classes[train.labels[place]]
+        if all(value in ("all", own[key]) for key, value in asked.items()):
+            rows.append((name, own["category"], f"{distance:.3f}"))
+    return rows[:k]
 
 
 @pytest.fixture(scope="module")
 def nearest(catalog, encoder, index) -> Callable[..., list[Row]]:
-    """What has to be shown: the whole ranking, of which the first k of the category count."""
-    labels = dict(zip(catalog.train.names, catalog.train.labels.tolist(), strict=True))
+    """The k nearest of a category to a picture."""
 
     def rank(picture, k: int, category: str = "all") -> list[Row]:
-        results = index.search(embed_picture(encoder, picture), len(index))
-        rows = [
-            (name, catalog.classes[labels[name]], f"{distance:.3f}")
-            for name, distance in zip(results.ids[0], results.distances[0].tolist(), strict=True)
-        ]
-        return [row for row in rows if category in ("all", row[1])][:k]
+        return ranked(index, catalog, embed_picture(encoder, picture), k, category=category)
 
     return rank
 
@@ -124,17 +148,23 @@ class Widget:
     """The explorer's controls by their descriptions, moved as a front end moves them."""
 
     def __init__(self, *arguments) -> None:
-        *controls, self.problem, self.out = search_explorer(*arguments).children
+        *rows, self.problem, self.out = search_explorer(*arguments).children
+        controls = [control for row in rows for control in getattr(row, "children", [row])]
         self.controls = {control.description: control for control in controls}
 
     def choose(self, description: str, label: str) -> None:
         control = self.controls[description]
         control.index = [name for name, _ in control.options].index(label)
 
-    def upload(self, content: bytes, name: str = "mine.png") -> None:
+    def upload(
+        self, content: bytes, name: str = "mine.png", to: str = "or upload your own"
+    ) -> None:
         file = {"name": name, "type": "image/png", "size": len(content), "last_modified": 0}
         state = {"value": [file | {"content": memoryview(content)}]}
-        self.controls["or upload your own"].set_state(state)
+        self.controls[to].set_state(state)
+
+    def upload_look(self, content: bytes, name: str = "look.png") -> None:
+        self.upload(content, name, "upload a picture")
 
 
 @pytest.fixture
@@ -309,6 +339,155 @@ def test_a_category_that_the_index_lacks_is_not_offered(catalog, encoder, index)
     widget = Widget(index.remove(names), encoder, catalog)
     offered = [name for name, _ in widget.controls["category"].options]
     assert offered == ["all", *[name for name in catalog.classes if name != "hat"]]
+
+
+# -- the look of another picture, colours and patterns ---------------------------------------------
+
+
+@pytest.fixture
+def look_widget(look_index, look_encoder, catalog) -> Widget:
+    return Widget(look_index, look_encoder, catalog)
+
+
+@pytest.fixture
+def own_and_other(look_widget, catalog, look_encoder) -> tuple[torch.Tensor, torch.Tensor]:
+    """Embeddings of what is chosen first, and of the picture `OTHER`."""
+    first = catalog.test.images[look_widget.controls["picture"].value]
+    return embed_picture(look_encoder, first), embed_picture(look_encoder, read_picture(OTHER))
+
+
+OTHER = png(torch.from_numpy(drawn_pictures(1, 77, 48)[0][0]))
+
+
+def test_only_an_encoder_with_parts_has_the_controls_for_them(widget, look_widget):
+    plain = ["picture", "or upload your own", "category", "results"]
+    assert [name for name in widget.controls if name] == plain
+    more = ["in the look of", "upload a picture", "what it is", "", "category", "colour", "pattern"]
+    assert list(look_widget.controls) == [*plain[:2], *more, "results"]
+    assert look_widget.controls[""].value == "how it looks"
+
+
+@pytest.mark.parametrize("share", [LOOK_SHARE, 0.0, 0.35, 1.0])
+def test_a_second_picture_changes_what_is_found(
+    look_widget, catalog, look_encoder, look_index, own_and_other, share
+):
+    own, other = own_and_other
+    assert look_widget.controls["what it is"].value == LOOK_SHARE
+    assert shown(look_widget.out.value, catalog) == ranked(look_index, catalog, own, 5)
+    look_widget.upload_look(OTHER)
+    look_widget.controls["what it is"].value = share
+    wanted = ranked(look_index, catalog, look_encoder.blended(own, other, share), 5)
+    assert shown(look_widget.out.value, catalog) == wanted
+    look_widget.choose("in the look of", "none")
+    without = ranked(look_index, catalog, look_encoder.blended(own, own, share), 5)
+    assert shown(look_widget.out.value, catalog) == without
+    assert (wanted == without) == (share == 0)
+
+
+def test_the_sliders_ends_leave_one_picture_out(look_widget, catalog):
+    slider, answers = look_widget.controls["what it is"], {}
+    assert (slider.min, slider.max) == (0, 1)
+    others = [OTHER, png(catalog.validation.images[5])]
+    for own, other in ((0, 0), (0, 1), (1, 0)):
+        look_widget.upload(others[own])
+        look_widget.upload_look(others[other])
+        for share in (0, 1):
+            slider.value = share
+            answers[own, other, share] = shown(look_widget.out.value, catalog)
+    assert answers[0, 0, 0] == answers[0, 1, 0] != answers[1, 0, 0]
+    assert answers[0, 0, 1] == answers[1, 0, 1] != answers[0, 1, 1]
+
+
+def test_a_look_stays_while_the_picture_changes(
+    look_widget, catalog, look_encoder, look_index, own_and_other
+):
+    _, other = own_and_other
+    look_widget.upload_look(OTHER)
+    look_widget.choose("picture", "shoes 2")
+    query = embed_picture(look_encoder, catalog.test.images[position(catalog, "shoes", 2)])
+    wanted = ranked(look_index, catalog, look_encoder.blended(query, other), 5)
+    assert shown(look_widget.out.value, catalog) == wanted
+    assert "the query&#x27;s category is shoes" in look_widget.out.value
+
+
+def test_each_filter_offers_what_occurs(catalog, look_encoder, look_index, look_widget):
+    for key, names in catalog.train.attributes.items():
+        if key in ("colour", "pattern"):
+            offered = [label for label, _ in look_widget.controls[key].options]
+            assert offered == ["all", *sorted(set(names))]
+    unknown = {"colour": ("", "red") * 48}  # half of them judged by nobody, and no patterns
+    other = replace(catalog, train=replace(catalog.train, attributes=unknown))
+    widget = Widget(look_index, look_encoder, other)
+    offered = [
+        [label for label, _ in widget.controls[key].options] for key in ("colour", "pattern")
+    ]
+    assert offered == [["all", "red"], ["all"]]
+    widget.choose("colour", "red")
+    widget.controls["results"].value = 20
+    query = embed_picture(look_encoder, other.test.images[widget.controls["picture"].value])
+    assert shown(widget.out.value, other) == ranked(look_index, other, query, 20, colour="red")
+
+
+@pytest.mark.parametrize("keys", [["colour"], ["pattern"], ["category", "colour", "pattern"]])
+def test_filters_narrow_what_is_searched(look_widget, catalog, look_index, own_and_other, keys):
+    train, place = catalog.train, 40  # whose labels are asked for, so there is at least one
+    own = {key: values[place] for key, values in train.attributes.items()}
+    own["category"] = catalog.classes[train.labels[place]]
+    asked = {key: own[key] for key in keys}
+    for key, name in asked.items():
+        look_widget.choose(key, name)
+    wanted = ranked(look_index, catalog, own_and_other[0], 5, **asked)
+    assert shown(look_widget.out.value, catalog) == wanted != []
+    words = " and ".join(f"the {key} {name}" for key, name in asked.items())
+    assert f" in {words}" in look_widget.out.value
+    for key in asked:
+        look_widget.choose(key, "all")
+    wanted = ranked(look_index, catalog, own_and_other[0], 5)
+    assert shown(look_widget.out.value, catalog) == wanted
+    assert "in all categories" in look_widget.out.value
+
+
+def test_nothing_left_is_said_in_words(look_widget, catalog):
+    attributes = catalog.train.attributes
+    taken = set(zip(attributes["colour"], attributes["pattern"], strict=True))
+    colour, pattern = next((a, b) for a in sorted(set(attributes["colour"]))
+                           for b in sorted(set(attributes["pattern"]))
+                           if (a, b) not in taken)  # fmt: skip
+    look_widget.choose("colour", colour)
+    look_widget.choose("pattern", pattern)
+    said = f"There are none in the colour {colour} and the pattern {pattern}."
+    assert said in look_widget.out.value
+    assert shown(look_widget.out.value, catalog) == []
+    assert look_widget.problem.value == ""
+    look_widget.choose("pattern", "all")
+    assert shown(look_widget.out.value, catalog) != []
+
+
+@pytest.mark.parametrize("broken", [b"", b"not a picture", GOOD[: len(GOOD) // 2]])
+def test_a_broken_look_gives_one_line_and_keeps_what_is_shown(look_widget, broken):
+    look_widget.upload_look(OTHER)
+    before = look_widget.out.value
+    look_widget.upload_look(broken, "holiday.png")
+    assert re.fullmatch(r'<p role="alert">holiday\.png .+</p>', look_widget.problem.value)
+    assert look_widget.out.value == before
+    assert look_widget.controls["in the look of"].label == "look.png"
+    look_widget.upload_look(OTHER)
+    assert look_widget.problem.value == ""
+    assert look_widget.out.value == before
+
+
+def test_the_name_of_a_look_is_text(look_widget):
+    """A list shows its entries as text; it has no place for halves of letters."""
+    look_widget.upload_look(OTHER, HOSTILE + "\udcff")
+    choice = look_widget.controls["in the look of"]
+    assert choice.label == '"><script>alert(1)</script> .png?'
+    assert [label for label, _ in choice.options] == ["none", choice.label]
+    look_widget.upload_look(b"broken", HOSTILE)
+    assert (
+        "&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt; .png is not" in look_widget.problem.value
+    )
+    for value in (look_widget.out.value, look_widget.problem.value):
+        assert "<script" not in value
 
 
 # -- the face in the page --------------------------------------------------------------------------
@@ -532,7 +711,7 @@ def test_each_picture_is_there_once_and_all_are_under_400_kb(catalog):
     images = torch.cat([*turned, *[picture.flip(3) for picture in turned]])
     labels = torch.tensor([catalog.classes.index(garment.category) for garment in garments])
     names = tuple(f"train/{n}" for n in range(len(images)))
-    train = replace(catalog.train, images=images, labels=labels.repeat(8), names=names)
+    train = Split(images, labels.repeat(8), names)
     large = replace(catalog, train=train)
     # of one length: a short vector would be near every query
     embeddings = torch.nn.functional.normalize(torch.randn(len(images), 16), dim=1)

@@ -34,7 +34,6 @@ from fashionlib.catalog import Catalog
 from fashionlib.drawn import SEVEN, drawn_pictures
 from fashionlib.errors import FashionError
 from fashionlib.heads import build_classifier
-from fashionlib.look_encoder import build_look_encoder
 from fashionlib.running import processes, runs
 from fashionlib.running.runs import run_training
 from fashionlib.running.teachers import learn_from
@@ -45,7 +44,7 @@ from fashionlib.transforms import AUGMENTATIONS
 from fashionlib.weights import load_classifier, load_encoder
 
 RECIPE = Recipe(epochs=8, size=32, evaluation_size=32, learning_rate=4e-3)
-SIAMESE = SiameseRecipe(epochs=12, size=32, evaluation_size=32, batch_size=16, margin=0.5)
+SIAMESE = SiameseRecipe("looks", epochs=12, size=32, evaluation_size=32, batch_size=16, margin=0.5)
 
 
 # What both processes do
@@ -62,7 +61,7 @@ def classifier_run(recipe: Recipe = RECIPE) -> Training:
 
 def encoder_run() -> Training:
     torch.manual_seed(0)
-    return siamese_training(build_look_encoder("article", 16, 6), stripes(), SIAMESE)
+    return siamese_training(small_encoder("looks"), stripes(), SIAMESE)
 
 
 def ran(training: Training, checkpoint: Path | None = None) -> tuple:

@@ -28,7 +28,9 @@ from fashionlib.training import (
 from fashionlib.weights import load_tensors, save_tensors
 
 RECIPE = Recipe(epochs=3, size=32, evaluation_size=32, batch_size=16, learning_rate=2e-3)
-SIAMESE = SiameseRecipe(epochs=2, size=32, evaluation_size=32, batch_size=28, learning_rate=2e-3)
+SIAMESE = SiameseRecipe(
+    "looks", epochs=2, size=32, evaluation_size=32, batch_size=28, learning_rate=2e-3
+)
 NAME = "run.checkpoint.safetensors"
 
 
@@ -113,7 +115,7 @@ def test_a_checkpoint_of_another_run_is_refused(catalog, tmp_path):
         classifier(catalog, replace(RECIPE, epochs=2)),
         classifier(catalog, replace(RECIPE, epochs=1), seed=1),
         classifier(other, replace(RECIPE, epochs=1)),
-        encoder(catalog, "look"),
+        encoder(catalog, "looks"),
     ):
         complaint(partial(run_training, made, path), path, "other settings: delete it")
     assert path.read_bytes() == before
@@ -205,7 +207,7 @@ def test_a_run_is_in_bfloat16_where_there_is_cuda(catalog, monkeypatch, device):
     assert {tensor.dtype for tensor in average.parameters()} == {torch.float32}
 
 
-@pytest.mark.parametrize("objective", ["random", "look"])
+@pytest.mark.parametrize("objective", ["random", "looks"])
 def test_a_metric_training_runs_in_bfloat16(catalog, monkeypatch, tmp_path, objective):
     """The whole loop with the wrapped network: averages, checkpoints and parts find their way."""
     monkeypatch.setattr(runs, "pick_device", lambda: torch.device("cuda"))

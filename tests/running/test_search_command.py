@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
-from tiny import tiny_encoder
+from tiny import small_look_encoder, tiny_encoder
 
-from fashionlib.blocks import PLANS
+from fashionlib.blocks import PLANS, MobileNetBackbone
+from fashionlib.catalog import FEW, load_catalog
 from fashionlib.drawn import drawn_pictures
 from fashionlib.heads import build_classifier, build_encoder
-from fashionlib.search import SIDE, embed_picture
+from fashionlib.look_encoder import LookEncoder
+from fashionlib.search import SIDE, SearchIndex, embed_picture
 from fashionlib.weights import load_encoder, save_classifier, save_encoder
 
 
@@ -44,6 +47,10 @@ def work(tmp_path_factory) -> Path:
             picture.save(folder / f"{number:03d}.png")
     (root / "clothes" / "hat" / "torn.jpg").write_text("not a picture")
     save_weights(root / "encoder.safetensors", 0)
+    torch.manual_seed(0)
+    encoder = small_look_encoder()
+    torch.nn.init.normal_(encoder.look[1].weight, std=0.5)  # else all looks are nearly alike
+    save_encoder(root / "looks.safetensors", encoder)
     return root
 
 
@@ -149,7 +156,7 @@ def test_own_weights_come_first_and_new_ones_refresh_the_index(work, tmp_path):
         assert "21 of them embedded now" in done.stderr
 
 
-# Every mistake in one process: starting one takes seconds
+# Several commands in one process: starting one takes seconds
 MAIN = """
 import io, json, sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -165,6 +172,27 @@ for name, arguments in json.loads(sys.argv[1]).items():
 print(json.dumps(answers))
 """
 
+
+def answers(
+    cases: dict[str, list[str]], cwd: Path, **environment: str
+) -> dict[str, tuple[int | None, str, str]]:
+    """Of each case exit code (None for none), output and complaints."""
+    done = python("-c", MAIN, json.dumps(cases), cwd=cwd, **environment)
+    assert done.returncode == 0, done.stderr
+    return {name: tuple(answer) for name, answer in json.loads(done.stdout).items()}
+
+
+def results(cases: dict[str, list[str]], cwd: Path, **environment: str) -> dict[str, dict]:
+    """What each case finds, from its JSON."""
+    cases = {name: [*arguments, "--json"] for name, arguments in cases.items()}
+    found = {}
+    for name, (code, out, err) in answers(cases, cwd, **environment).items():
+        assert code is None, err
+        found[name] = json.loads(out)
+    return found
+
+
+WEIGHTS = ("encoder.safetensors", "looks.safetensors")
 GOOD = {"--query": "q.png", "--catalog": "flat", "--weights": "encoder.safetensors"}
 MISTAKES = {
     "missing query": ({"--query": "none.jpg"}, "none.jpg does not exist"),
@@ -193,9 +221,7 @@ MISTAKES = {
 def test_each_mistake_is_one_line_and_exit_code_2(work, tmp_path):
     (tmp_path / "flat").symlink_to(work / "flat")
     (tmp_path / "q.png").write_bytes(first(work / "flat").read_bytes())
-    (tmp_path / "notes.txt").write_text("not a picture")
-    Image.effect_noise((64, 64), 90).save(tmp_path / "whole.jpg")
-    (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:900])
+    spoiled(tmp_path)
     for name in ("empty", "broken", "many"):
         (tmp_path / name).mkdir()
     (tmp_path / "broken" / "1.jpg").write_text("not a picture")
@@ -208,20 +234,166 @@ def test_each_mistake_is_one_line_and_exit_code_2(work, tmp_path):
     save_encoder(tmp_path / "other.safetensors", other)
     before = sorted(tmp_path.iterdir())
     cases = {name: _arguments(GOOD | change) for name, (change, _) in MISTAKES.items()}
-    done = python("-c", MAIN, json.dumps(cases), cwd=tmp_path, MPLBACKEND="agg")
-    assert done.returncode == 0, done.stderr
-    answers = json.loads(done.stdout)
+    said = answers(cases, tmp_path, MPLBACKEND="agg")
     for name, (_, words) in MISTAKES.items():
-        code, out, err = answers[name]
-        assert (name, code, out) == (name, 2, "")
-        assert err.startswith("fashionlib: "), name
-        assert err.count("\n") == 1, name
-        assert words in err, name
+        is_one_line(said[name], words)
     assert sorted(tmp_path.iterdir()) == before
+
+
+def is_one_line(answer: tuple[int | None, str, str], words: str) -> None:
+    code, out, err = answer
+    assert (code, out) == (2, ""), err
+    assert err.startswith("fashionlib: ")
+    assert err.count("\n") == 1
+    assert err.rstrip("\n").isprintable()
+    assert words in err
+
+
+def spoiled(folder: Path) -> None:
+    """`notes.txt` and `cut.jpg`, which are no pictures."""
+    (folder / "notes.txt").write_text("not a picture")
+    Image.effect_noise((64, 64), 90).save(folder / "whole.jpg")
+    (folder / "cut.jpg").write_bytes((folder / "whole.jpg").read_bytes()[:900])
 
 
 def _arguments(options: dict[str, str]) -> list[str]:
     return [text for option in options.items() for text in option if text]
+
+
+# The look of another picture, colours and patterns
+
+LOOKS = {"--weights": "looks.safetensors"}
+
+
+def test_what_is_found_in_the_look_of_another_picture(work):
+    files = sorted((work / "clothes").rglob("*.png"))
+    query, look = files[2], files[-3]
+    encoder, _ = load_encoder(work / "looks.safetensors")
+    rows = {file: embed_picture(encoder, Image.open(file)) for file in files}
+    index = SearchIndex(torch.stack(list(rows.values())), tuple(map(str, files)), "")
+    start = _arguments({"--catalog": "clothes", "--top-k": "21"} | LOOKS)
+    wanted = {
+        "plain": ([query], rows[query]),
+        "look": ([query, "--look", look], encoder.blended(rows[query], rows[look])),
+        "weighed": ([query, "--look", look, "--look-weight", "0.35"],
+                    encoder.blended(rows[query], rows[look], 0.35)),
+        "category alone": ([query, "--look", look, "--look-weight", "0"],
+                           encoder.blended(rows[query], rows[query], 0)),
+        "look alone": ([query, "--look", look, "--look-weight", "1"],
+                       encoder.blended(rows[look], rows[look], 1)),
+        "its own look": ([query, "--look-weight", "1"],
+                         encoder.blended(rows[query], rows[query], 1)),
+    }  # fmt: skip
+    cases = {name: [*start, "--query", *map(str, more)] for name, (more, _) in wanted.items()}
+    orders = {}
+    for name, answer in results(cases, work).items():
+        right = index.search(wanted[name][1], len(index))
+        orders[name] = [row["file"] for row in answer["results"]]
+        assert [str(work / file) for file in orders[name]] == list(right.ids[0]), name
+        distances = [row["distance"] for row in answer["results"]]
+        assert distances == pytest.approx(right.distances[0].tolist(), abs=1e-4), name
+        assert answer["look"] == (str(look) if "--look" in cases[name] else None)
+        assert answer["query_category"] == query.parent.name
+    assert len({tuple(order) for order in orders.values()}) == len(orders)
+
+
+def test_a_folder_is_narrowed_as_the_encoder_names_it(work):
+    files = sorted((work / "flat").glob("*.png"))
+    encoder, _ = load_encoder(work / "looks.safetensors")
+    rows = torch.stack([embed_picture(encoder, Image.open(file)) for file in files])
+    named = dict(zip(files, encoder.named(rows), strict=True))
+    (colour, pattern), query = named[files[0]], str(files[0])
+    start = _arguments({"--query": query, "--catalog": "flat", "--top-k": "21"} | LOOKS)
+    cases = {
+        "colour": [*start, "--colour", colour],
+        "pattern": [*start, "--pattern", pattern],
+        "both": [*start, "--colour", colour, "--pattern", pattern, "--look-weight", "1"],
+        "neither": [*start, "--colour", "", "--pattern", ""],
+    }
+    absent = next(name for name in encoder.colours if name not in dict(named.values()))
+    none = {"none": [*start, "--colour", absent, "--pattern", pattern]}
+    said = answers({name: [*case, "--json"] for name, case in (cases | none).items()}, work)
+    words = f"no picture in flat has the colour {absent} and the pattern {pattern}."
+    is_one_line(said.pop("none"), words)
+    found = {name: {row["id"] for row in json.loads(out)["results"]}
+             for name, (_, out, _) in said.items()}  # fmt: skip
+    assert found["colour"] == {file.name for file in files if named[file][0] == colour}
+    assert found["pattern"] == {file.name for file in files if named[file][1] == pattern}
+    assert found["both"] == found["colour"] & found["pattern"]
+    assert len(found["neither"]) == len(files) > max(map(len, (found["colour"], found["pattern"])))
+
+
+def test_the_drawn_garments_are_narrowed_by_their_labels(shared_cache, work):
+    narrowed_by_labels("drawn", work)
+
+
+def test_the_photos_are_narrowed_by_their_labels(photos_here, shared_cache, work):
+    narrowed_by_labels("photos", work)
+
+
+def narrowed_by_labels(name: str, work: Path) -> None:
+    train = load_catalog(name, drawn=FEW).train
+    query, count = str(first(work / "flat")), str(len(train))
+    start = _arguments({"--query": query, "--catalog": name, "--top-k": count} | LOOKS)
+    cases = {
+        "red": [*start, "--colour", "red"],
+        "checks": [*start, "--pattern", "checks"],
+        "both": [*start, "--colour", "red", "--pattern", "checks"],
+    }
+    found = {case: {row["id"] for row in answer["results"]} for case, answer in
+             results(cases, work, FASHIONLIB_BUDGET="quick").items()}  # fmt: skip
+    for key, look in (("colour", "red"), ("pattern", "checks")):
+        labels = zip(train.names, train.attributes[key], strict=True)
+        assert found[look] == {name for name, own in labels if own == look}
+    assert found["both"] == found["red"] & found["checks"] != set()
+
+
+LOOKLESS = "encoder.safetensors knows no looks: train with the objective looks."
+NAMES = "the encoder's names are"
+LOOK_MISTAKES = {
+    "unknown colour": (LOOKS | {"--colour": "mauve"}, f"--colour mauve: {NAMES} black, "),
+    "unknown pattern": (LOOKS | {"--pattern": "red"}, f"--pattern red: {NAMES} checks, dots, "),
+    "no names": ({"--weights": "nameless.safetensors", "--colour": "red"}, f"{NAMES} none"),
+    "no looks for a look": ({"--look": "q.png"}, LOOKLESS),
+    "no looks for a weight": ({"--look-weight": "0"}, LOOKLESS),
+    "no looks for a colour": ({"--colour": "red"}, LOOKLESS),
+    "no looks for a pattern": ({"--pattern": "plain"}, LOOKLESS),
+    "look is no image": (LOOKS | {"--look": "notes.txt"}, "notes.txt is not a picture"),
+    "truncated look": (LOOKS | {"--look": "cut.jpg"}, "cut.jpg cannot be read"),
+    "missing look": (LOOKS | {"--look": "a\x1b[2K\n.png"}, "a?[2K?.png does not exist"),
+    "weight above 1": (LOOKS | {"--look-weight": "1.5"}, "--look-weight"),
+    "weight below 0": (LOOKS | {"--look-weight": "-0.1"}, "--look-weight"),
+}  # fmt: skip
+
+
+def test_mistakes_about_looks_are_told_before_anything_is_embedded(work, tmp_path):
+    spoiled(tmp_path)
+    (tmp_path / "flat").symlink_to(work / "flat")
+    for name, source in (("q.png", first(work / "flat")), *((n, work / n) for n in WEIGHTS)):
+        (tmp_path / name).write_bytes(source.read_bytes())
+    save_encoder(tmp_path / "nameless.safetensors", LookEncoder(MobileNetBackbone("article")))
+    cases = {name: _arguments(GOOD | change) for name, (change, _) in LOOK_MISTAKES.items()}
+    said = answers(cases, tmp_path)
+    for name, (_, words) in LOOK_MISTAKES.items():
+        is_one_line(said[name], words)
+    assert not (Path(os.environ["FASHIONLIB_CACHE"]) / "indexes").exists()
+
+
+def test_names_are_shown_as_they_are(work, tmp_path):
+    """What a terminal would obey, and what a drawing would take for a formula, and a bad one."""
+    folder = tmp_path / "clothes" / "$\\no$"
+    folder.mkdir(parents=True)
+    for name in ("a\x1b[2K\n.png", "$\\frac.png"):
+        (folder / name).write_bytes(first(work / "flat").read_bytes())
+    options = ["--query", folder / "$\\frac.png", "--catalog", tmp_path / "clothes",
+               "--look", folder / "a\x1b[2K\n.png", "--out", "$\x1b.png"]  # fmt: skip
+    done = search(*options, "--weights", work / "looks.safetensors", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert {line.rpartition("/")[2] for line in lines[1:]} == {"a?[2K?.png", "$\\frac.png"}
+    assert {line.split()[2] for line in lines[1:]} == {"$\\no$"}
+    assert "Saved $?.png." in done.stderr
+    assert (tmp_path / "$\x1b.png").is_file()
 
 
 def test_show_opens_a_window(work, tmp_path):
@@ -325,3 +497,18 @@ def test_a_query_that_is_near_to_nothing_is_told(work):
         done = search(*options, cwd=work)
         assert done.returncode == 0, done.stderr
         assert ("Nothing is near" in done.stderr) == told
+
+
+def test_another_look_or_a_colour_is_not_expected_to_be_near(work):
+    """The limit was measured for pictures as they are, among all."""
+    encoder, _ = load_encoder(work / "looks.safetensors")
+    save_encoder(work / "limited_looks.safetensors", encoder, distance_limit=-1.0)
+    query = first(work / "flat")
+    colour, _ = encoder.named(embed_picture(encoder, Image.open(query))[None])[0]
+    start = ["--query", query, "--catalog", "flat", "--weights", "limited_looks.safetensors"]
+    mores = {"plain": [], "look": ["--look", query], "weight": ["--look-weight", 0.6],
+             "colour": ["--colour", colour]}  # fmt: skip
+    cases = {name: [*map(str, start), *map(str, more)] for name, more in mores.items()}
+    for name, (code, _, err) in answers(cases, work).items():
+        assert code is None, err
+        assert ("Nothing is near" in err) == (name == "plain"), name

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 from complaints import complaint
-from tiny import sized
+from tiny import noise, sized, small_look_encoder
 
 from fashionlib import weights
 from fashionlib.heads import build_encoder
+from fashionlib.inference import predict
 from fashionlib.search import SearchIndex, euclidean
 from fashionlib.stores import Store, common, open_store
 from fashionlib.stores.common import search_settled
@@ -92,6 +93,20 @@ def test_results_are_those_of_the_exact_index(store):
     assert alone.ids == found.ids[3:4]
     assert torch.equal(alone.distances, found.distances[3:4])
     assert found.distances.dtype == torch.float32
+
+
+def test_a_query_of_two_pictures_is_one_like_any_other(tmp_path, kind):
+    """The category of one in the look of another: every store finds what the exact index finds."""
+    encoder = small_look_encoder().eval()
+    embeddings = predict(encoder, noise(60))
+    store = opened(tmp_path, kind, fingerprint(encoder), embeddings.shape[1])
+    ids = tuple(f"{n:02}" for n in range(60))
+    store.upsert(ids, embeddings, [""] * 60)
+    index = SearchIndex(embeddings, ids, fingerprint(encoder))
+    for share in (0.0, 0.5, 1.0):
+        query = encoder.blended(embeddings[3], embeddings[40], share)
+        assert store.search(query, 10).ids == index.search(query, 10).ids
+    store.close()
 
 
 def test_distances_are_euclidean_and_0_for_an_equal_embedding(store):

@@ -22,11 +22,12 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fashionlib.catalog import FEW, MANY, Catalog, load_catalog
+from fashionlib.catalog import FEW, MANY, Catalog, Split, load_catalog
 from fashionlib.errors import FashionError
 from fashionlib.export import PreparationLayer, to_program
 from fashionlib.files import new_folder
 from fashionlib.inference import predict
+from fashionlib.look_encoder import LOOK_SHARE
 from fashionlib.search import SIDE
 from fashionlib.settings import budget
 from fashionlib.weights import load_classifier, load_encoder, shipped
@@ -70,7 +71,8 @@ def _key(catalog: Catalog) -> str:
     """Changes with everything that the files are made from."""
     code = library_hash(Path(__file__).read_text(encoding="utf-8"))
     pictures = [zlib.crc32(split.images.numpy()) for split in catalog.splits.values()]
-    made_from = repr((code, catalog.name, catalog.train.names, pictures))
+    train = catalog.train
+    made_from = repr((code, catalog.name, train.names, train.attributes, pictures))
     return hashlib.sha256(made_from.encode()).hexdigest()[:12]
 
 
@@ -89,6 +91,8 @@ def make_engine(catalog: Catalog, folder: Path) -> None:
         "classes": catalog.classes,
         "counts": catalog.train.labels.bincount(minlength=len(catalog.classes)).tolist(),
         "dimensions": embeddings.shape[1],
+        "look": {"size": len(encoder.colours) + len(encoder.patterns), "share": LOOK_SHARE},
+        "attributes": attributes(catalog.train.at(order)),
         "unit": UNIT,
         "side": SIDE,
         "limit": metadata.get("distance_limit"),
@@ -165,8 +169,8 @@ def without_twins(model: onnx.ModelProto) -> onnx.ModelProto:
 def with_small_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same graph in about a third of the bytes; it computes with 32 bits as before.
 
-    Kernels and matrices are stored in 8 bits, with a scale for each output channel; all else in
-    16 bits. The graph turns both back when it is loaded.
+    Kernels are stored in 8 bits, with a scale for each output channel; all else, and what looks are
+    read with, in 16 bits. The graph turns both back when it is loaded.
     """
     kept, restored = [], []
     for weight in model.graph.initializer:
@@ -174,7 +178,7 @@ def with_small_weights(model: onnx.ModelProto) -> onnx.ModelProto:
         name, small = weight.name, f"{weight.name}_small"
         if values.dtype != np.float32 or values.size <= 16:  # what restores it would be longer
             kept.append(weight)
-        elif name.endswith(".weight") and values.ndim > 1:
+        elif name.endswith(".weight") and values.ndim > 2:
             steps, scale = to_int8(values)
             kept += [numpy_helper.from_array(steps, small)]
             kept += [numpy_helper.from_array(scale, f"{name}_scale")]
@@ -214,6 +218,20 @@ def arranged(embeddings: Tensor, labels: Tensor) -> Tensor:
         direction = torch.linalg.svd(centred, full_matrices=False).Vh[0]
         parts.append(own[(centred @ direction).argsort()])
     return torch.cat(parts)
+
+
+def attributes(split: Split) -> dict[str, dict[str, Any]]:
+    """Colours and patterns: the names that occur, and of each picture the letter of its name.
+
+    `{"colour": {"names": ["blue", "red"], "letters": "ab b"}}`: a space where nobody labelled one.
+    """
+    found = {}
+    for key in ("colour", "pattern"):
+        values = split.attributes.get(key, ())
+        names = sorted(set(values) - {""})
+        letter = {name: chr(ord("a") + n) for n, name in enumerate(names)} | {"": " "}
+        found[key] = {"names": names, "letters": "".join(letter[value] for value in values)}
+    return found
 
 
 def to_int16(embeddings: Tensor) -> np.ndarray:

@@ -3,6 +3,7 @@
 import datetime
 import json
 import platform
+import re
 import statistics
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,8 @@ def quartiles(values: list[float]) -> list[float]:
 
 
 def write_results(name: str, results: dict[str, Any]) -> None:
-    """Write `pages/results/<name>.json`, whole or not at all."""
+    """Write `pages/results/<name>.json`, whole or not at all; a list of numbers is one line."""
+    text = json.dumps(results, indent=1)
+    text = re.sub(r"\[[\d.,\s-]+\]", lambda found: " ".join(found[0].split()), text)
     with replacing(RESULTS / f"{name}.json") as temporary:
-        temporary.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8")

@@ -24,7 +24,6 @@ from fashionlib.catalog import Catalog, Split, load_catalog
 from fashionlib.counting import count_macs, count_parameters
 from fashionlib.heads import ClassificationHead, build_classifier
 from fashionlib.inference import predict
-from fashionlib.look_encoder import look_encoder_from
 from fashionlib.metrics import count_correct, format_accuracy
 from fashionlib.pages.latency import eager, take_turns
 from fashionlib.retrieval import (
@@ -40,7 +39,8 @@ from fashionlib.retrieval import (
 from fashionlib.running.distance_limit import calibrated_limit
 from fashionlib.running.runs import run_training
 from fashionlib.running.teachers import change_batches, learn_from
-from fashionlib.siamese import SiameseRecipe, siamese_training
+from fashionlib.siamese import RECIPE as ENCODER_RECIPE
+from fashionlib.siamese import encoder_for, siamese_training
 from fashionlib.training import Recipe, Training, classifier_training
 from fashionlib.weights import load_classifier, load_encoder, save_classifier, save_encoder
 
@@ -62,8 +62,8 @@ CLASSIFIER_RECIPES = {
 }
 MIXUP = 0.2  # of the classifiers (Zhang et al. 2018, arXiv 1710.09412; their alpha)
 ENCODER_RECIPES = {
-    "photos": SiameseRecipe("look", epochs=10),
-    "drawn": SiameseRecipe("colour", epochs=6, look_margin=0.5),
+    "photos": ENCODER_RECIPE,
+    "drawn": replace(ENCODER_RECIPE, epochs=8),
 }
 LOOKS = {
     "category": "class@5 of the pictures whose looks are labelled",
@@ -173,7 +173,9 @@ def encoder(catalog: Catalog) -> dict[str, Any]:
         recipe = ENCODER_RECIPES[catalog.name]
         start, _ = load_classifier(SHIPPED / f"classifier_{catalog.name}.safetensors")
         kept = Path("runs") / f"{path.stem}.checkpoint.safetensors"
-        training = siamese_training(look_encoder_from(start), catalog, recipe, SEED)
+        training = siamese_training(
+            encoder_for(recipe.objective, catalog, start), catalog, recipe, SEED
+        )
         model, _ = run_training(training, kept)
         figures = {}
         for name in ("validation", "test"):
@@ -244,12 +246,12 @@ def limit_line(data: dict[str, Any]) -> list[str]:
 
 
 def looks_line(data: dict[str, Any]) -> list[str]:
-    """An encoder of photos is judged by labels that need a word."""
+    """An encoder of photos is judged by labels that need a word; so does what it learned from."""
     if data["catalog"] != "photos" or "distance_limit" not in data:
         return []
     return [
-        "Colours and patterns are judged by labels that an AI model gave and no person: "
-        "`fashionlib/catalog/photo_looks.md`. Half of the test photos have some.",
+        "Colours and patterns are learned from labels, and judged by labels, that an AI model gave "
+        "and no person: `fashionlib/catalog/photo_looks.md`. Half of the test photos have some.",
         "",
     ]
 

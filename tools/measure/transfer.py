@@ -36,7 +36,7 @@ def run_seed(catalog: Catalog, seed: int) -> dict[str, list[dict[str, float]]]:
         ("scratch, twice as long", None, twice),
     ):
         torch.manual_seed(seed)
-        encoder = encoder_for(recipe.objective, start)
+        encoder = encoder_for(recipe.objective, catalog, start)
         _, histories[name] = train_siamese(encoder, catalog, recipe, seed)
     return histories
 

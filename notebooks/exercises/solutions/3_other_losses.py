@@ -314,7 +314,7 @@ classifier, history = training.train_classifier(
 say(f"The start: a classifier with {history[-1]['validation_accuracy']:.1%} on validation.")
 
 # %%
-recipe = SiameseRecipe(epochs=EPOCHS, size=SIZE, batch_size=28, learning_rate=2e-3, average=0.0)
+recipe = SiameseRecipe("", epochs=EPOCHS, size=SIZE, batch_size=28, learning_rate=2e-3, average=0.0)
 data = TripletDataset(catalog.train.images, catalog.train.labels)
 
 
