@@ -52,7 +52,7 @@ class LookEncoder(nn.Module):
         self.sizes = [len(self.categories), cut, len(self.colours), len(self.patterns)]
         self.cut = nn.Linear(backbone.features, cut)
         self.proxies = nn.Linear(cut, len(self.categories), bias=False)
-        channels = [backbone.plan.stages[stage][1] for stage, _ in ends_of_sizes(backbone.plan)]
+        channels = [channels for _, channels in ends_of_sizes(backbone.plan)]
         deepest = sum(channels[-2:])
         self.where = nn.Sequential(
             nn.BatchNorm2d(deepest, affine=False), nn.Conv2d(deepest, 1, kernel_size=1)
@@ -75,8 +75,8 @@ class LookEncoder(nn.Module):
         return torch.cat([s**0.5 * part for s, part in zip(SHARES, parts, strict=True)], dim=1)
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """The last map of each size behind the stem's: float [N, C, h, w], largest first."""
-        ends, found = [block for _, block in ends_of_sizes(self.backbone.plan)], []
+        """The last map of each size: float [N, C, h, w], largest first."""
+        ends, found = [block for block, _ in ends_of_sizes(self.backbone.plan)], []
         for number, block in enumerate(self.backbone.blocks):
             x = block(x)
             if number in ends:
@@ -126,16 +126,14 @@ class LookEncoder(nn.Module):
 
 
 def ends_of_sizes(plan: Plan) -> list[tuple[int, int]]:
-    """Of each map size behind the stem's the last stage, and that stage's last block.
-
-    Both count from 0; block 0 is the stem.
-    """
-    found, block = [], 0
-    for stage, (_, _, count, _) in enumerate(plan.stages):
+    """Of each map size the last block, counted from the stem, which is 0, and its channels."""
+    ends, block = [(0, plan.stem)], 0
+    for _, channels, count, stride in plan.stages:
+        if stride == 1:  # its maps are as large as those before, which are no end then
+            ends.pop()
         block += count
-        if stage + 1 == len(plan.stages) or plan.stages[stage + 1][3] > 1:
-            found.append((stage, block))
-    return found
+        ends.append((block, channels))
+    return ends
 
 
 def root(logits: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ a loss. What may surround a training (going on after a stop, many processes, tea
 """
 
 import copy
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fashionlib.catalog import Catalog, Split
+from fashionlib.errors import FashionError
 from fashionlib.inference import pick_device, predict
 from fashionlib.metrics import accuracy
 from fashionlib.settings import progress_bar
@@ -212,12 +214,20 @@ class Training:
         self.history: list[dict[str, float]] = []
 
     def epochs(self) -> Iterator[dict[str, float]]:
-        """Train to the end. Gives a row of figures after each epoch, and keeps it in `history`."""
+        """Train to the end. Gives a row of figures after each epoch, and keeps it in `history`.
+
+        Raises:
+            FashionError: the loss is not a number any more.
+        """
         for epoch in range(len(self.history), self.recipe.epochs):
             started = time.perf_counter()
             with seeded(self.seed, epoch):
                 state = self.network, self.average, self.optimizer
                 loss = train_epoch(*state, self.batches(epoch), self.loss_of, self.recipe, epoch)
+                if not math.isfinite(loss):
+                    raise FashionError(
+                        f"the loss became {loss} in epoch {epoch + 1}: take a lower learning rate."
+                    )
                 row = {"epoch": epoch + 1, "loss": loss, **self.evaluate(self.average)}
             row["seconds"] = time.perf_counter() - started
             self.history.append(row)
@@ -287,9 +297,12 @@ def classifier_training(
 
 
 def describe_pictures(catalog: Catalog) -> dict[str, Any]:
-    """What a training learns from, in plain data."""
-    classes = list(catalog.classes)
-    return {"catalog": catalog.name, "classes": classes, "pictures": len(catalog.train)}
+    """What a training learns from and is measured with, wherever it lies, in plain data."""
+    digest = hashlib.sha256()
+    for split in (catalog.train, catalog.validation):
+        digest.update(split.images.contiguous().numpy())
+        digest.update(repr((split.labels.tolist(), split.attributes)).encode())
+    return {"classes": list(catalog.classes), "pictures": digest.hexdigest()}
 
 
 def evaluate(model: nn.Module, split: Split) -> dict[str, float]:

@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 from fashionlib.blocks import Plan
@@ -31,7 +31,8 @@ def save_tensors(path: Path | str, tensors: dict[str, Tensor], metadata: dict[st
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # one entry: safetensors writes several in an order that changes from run to run
-    text = {"fashionlib": json.dumps(metadata, sort_keys=True)}
+    about = {"about": metadata, "sha256": tensors_hash(plain, metadata)}
+    text = {"fashionlib": json.dumps(about, sort_keys=True)}
     with replacing(path) as temporary:
         try:
             save_file(plain, temporary, text)
@@ -42,21 +43,35 @@ def save_tensors(path: Path | str, tensors: dict[str, Tensor], metadata: dict[st
 def load_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_tensors` wrote: tensors on the CPU, and the metadata.
 
+    The file is read once, so another process may replace it meanwhile.
+
     Raises:
-        FashionError: no such file, or it is not one of ours.
+        FashionError: no such file, it is not one of ours, or a bit of it is not as it was written.
     """
     path = Path(path)
     if not path.is_file():
         raise FashionError(f"no file {path}: train a model first, or check the path.")
     try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get("fashionlib", "{}")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return tensors, json.loads(text)
-    except (SafetensorError, json.JSONDecodeError, OSError) as error:
-        raise FashionError(
-            f"{path} is not a whole weights file of this library: {error}"
-        ) from error
+        content = path.read_bytes()
+        tensors = load(content)
+        end = 8 + int.from_bytes(content[:8], "little")  # of the header, which begins there
+        found = json.loads(json.loads(content[8:end])["__metadata__"]["fashionlib"])
+        about, written = found["about"], found["sha256"]
+    except (SafetensorError, ValueError, TypeError, LookupError, OSError, RecursionError) as error:
+        raise FashionError(f"{path} is not a whole file of this library: {error}") from error
+    if tensors_hash(tensors, about) != written:
+        raise FashionError(f"{path} is damaged: its content is not what was written. Make it anew.")
+    return tensors, about
+
+
+def tensors_hash(tensors: Mapping[str, Tensor], metadata: Any = None) -> str:
+    """Hash of names, kinds, shapes and values of tensors, and of metadata that JSON can hold."""
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def save_classifier(
@@ -148,11 +163,7 @@ def fingerprint(model: nn.Module) -> str:
 
 def weights_hash(model: nn.Module) -> str:
     """Hash of a network's weights and running statistics alone."""
-    digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    return tensors_hash(model.state_dict())[:16]
 
 
 def shipped(name: str) -> Path:

@@ -123,15 +123,16 @@ def test_the_backbone_is_a_copy_and_nothing_of_it_is_changed():
 
 def test_maps_are_the_last_of_each_size(encoder, pictures):
     maps = encoder.maps(pictures)
-    assert [tuple(each.shape[1:]) for each in maps] == [(24, 12, 10), (32, 6, 5), (64, 3, 3)]
+    sizes = [(16, 24, 20), (24, 12, 10), (32, 6, 5), (64, 3, 3)]
+    assert [tuple(each.shape[1:]) for each in maps] == sizes
     assert torch.allclose(maps[-1].mean(dim=(2, 3)), encoder.backbone(pictures), atol=1e-6)
 
 
 def test_ends_of_sizes():
-    assert ends_of_sizes(PLANS["fashion"]) == [(0, 2), (1, 5), (2, 12)]
+    assert ends_of_sizes(PLANS["fashion"]) == [(0, 24), (2, 32), (5, 40), (12, 64)]
     stays = Plan(8, ((2, 16, 2, 2), (2, 24, 3, 1), (2, 32, 1, 2)))
-    assert ends_of_sizes(stays) == [(1, 5), (2, 6)]
-    assert ends_of_sizes(Plan(8, ((2, 16, 2, 1),))) == [(0, 2)]
+    assert ends_of_sizes(stays) == [(0, 8), (5, 24), (6, 32)]
+    assert ends_of_sizes(Plan(8, ((2, 16, 2, 1),))) == [(2, 16)]
 
 
 def test_attention_is_a_share_for_each_place_and_begins_in_the_middle(encoder, pictures):

@@ -245,7 +245,7 @@ def test_files_that_are_no_index(tmp_path, encoder):
     save_tensors(path, {"embeddings": torch.zeros(2, 2)}, {"kind": "encoder"})
     complaint(lambda: SearchIndex.load(path, encoder), path, "no index")
     save_file({"x": torch.zeros(2)}, path)
-    complaint(lambda: SearchIndex.load(path, encoder), path, "no index")
+    complaint(lambda: SearchIndex.load(path, encoder), path, "not a whole file")
     build_index(encoder, noise(3), "abc").save(path)
     path.write_bytes(path.read_bytes()[:-20])
     complaint(lambda: SearchIndex.load(path, encoder), path)

@@ -139,7 +139,7 @@ def test_a_truncated_weights_file(tmp_path):
     path = tmp_path / "cut.safetensors"
     save_classifier(path, build_classifier("article"), ("a",) * 7)
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(FashionError, match="not a whole weights file") as caught:
+    with pytest.raises(FashionError, match="not a whole file") as caught:
         load_classifier(path)
     one_line(caught)
 
@@ -157,9 +157,53 @@ def test_weights_of_another_model(tmp_path):
 def test_other_tensors_are_not_a_classifier(tmp_path):
     path = tmp_path / "plain.safetensors"
     save_file({"x": torch.zeros(2)}, path)
+    with pytest.raises(FashionError, match="not a whole file of this library") as caught:
+        load_classifier(path)
+    one_line(caught)
+    save_tensors(path, {"x": torch.zeros(2)}, {"kind": "index"})
     with pytest.raises(FashionError, match="holds no classifier") as caught:
         load_classifier(path)
     one_line(caught)
+
+
+def test_every_flipped_bit_is_noticed(tmp_path):
+    """In the header, the metadata or the tensors: never other numbers without a word."""
+    path = tmp_path / "kept.safetensors"
+    tensors = {"x": torch.arange(6.0), "y": torch.tensor([[1, 2], [3, 4]])}
+    save_tensors(path, tensors, {"kind": "index", "ids": ["a", "b"], "limit": 0.5})
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        for bit in (0, 6):
+            flipped = bytearray(whole)
+            flipped[place] ^= 1 << bit
+            path.write_bytes(flipped)
+            try:
+                found, metadata = load_tensors(path)
+            except FashionError:
+                continue
+            # white space in the header, say: nothing that is read is another
+            assert metadata == {"kind": "index", "ids": ["a", "b"], "limit": 0.5}, place
+            assert all(torch.equal(found[name], tensors[name]) for name in tensors), place
+            assert found.keys() == tensors.keys()
+
+
+def test_a_file_replaced_while_it_is_loaded_is_the_old_or_the_new(tmp_path, monkeypatch):
+    """Another process saves between what is read first and what is read next."""
+    path, read = tmp_path / "kept.safetensors", weights.load
+    save_tensors(path, {"x": torch.zeros(3)}, {"kind": "old"})
+
+    def overtaken(content: bytes) -> dict:
+        save_tensors(path, {"x": torch.ones(3)}, {"kind": "new"})
+        return read(content)
+
+    monkeypatch.setattr(weights, "load", overtaken)
+    tensors, metadata = load_tensors(path)
+    assert (metadata, tensors["x"].tolist()) == ({"kind": "old"}, [0.0] * 3)
+    monkeypatch.undo()
+    tensors, metadata = load_tensors(path)
+    assert (metadata, tensors["x"].tolist()) == ({"kind": "new"}, [1.0] * 3)
+    path.write_bytes(b"")  # and no memory is mapped that another could change
+    assert tensors["x"].tolist() == [1.0] * 3
 
 
 def test_a_full_disk_leaves_the_old_weights_whole(tmp_path):

@@ -13,12 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fashionlib.counting import count_parameters
 from fashionlib.errors import FashionError
 from fashionlib.inference import pick_device
 from fashionlib.running import processes
 from fashionlib.training import Training, finish
-from fashionlib.weights import load_tensors, save_tensors
+from fashionlib.weights import load_tensors, save_tensors, weights_hash
 
 
 def run_training(
@@ -37,7 +36,7 @@ def run_training(
     about = {
         "recipe": asdict(training.recipe),
         "seed": training.seed,
-        "parameters": count_parameters(training.model),
+        "start": weights_hash(training.model),
         "processes": processes.world_size(),
         **training.about,
     }
@@ -91,8 +90,12 @@ def load_checkpoint(path: Path, training: Training, about: dict[str, Any]) -> No
         FashionError: it is of another run.
     """
     tensors, metadata = load_tensors(path)
-    if metadata.get("run") != about:
-        raise FashionError(f"{path} is of a run with other settings: delete it to start anew.")
+    run = metadata.get("run", {})
+    different = sorted(part for part in {*run, *about} if run.get(part) != about.get(part))
+    if different:
+        raise FashionError(
+            f"{path} is of another run, with other {', '.join(different)}: delete it to start anew."
+        )
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimizer": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")

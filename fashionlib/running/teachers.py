@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from fashionlib.inference import pick_device
 from fashionlib.training import Batches, Training
+from fashionlib.weights import weights_hash
 
 
 def change_batches(training: Training, name: str, change: Callable[..., tuple]) -> None:
@@ -50,7 +51,8 @@ def learn_from(training: Training, teachers: Sequence[nn.Module]) -> None:
         shares = labels if labels.ndim == 2 else F.one_hot(labels, answers.shape[1])
         return inputs, (shares + answers) / 2
 
-    change_batches(training, f"{len(teachers)} teachers", ask)
+    hashes = ", ".join(map(weights_hash, teachers))
+    change_batches(training, f"{len(teachers)} teachers: {hashes}", ask)
 
 
 @torch.inference_mode()

@@ -176,7 +176,7 @@ def test_not_the_weights_of_a_network(tmp_path):
     save_tensors(index, {"embeddings": torch.zeros(1, 2)}, {"kind": "index"})
     for weights, message in [
         (tmp_path / "none.safetensors", "no file"),
-        (text, "not a whole weights file"),
+        (text, "not a whole file"),
         (index, "no classifier or encoder"),
     ]:
         with pytest.raises(FashionError, match=message) as caught:

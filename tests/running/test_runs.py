@@ -1,5 +1,7 @@
 """A run goes on after a stop as if nothing had been, and never with what another one left."""
 
+import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -106,19 +108,56 @@ def test_a_finished_run_has_nothing_left_to_do(catalog, tmp_path):
     assert first[1] == second[1]  # the seconds too, as they were then
 
 
+def of_epochs(catalog: Catalog, epochs: int = 1, **changes) -> Training:
+    """A training of one epoch, say, of the tiny pictures or of others."""
+    return classifier(replace(catalog, **changes), replace(RECIPE, epochs=epochs))
+
+
 def test_a_checkpoint_of_another_run_is_refused(catalog, tmp_path):
-    path = tmp_path / NAME
-    run_training(classifier(catalog, replace(RECIPE, epochs=1)), path)
+    """It starts elsewhere, or learns from or is measured with other pictures, as many or not."""
+    path, train = tmp_path / NAME, catalog.train
+    run_training(of_epochs(catalog), path)
     before = path.read_bytes()
-    other = replace(catalog, train=catalog.train.at(torch.arange(90)))
-    for made in (
-        classifier(catalog, replace(RECIPE, epochs=2)),
-        classifier(catalog, replace(RECIPE, epochs=1), seed=1),
-        classifier(other, replace(RECIPE, epochs=1)),
-        encoder(catalog, "looks"),
+    elsewhere = of_epochs(catalog)
+    elsewhere.model.load_state_dict(build_classifier("article", len(catalog.classes)).state_dict())
+    swapped = (train.labels + 1) % len(catalog.classes)
+    for made, differs in (
+        (of_epochs(catalog, 2), "recipe"),
+        (classifier(catalog, replace(RECIPE, epochs=1), seed=1), "seed, start"),
+        (elsewhere, "start"),
+        (of_epochs(catalog, train=train.at(torch.arange(90))), "pictures"),
+        (of_epochs(catalog, train=replace(train, images=255 - train.images)), "pictures"),
+        (of_epochs(catalog, train=replace(train, labels=swapped)), "pictures"),
+        (of_epochs(catalog, validation=catalog.test), "pictures"),
+        (of_epochs(catalog, classes=catalog.classes[::-1]), "classes"),
+        (encoder(catalog, "looks"), "recipe, start"),
     ):
-        complaint(partial(run_training, made, path), path, "other settings: delete it")
+        complaint(partial(run_training, made, path), path, f"with other {differs}: delete it")
     assert path.read_bytes() == before
+
+
+def test_the_same_pictures_from_another_place_are_the_same_run(catalog, tmp_path):
+    run_training(of_epochs(catalog), tmp_path / NAME)
+    again = of_epochs(catalog, name="elsewhere", root=tmp_path)
+    again.batches = None  # whoever asked for them would fail
+    run_training(again, tmp_path / NAME)
+
+
+def test_looks_are_part_of_what_a_run_learns_from(catalog, tmp_path):
+    run_training(encoder(catalog, "looks"), tmp_path / NAME)
+    train = catalog.train
+    turned = {key: values[::-1] for key, values in train.attributes.items()}
+    other = replace(catalog, train=replace(train, attributes=turned))
+    complaint(lambda: run_training(encoder(other, "looks"), tmp_path / NAME), "with other pictures")
+
+
+def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved(catalog, tmp_path):
+    made = classifier(catalog)
+    next(made.epochs())
+    with torch.no_grad():
+        made.model.head.linear.weight[0, 0] = math.nan
+    complaint(lambda: run_training(made, tmp_path / NAME), "loss became nan in epoch 2", "lower")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_with_changes_is_not_gone_on_with_by_one_without(catalog, tmp_path):
@@ -137,7 +176,7 @@ def test_a_run_with_changes_is_not_gone_on_with_by_one_without(catalog, tmp_path
         run_training(changed(names), path)
         for others in orders:
             if others != names:
-                complaint(partial(run_training, changed(others), path), "other settings")
+                complaint(partial(run_training, changed(others), path), "other changes: delete it")
         run_training(changed(names), path)
 
 
@@ -150,7 +189,7 @@ def test_a_checkpoint_that_f519cf9_wrote_is_refused(catalog, tmp_path):
     del metadata["run"]["processes"]
     save_tensors(path, tensors, metadata)
     made = classifier(catalog, replace(RECIPE, epochs=1))
-    complaint(partial(run_training, made, path), path, "other settings: delete it")
+    complaint(partial(run_training, made, path), path, "other processes, recipe: delete it")
 
 
 def test_a_checkpoint_that_cannot_be_written_is_one_line(catalog, tmp_path):
@@ -165,8 +204,8 @@ def test_a_checkpoint_says_what_it_is_of(catalog, tmp_path):
     about = load_tensors(tmp_path / NAME)[1]["run"]
     assert about["recipe"]["epochs"] == 3
     assert about["classes"] == list(catalog.classes)
-    assert about["pictures"] == 96
-    assert about["changes"] == ["mixup", "1 teachers"]
+    assert about["changes"][0] == "mixup"
+    assert re.fullmatch("1 teachers: [0-9a-f]{16}", about["changes"][1])
 
 
 # On CUDA, as far as a CPU can tell

@@ -209,7 +209,7 @@ MISTAKES = {
     "missing weights": ({"--weights": "none.safetensors"}, "no file none.safetensors"),
     "weights of a classifier": ({"--weights": "classifier.safetensors"}, "holds no encoder"),
     "weights of another model": ({"--weights": "other.safetensors"}, "another model"),
-    "weights are a picture": ({"--weights": "q.png"}, "q.png is not a whole weights file"),
+    "weights are a picture": ({"--weights": "q.png"}, "q.png is not a whole file"),
     "no window": ({"--show": ""}, "use --out"),
     "out is a jpg": ({"--out": "strip.jpg"}, ".png"),
     "out is in a file": ({"--out": "q.png/strip.png"}, "could not write q.png/strip.png"),

@@ -121,6 +121,17 @@ def test_later_changes_come_later_and_all_are_named(catalog):
     assert "changes" not in begun(catalog).about
 
 
+def test_teachers_are_known_by_their_weights(catalog):
+    about = []
+    for seed in (0, 1, 0):
+        torch.manual_seed(seed)
+        teacher = build_classifier("article").eval()
+        training = begun(catalog)
+        learn_from(training, [teacher])
+        about.append(training.about)
+    assert about[0] == about[2] != about[1]
+
+
 def test_only_change_batches_changes_what_a_classifier_learns_from(catalog):
     """Mixup, cutmix and teachers reach a training through `batches` and nothing else."""
     for change in (
