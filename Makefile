@@ -7,12 +7,16 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 
-# notebooks run in their own folder, where a relative path would not be found
+# notebooks run in their own folder, where a relative path would not be found; one may have spaces
 ifneq ($(FASHIONLIB_DATA),)
-override FASHIONLIB_DATA := $(abspath $(FASHIONLIB_DATA))
+ifeq ($(filter /%,$(firstword $(FASHIONLIB_DATA))),)
+override FASHIONLIB_DATA := $(CURDIR)/$(FASHIONLIB_DATA)
+endif
 export FASHIONLIB_DATA
 endif
 export PYTHONUNBUFFERED := 1
+# torch's threads wait by counting; beside other work they should soon let go of the core instead
+export GOMP_SPINCOUNT ?= 1000
 
 help:
 	@echo "make book   build the whole book, executed, into book/_build/html"

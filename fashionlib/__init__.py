@@ -15,8 +15,13 @@ The core, in the order of the chapters: blocks, heads; transforms, inference, me
 triplets, siamese, look_encoder, retrieval; search. Around it are rooms, one folder each.
 """
 
+import os
 from importlib import import_module
 from typing import Any
+
+# torch's threads wait for each other by counting. Beside other work they should soon let go of the
+# core instead, or a training is several times as slow; torch reads this when it is first imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 # Where each name is defined. It is imported when it is first used: torch takes seconds, and a
 # search needs none of what a training does.

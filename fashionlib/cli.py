@@ -13,18 +13,19 @@ from torch import nn
 
 from fashionlib.blocks import PLANS
 from fashionlib.catalog import FEW, MANY, load_catalog
-from fashionlib.catalog.photos import ensure_photos
+from fashionlib.catalog.photos import verified_photos
 from fashionlib.counting import count_parameters
-from fashionlib.errors import FashionError
+from fashionlib.errors import FashionError, printable
 from fashionlib.export import export_onnx
+from fashionlib.files import check_place
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.metrics import count_correct, format_accuracy
 from fashionlib.running import processes
 from fashionlib.running.distance_limit import calibrated_limit
 from fashionlib.running.runs import run_training
-from fashionlib.running.search_command import find_weights, printable, run_search
-from fashionlib.running.shards import embed_folder
+from fashionlib.running.search_command import find_weights, run_search, skipped_lines
+from fashionlib.running.shards import CONTENTS, embed_folder
 from fashionlib.settings import budget
 from fashionlib.siamese import (
     OBJECTIVES,
@@ -52,7 +53,7 @@ OWN_CLASSIFIER = Path("runs/classifier.safetensors")
 @app.command()
 def download() -> None:
     """Download the photo catalog (106 MB, CC0), verify every picture, and say where it is."""
-    print(f"photos are in {ensure_photos()}")
+    print(printable(f"photos are in {verified_photos()}"))
 
 
 Epochs = Annotated[int, typer.Option(min=1, help="Times each picture is shown.")]
@@ -64,8 +65,8 @@ Weights = Annotated[
     Path | None,
     typer.Option(help="An encoder; else runs/encoder.safetensors, else the shipped one."),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Same seed, same result.")]
-Size = Annotated[int, typer.Option(min=32, help="Training picture side, pixels.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**31, help="Same seed, same result.")]
+Size = Annotated[int, typer.Option(min=32, max=1024, help="Training picture side, pixels.")]
 Out = Annotated[Path, typer.Option(help="Where the weights go (.safetensors).")]
 
 
@@ -82,7 +83,7 @@ def train_classifier_command(
 
     An interrupted run goes on where it stopped when the same command is given again.
     """
-    check_suffix(out)
+    check_out(out)
     with processes.first_alone():
         catalog = load_catalog(data, drawn=budget(MANY, quick=FEW))
         print(catalog.about)
@@ -126,7 +127,7 @@ def train_siamese_command(
     It starts with the backbone of a trained classifier where there is one, and from scratch
     elsewhere. An interrupted run goes on when the same command is given again.
     """
-    check_suffix(out)
+    check_out(out)
     torch.manual_seed(seed)
     with processes.first_alone():
         classifier = starting_classifier(start)
@@ -149,10 +150,11 @@ def train_siamese_command(
     train_and_save(training, out, save)
 
 
-def check_suffix(out: Path) -> None:
-    """Weights are safetensors files, and named so."""
+def check_out(out: Path) -> None:
+    """Weights are safetensors files, named so, in a place that can be written."""
     if out.suffix != ".safetensors":
         raise FashionError(f"--out {out}: weights are saved as .safetensors, so end it in that.")
+    check_place(out)
 
 
 def with_size(recipe: Recipe | SiameseRecipe, size: int) -> Recipe | SiameseRecipe:
@@ -170,7 +172,7 @@ def starting_classifier(start: Path | None) -> nn.Sequential | None:
         print("from scratch: there is no trained classifier to start from")
         return None
     classifier, _ = load_classifier(start)
-    print(f"starting from the backbone in {start}")
+    print(printable(f"starting from the backbone in {start}"))
     return classifier
 
 
@@ -182,12 +184,15 @@ def train_and_save(training: Training, out: Path, save: Callable[[nn.Module], No
         average, history = run_training(training, checkpoint)
     except KeyboardInterrupt:
         if processes.rank() == 0:
-            print(f"\nstopped; the same command goes on from {checkpoint}", file=sys.stderr)
+            print(
+                printable(f"stopped; the same command goes on from {checkpoint}"), file=sys.stderr
+            )
         raise typer.Exit(130) from None
     if processes.rank() == 0:
         save(average)
         checkpoint.unlink(missing_ok=True)
-        print(f"trained in {sum(row['seconds'] for row in history):.0f} s, saved {out}")
+        seconds = sum(row["seconds"] for row in history)
+        print(printable(f"trained in {seconds:.0f} s, saved {out}"))
 
 
 @app.command()
@@ -230,17 +235,18 @@ def embed_command(
 
     An interrupted run goes on when the same command is given again.
     """
+    check_place(out / CONTENTS)
     weights, about_weights = find_weights(weights, "photos")
-    print(about_weights)
+    print(printable(about_weights))
     try:
         embedded = embed_folder(catalog, out, weights, processes)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on", file=sys.stderr)
         raise typer.Exit(130) from None
-    print(f"{embedded.pictures:,} pictures in {embedded.shards:,} shards in {out}, "
-          f"{embedded.fresh:,} of them embedded now")  # fmt: skip
-    for line in embedded.skipped:
-        print(printable(f"skipped: {line}"))
+    line = f"{embedded.pictures:,} pictures in {embedded.shards:,} shards in {out}, "
+    print(printable(f"{line}{embedded.fresh:,} of them embedded now"))
+    for line in skipped_lines(embedded.skipped):
+        print(printable(line))
 
 
 @app.command()
@@ -250,21 +256,21 @@ def export(
 ) -> None:
     """Write a trained network as ONNX, for programs without PyTorch; pictures go in as bytes."""
     export_onnx(weights, out)
-    print(f"saved {out}, {out.stat().st_size / 1e6:.1f} MB")
+    print(printable(f"saved {out}, {out.stat().st_size / 1e6:.1f} MB"))
 
 
-def main() -> None:
-    """Run the command line; a person's mistake is one line and exit code 2."""
+def main() -> int:
+    """Run the command line, returns the exit code; a person's mistake is one line and code 2."""
     try:
         with processes.joined():
-            code = app(standalone_mode=False)
+            code = app(standalone_mode=False) or 0
     except FashionError as error:
-        print(f"fashionlib: {printable(str(error))}", file=sys.stderr)
+        print(f"fashionlib: {error}", file=sys.stderr)
         code = 2
     except Exception as error:
         # typer's own complaints (an unknown option, a value out of range) know their text
         if not hasattr(error, "format_message"):
             raise
-        print(f"fashionlib: {error.format_message()}", file=sys.stderr)
+        print(f"fashionlib: {printable(error.format_message())}", file=sys.stderr)
         code = 2
-    sys.exit(code)
+    return code

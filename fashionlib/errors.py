@@ -1,4 +1,4 @@
-"""One exception for everything a person can get wrong."""
+"""One exception for everything a person can get wrong, and one way to print what people write."""
 
 
 class FashionError(Exception):
@@ -8,6 +8,18 @@ class FashionError(Exception):
     without the traceback of our insides.
     """
 
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
     def _render_traceback_(self) -> list[str]:
         """Called by IPython instead of printing the stack."""
         return [f"{type(self).__name__}: {self}"]
+
+
+def printable(text: str) -> str:
+    """Text with names in it as one line that any output can show, and no terminal obeys.
+
+    A file may be called anything: with line breaks in it, with what moves a cursor, or with bytes
+    that are no Unicode.
+    """
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -22,6 +22,20 @@ def data_dir() -> Path:
     return Path(os.environ.get("FASHIONLIB_DATA") or cache_dir())
 
 
+def check_place(path: Path) -> None:
+    """Make sure, before long work, that a file can be written there.
+
+    Raises:
+        FashionError: it is a folder, or the folder around it cannot be made or written.
+    """
+    if path.is_dir():
+        raise FashionError(f"{path} is a folder: name a file.")
+    around = next(parent for parent in path.absolute().parents if parent.exists())
+    if not around.is_dir() or not os.access(around, os.W_OK | os.X_OK):
+        problem = "cannot be written" if around.is_dir() else "is no folder"
+        raise FashionError(f"could not write {path}: {around} {problem}. Choose another place.")
+
+
 def replacing(path: Path | str) -> AbstractContextManager[Path]:
     """Write to a temporary neighbour of `path`, then rename it into place.
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from tiny import save_garments
 
+from fashionlib.__main__ import main
 from fashionlib.export import load_onnx
 from fashionlib.heads import build_encoder
 from fashionlib.weights import load_classifier, load_encoder, save_encoder
@@ -143,18 +145,70 @@ MISTAKES = {
     "export of nothing": (["export", "--weights", "x", "--out", "x.onnx"], "no file x"),
     "export to a wrong suffix": (["export", "--weights", "x", "--out", "x.pt"], ".onnx"),
     "wrong suffix": (["train-classifier", "--data", "drawn", "--out", "x.pt"], ".safetensors"),
+    "weights that are a folder": (["train-siamese", "--out", "f.safetensors"], "is a folder"),
+    "weights below a file": (["train-siamese", "--out", "q.png/x.safetensors"], "is no folder"),
+    "export to a folder": (["export", "--weights", "x", "--out", "f.onnx"], "is a folder"),
+    "embeddings below a file": (["embed", "--catalog", ".", "--out", "q.png"], "is no folder"),
+    "drawn to a folder": (["search", "--query", "q.png", "--out", "f.png"], "is a folder"),
+    "too many to draw": (["search", "--query", "q.png", "--top-k", "60", "--out", "x.png"], "50"),
+    "a seed of 19 digits": (["train-classifier", "--seed", "1234567890123456789"], "--seed"),
+    "a size beyond sense": (["train-classifier", "--size", "100000"], "--size"),
+    "too long a name": (["search", "--query", "q" * 300], "File name too long"),
+    "too long a folder": (["train-classifier", "--data", "d" * 300], "File name too long"),
+    "too long weights": (["export", "--weights", "w" * 300, "--out", "x.onnx"], "File name too"),
 }
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_one_line_and_exit_code_2(name, tmp_path):
+def test_a_mistake_is_one_line_and_exit_code_2(name, tmp_path, monkeypatch, capsys):
     arguments, word = MISTAKES[name]
-    done = fashionlib(*arguments, cwd=tmp_path)
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("fashionlib: ")
-    assert done.stderr.count("\n") == 1
-    assert word in done.stderr
-    assert not list(tmp_path.iterdir())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["fashionlib", *arguments])
+    Image.new("RGB", (9, 9)).save(tmp_path / "q.png")
+    for folder in ("f.safetensors", "f.onnx", "f.png"):
+        (tmp_path / folder).mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2, said
+    assert said.startswith("fashionlib: ")
+    assert said.count("\n") == 1
+    assert word in said
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_outputs_that_are_closed_or_full(tmp_path):
+    """One line at most, no traceback, and nothing of one output in the other."""
+    shell = f"{sys.executable} -m fashionlib"
+    for command, code in (
+        (f"{shell} --help > /dev/full", 2),
+        (f"{shell} --help >&-", 0),
+        (f"{shell} search --query nothing.png 2>&-", 2),
+        (f"{shell} search --query nothing.png >&- 2>&-", 2),
+    ):
+        done = subprocess.run(["bash", "-c", command], cwd=tmp_path, check=False,
+                              capture_output=True, text=True)  # fmt: skip
+        assert done.returncode == code, (command, done)
+        assert "Traceback" not in done.stderr
+        assert "Exception" not in done.stderr
+        assert done.stderr.count("\n") <= 1
+        assert not done.stdout
+
+
+def test_ctrl_c_while_the_library_loads(tmp_path):
+    command = [sys.executable, "-X", "importtime", "-m", "fashionlib", "--help"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True,
+                               preexec_fn=heed_interrupts)  # fmt: skip  # noqa: PLW1509
+    said = ""
+    while "torch._C" not in said:  # in the middle of it
+        said = process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert said.rstrip().endswith("stopped")
 
 
 def test_one_class_only(folder, tmp_path):
@@ -184,13 +238,6 @@ def test_output_that_cannot_be_written(folder, tmp_path):
     assert "could not write" in done.stderr
     assert done.stderr.count("\n") == 1
     assert (tmp_path / "a-file").read_text() == "in the way"
-
-
-def test_colours_that_a_folder_does_not_label(folder, tmp_path):
-    done = fashionlib("train-siamese", "--objective", "colour", "--data", folder, cwd=tmp_path)
-    assert done.returncode == 2
-    assert "has no colour labels: use the objective 'look'" in done.stderr
-    assert done.stderr.count("\n") == 1
 
 
 def test_export(tmp_path):

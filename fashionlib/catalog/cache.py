@@ -1,4 +1,4 @@
-"""Files become arrays: decoded once, mapped into memory afterwards, made again if damaged."""
+"""Files become arrays: decoded once, read from the cache afterwards, made again if damaged."""
 
 import hashlib
 import json
@@ -31,9 +31,13 @@ def cache_key(*parts: object) -> str:
 
 
 def through_cache(
-    group: str, content: str, root: Path | None, make: Callable[[], Catalog]
+    group: str,
+    content: str,
+    root: Path | None,
+    make: Callable[[], Catalog],
+    is_right: Callable[[Catalog], bool] = lambda catalog: True,
 ) -> Catalog:
-    """The catalog from the cache, where it is made first if need be.
+    """The catalog from the cache, where it is made first if need be, or is not right any more.
 
     Both keys come from `cache_key`. Of each group (a source at a size with its classes) only the
     newest content is kept. `root` is the folder of the originals.
@@ -41,9 +45,12 @@ def through_cache(
     arrays = cache_dir() / "arrays"
     folder = arrays / f"{group[:16]}-{content[:16]}"
     try:
-        return _read(folder, root)
-    except (OSError, ValueError, KeyError, TypeError, EOFError):  # not there, or damaged
-        shutil.rmtree(folder, ignore_errors=True)
+        catalog = _read(folder, root)
+        if is_right(catalog):
+            return catalog
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError):
+        pass  # not there, or damaged
+    shutil.rmtree(folder, ignore_errors=True)
     catalog = make()
     with new_folder(folder) as temporary:
         _write(catalog, temporary)
@@ -76,8 +83,8 @@ def _read(folder: Path, root: Path | None) -> Catalog:
     garments = {name: Garment(**labels) for name, labels in index["garments"].items()}
     splits = {}
     for split in SPLITS:
-        # mapped: no memory until used; "c" keeps what a reader writes out of the file
-        images = np.load(folder / f"{split}.npy", mmap_mode="c")
+        # not mapped: who changes the file changes, or kills, whoever has it mapped
+        images = np.load(folder / f"{split}.npy")
         names = tuple(index[split]["names"])
         if zlib.crc32(images) != index[split]["checksum"] or len(images) != len(names):
             raise ValueError(f"{split}.npy in {folder} is damaged")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fashionlib.catalog.pictures import read_picture
 from fashionlib.drawn import Garment, draw_garment
-from fashionlib.errors import FashionError
+from fashionlib.errors import FashionError, printable
 
 SPLITS = ("train", "validation", "test")
 
@@ -74,7 +74,7 @@ class Catalog:
         if self.duplicates:
             pair = " = ".join(self.duplicates[0])
             text += f"\nLeak: {len(self.duplicates)} pictures are in two splits, such as {pair}."
-        return text
+        return "\n".join(map(printable, text.split("\n")))
 
     def open(self, name: str) -> Image.Image:
         """The original picture, RGB at full size; a drawn one is drawn again, larger.

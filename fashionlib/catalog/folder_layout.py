@@ -1,16 +1,23 @@
 """What a folder of pictures holds: which files, of which class, in which split."""
 
 import hashlib
+import mimetypes
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from fashionlib.catalog.contents import SPLITS
+from fashionlib.catalog.pictures import SUFFIXES
 from fashionlib.errors import FashionError
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
-OTHER_NAMES = {"validation": ("valid", "val")}  # that the folder of a split may have
+SPLIT_NAMES = {  # as people write them, in any case: Train, valid, test_images
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
+NOT_OURS = {"@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini"}  # what disks and systems put there
 
 Listing = dict[str, dict[str, list[str]]]  # split → class → file names relative to the root
 
@@ -18,16 +25,13 @@ Listing = dict[str, dict[str, list[str]]]  # split → class → file names rela
 def find_pictures(root: Path, classes: tuple[str, ...] | None) -> Listing:
     """The pictures of a folder, as `load_catalog` says; with classes, of these in their order.
 
+    What is listed but cannot be read will be named then.
+
     Raises:
         FashionError: it is not a catalog, or cannot be listed.
     """
     with while_listing(root, "with class folders in it"):
-        folders = {}
-        for split in SPLITS:
-            names = (split, *OTHER_NAMES.get(split, ()))
-            present = [root / name for name in names if (root / name).is_dir()]
-            if present:
-                folders[split] = present[0]
+        folders = _split_folders(root)
         if not folders:
             ends = {"train": 0.8, "validation": 0.9, "test": 1.0}
             found = _split(_find_classes(root, root, classes), ends)
@@ -38,6 +42,55 @@ def find_pictures(root: Path, classes: tuple[str, ...] | None) -> Listing:
             if "validation" not in found:
                 found |= _split(found["train"], {"train": 0.9, "validation": 1.0})
     return choose_classes(root, found, classes)
+
+
+def _split_folders(root: Path) -> dict[str, Path]:
+    """The folder of each split; none where the folder holds classes.
+
+    Raises:
+        FashionError: there are two of a split, or both splits and other folders with files in them.
+    """
+    found: dict[str, Path] = {}
+    others = []
+    for path in filter(_is_folder, sorted(root.iterdir())):
+        word = re.sub(r"[ _-]?(set|data|images|split)$", "", path.name.casefold())
+        split = next((split for split, names in SPLIT_NAMES.items() if word in names), None)
+        if split is None:
+            others.append(path)
+        elif split in found:
+            raise FashionError(
+                f"{root} has {found[split].name} and {path.name}, both for {split}: keep one."
+            )
+        else:
+            found[split] = path
+    for path in others if found else []:
+        if any(map(looks_like_picture, pictures_below(root, f"{path.name}/"))):
+            raise FashionError(
+                f"{path} stands beside {min(found.values())}: a catalog has class folders, or "
+                "splits with class folders in them. Move or rename one of the two."
+            )
+    return {split: found[split] for split in SPLITS if split in found}
+
+
+def loose_pictures(root: Path) -> list[str]:
+    """Pictures that lie in no class folder, by name: beside the classes, or beside the splits."""
+    folders = [root, *_split_folders(root).values()]
+    paths = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
+    names = [path.relative_to(root).as_posix() for path in paths if _is_ours(path.name)]
+    return list(filter(looks_like_picture, names))
+
+
+def looks_like_picture(name: str) -> bool:
+    """Whether a file is called like a picture."""
+    return Path(name).suffix.lower() in SUFFIXES
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and _is_ours(path.name)
+
+
+def _is_ours(name: str) -> bool:
+    return not name.startswith(".") and name not in NOT_OURS
 
 
 @contextmanager
@@ -55,11 +108,10 @@ def while_listing(root: Path, what: str) -> Iterator[None]:
 def _find_classes(
     folder: Path, root: Path, classes: tuple[str, ...] | None
 ) -> dict[str, list[str]]:
-    """Pictures of each class folder, at any depth. Links to folders are not followed."""
+    """Pictures of each class folder, at any depth; a class folder may be a link."""
     found = {}
-    for path in sorted(folder.iterdir()):
-        is_class = path.is_dir() and not path.is_symlink() and not path.name.startswith(".")
-        if not is_class or (classes and path.name not in classes):
+    for path in filter(_is_folder, sorted(folder.iterdir())):
+        if classes and path.name not in classes:
             continue
         found[path.name] = list(pictures_below(root, f"{path.relative_to(root).as_posix()}/"))
         if not found[path.name]:
@@ -71,24 +123,32 @@ def _find_classes(
 
 
 def pictures_below(root: Path, below: str = "") -> Iterator[str]:
-    """The names, relative to `root`, of all pictures in its folder `below` ("", or "a/b/").
+    """The names, relative to `root`, of what may be pictures in its folder `below` ("", or "a/b/").
 
-    They come in their order, a folder at a time, so that memory does not grow with a catalog.
-    Hidden files and links to folders are left out.
+    They come in their order, a folder at a time, so that memory does not grow with a catalog. Left
+    out are hidden files, those of systems, and what its ending calls something else, as text or a
+    film. The rest is named, so that what cannot be read will be missed: formats that we do not
+    know, files without an ending, links to folders, which are not followed.
 
     Raises:
         OSError: a folder cannot be listed.
     """
-    with os.scandir(root / below) as found:
-        folders = {entry.name: entry.is_dir(follow_symlinks=False) for entry in found}
-    # with a slash behind them, folders sort as the paths in them do
-    for name in sorted(folders, key=lambda name: name + "/" * folders[name]):
-        if name.startswith("."):
+    waiting = [below]
+    while waiting:
+        name = waiting.pop()
+        if name and not name.endswith("/"):
+            yield name
             continue
-        if folders[name]:
-            yield from pictures_below(root, f"{below}{name}/")
-        elif Path(name).suffix.lower() in SUFFIXES and not (root / below / name).is_dir():
-            yield below + name
+        with os.scandir(root / name) as found:
+            # with a slash behind them, folders sort as the paths in them do
+            inside = [entry.name + "/" * entry.is_dir(follow_symlinks=False) for entry in found]
+        waiting += sorted((name + each for each in inside if _is_wanted(each)), reverse=True)
+
+
+def _is_wanted(name: str) -> bool:
+    """A folder, which ends in a slash, or a file that may be a picture."""
+    kind = mimetypes.guess_type(name)[0] or "image/"
+    return _is_ours(name.rstrip("/")) and (name.endswith("/") or kind.startswith("image/"))
 
 
 def stamp(path: Path) -> list[int]:

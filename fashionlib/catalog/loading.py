@@ -1,6 +1,7 @@
 """`load_catalog`: the photos, the drawn garments or a folder, as one and the same `Catalog`."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -8,8 +9,15 @@ import torch
 from fashionlib import drawn as drawing
 from fashionlib.catalog.cache import cache_key, decode, through_cache
 from fashionlib.catalog.contents import SPLITS, Catalog, Split, attributes_of
-from fashionlib.catalog.folder_layout import choose_classes, entries, find_pictures, stamp
+from fashionlib.catalog.folder_layout import (
+    choose_classes,
+    entries,
+    find_pictures,
+    loose_pictures,
+    stamp,
+)
 from fashionlib.catalog.photos import ensure_photos, manifest_hash, read_looks, read_manifest
+from fashionlib.catalog.pictures import is_readable
 from fashionlib.drawn import SEVEN, drawn_pictures
 from fashionlib.errors import FashionError
 
@@ -33,10 +41,11 @@ def load_catalog(
     Args:
         source: "photos", "drawn", or a folder. `None` takes the photos where they are or can be
             fetched, and the drawn garments elsewhere. A folder holds class folders, or `train`,
-            `validation` (or `valid`, `val`) and `test` with class folders in them. Without
-            these, each class is split 80/10/10 by a hash of the file name. With `train` alone, a
-            tenth of it becomes the validation split. A missing `test` stays empty: a number
-            reported on pictures that were trained with would be worth nothing.
+            `validation` and `test` (or as people call them: `Training`, `val`, `test_images`)
+            with class folders in them. Without these, each class is split 80/10/10 by a hash of
+            the file name. With `train` alone, a tenth of it becomes the validation split. A
+            missing `test` stays empty: a number reported on pictures that were trained with
+            would be worth nothing.
         size: side of the decoded pictures in pixels.
         classes: which classes, in the order of their labels. The default is `SEVEN`, and for a
             folder all of its classes in alphabetical order.
@@ -93,9 +102,18 @@ def _load_folder(root: Path, size: int, classes: tuple[str, ...] | None) -> Cata
     listing = find_pictures(root, classes)
     group = cache_key(str(root.resolve()), size, tuple(listing["train"]))
     content = cache_key([(name, *stamp(root / name)) for _, _, name in entries(listing)])
-    catalog = through_cache(group, content, root, lambda: decode(str(root), root, listing, size))
+
+    def is_right(catalog: Catalog) -> bool:
+        """Is what could not be read still unreadable? A disk may be back, a permission given."""
+        known = {name for split in catalog.splits.values() for name in split.names}
+        missing = [name for _, _, name in entries(listing) if name not in known]
+        return not any(is_readable(root, name, size) for name in missing)
+
+    load = partial(decode, str(root), root, listing, size)
+    catalog = through_cache(group, content, root, load, is_right)
+    loose = tuple(f"{name} lies in no class folder." for name in loose_pictures(root))
     # the name as it was given now, where the cache may know the folder by another path
-    return replace(catalog, name=str(root))
+    return replace(catalog, name=str(root), skipped=catalog.skipped + loose)
 
 
 def _load_drawn(size: int, classes: tuple[str, ...], counts: tuple[int, int, int]) -> Catalog:

@@ -5,13 +5,18 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageChops
 
-from fashionlib.errors import FashionError
+from fashionlib.errors import FashionError, printable
+
+PNG = b"\x89PNG\r\n\x1a\n"
 
 # A 64-megapixel picture takes 200 MB as RGB: no camera phone's everyday photo is larger, and a
 # file of a few kilobytes that claims more is a trap.
 MOST_PIXELS = 64_000_000
+MOST_SCANS = (
+    100  # of a progressive JPEG, which has about ten: each costs as much as a whole picture
+)
 
 # Named, since Pillow would otherwise also try formats that start another program (EPS).
 Image.init()
@@ -20,6 +25,7 @@ FORMATS = tuple(
     for name in ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
     if name in Image.OPEN
 )
+SUFFIXES = sorted(end for end, name in Image.registered_extensions().items() if name in FORMATS)
 
 # Part of every cache key: raise it when `read_picture` or `to_square` changes what comes out.
 PREPROCESSING = 1
@@ -44,21 +50,72 @@ def read_picture(source: Path | str | bytes | IO[bytes], size: int | None = None
     name = getattr(source, "name", "the picture")
     if isinstance(source, bytes):
         source = io.BytesIO(source)
-    elif isinstance(source, str | Path):
-        name = str(source)
-        if Path(source).is_dir():
-            raise FashionError(f"{name} is a folder: give one picture file.")
     try:
-        with Image.open(source, formats=FORMATS) as picture:
-            if 0 in picture.size:
-                raise ValueError("it has no pixels")
-            if picture.width * picture.height > MOST_PIXELS:
-                raise Image.DecompressionBombError  # Pillow raises it too, but later than we do
-            if size is not None:
-                picture.draft(None, (4 * size, 4 * size))
-            return _to_rgb(ImageOps.exif_transpose(picture))
+        if isinstance(source, str | Path):
+            name = str(source)
+            check_is_file(Path(source))
+            with open(source, "rb") as file:
+                return _from_file(file, size)
+        return _from_file(source, size)
+    except FashionError:
+        raise
     except Exception as error:  # a decoder may fail with anything on the bytes of a stranger
         raise FashionError(f"{name} {_complaint(error)}") from error
+
+
+def check_is_file(path: Path) -> None:
+    """Make sure that a path leads to a file, or to what the shell puts in the place of one.
+
+    Raises:
+        FashionError: it is a folder, or a pipe that nobody may ever write to.
+    """
+    if path.is_dir():
+        raise FashionError(f"{path} is a folder: give one picture file.")
+    if path.exists() and not path.is_file() and path.parent != Path("/dev/fd"):
+        raise FashionError(f"{path} is no file: give a picture file.")
+
+
+def _from_file(file: IO[bytes], size: int | None) -> Image.Image:
+    if not file.seekable():  # what another program writes, as in `--query <(curl …)`
+        file = io.BytesIO(file.read())
+    try:
+        return _decode(file, size)
+    except Exception:
+        file.seek(0)
+        if file.read(len(PNG)) != PNG:
+            raise
+        file.seek(0)
+        return _decode(io.BytesIO(bare_png(file.read())), size)
+
+
+def _decode(file: IO[bytes], size: int | None) -> Image.Image:
+    with Image.open(file, formats=FORMATS) as picture:
+        if 0 in picture.size:
+            raise ValueError("it has no pixels")
+        if picture.width * picture.height > MOST_PIXELS:
+            raise Image.DecompressionBombError  # Pillow raises it too, but later than we do
+        if picture.info.get("progressive"):
+            file.seek(0)
+            if file.read().count(b"\xff\xda") > MOST_SCANS:
+                raise ValueError(f"it has more than {MOST_SCANS} scans")
+        if size is not None:
+            picture.draft(None, (4 * size, 4 * size))
+        return _upright(_to_rgb(picture), picture)
+
+
+def bare_png(content: bytes) -> bytes:
+    """A PNG without what does not change its pixels: texts, profiles, sizes in millimetres.
+
+    Pillow refuses a file where one of these is damaged or too long; browsers show it.
+    """
+    kept, place = [content[: len(PNG)]], len(PNG)
+    while place < len(content):
+        end = place + 12 + int.from_bytes(content[place : place + 4])
+        kind = content[place + 4 : place + 8]
+        if kind[:1].isupper() or kind in (b"tRNS", b"eXIf"):  # upper case: must be understood
+            kept.append(content[place:end])
+        place = end
+    return b"".join(kept)
 
 
 def to_square(picture: Image.Image, size: int) -> np.ndarray:
@@ -79,7 +136,16 @@ def read_square(root: Path, name: str, size: int) -> np.ndarray:
     try:
         return to_square(read_picture(path, size), size)
     except FashionError as error:
-        raise FashionError(name + str(error).removeprefix(str(path))) from error
+        raise FashionError(name + str(error).removeprefix(printable(str(path)))) from error
+
+
+def is_readable(root: Path, name: str, size: int) -> bool:
+    """Whether a picture below a folder can be read, now."""
+    try:
+        read_square(root, name, size)
+    except FashionError:
+        return False
+    return True
 
 
 def _complaint(error: Exception) -> str:
@@ -94,12 +160,53 @@ def _complaint(error: Exception) -> str:
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        return Image.alpha_composite(white, picture).convert("RGB")
+    if picture.mode == "F":
+        raise ValueError("its pixels are numbers with a point, of unknown range")
     if picture.mode.startswith("I"):
-        # Pillow clips 16-bit gray to 255 instead of scaling it: nearly all would come out white
-        gray = np.clip(np.asarray(picture, dtype=np.float64) / 257, 0, 255).round()
-        picture = Image.fromarray(gray.astype(np.uint8))
+        return _gray_of_16_bits(picture)
+    if picture.has_transparency_data:
+        clear = picture.info.get("transparency")
+        if picture.mode == "RGB" and max(clear) > 255:  # of 16 bits, as the pixels were in the file
+            picture.info["transparency"] = tuple(value >> 8 for value in clear)
+        picture = picture.convert("RGBA")
+        white = Image.new("RGB", picture.size, "white")
+        white.paste(picture, mask=picture.getchannel("A"))
+        return white
+    if picture.mode == "CMYK" and picture.format in ("JPEG", "MPO") and "adobe" not in picture.info:
+        # Pillow takes the ink for counted from full to none, which only Adobe's programs do
+        picture = ImageChops.invert(picture)
     return picture.convert("RGB")
+
+
+def _gray_of_16_bits(picture: Image.Image) -> Image.Image:
+    """Scaled, where Pillow clips it to 255: nearly all would come out white."""
+    deep = np.asarray(picture)
+    if deep.min() < 0 or deep.max() > 65535:
+        raise ValueError("its pixels have more than 16 bits")
+    gray = (deep / 257).round().astype(np.uint8)
+    if isinstance(clear := picture.info.get("transparency"), int):  # white, as all that is clear
+        gray[deep == clear] = 255
+    return Image.fromarray(gray).convert("RGB")
+
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _upright(rgb: Image.Image, opened: Image.Image) -> Image.Image:
+    """Turned as the EXIF of the file says.
+
+    Not by `ImageOps.exif_transpose`, which writes all of EXIF anew and fails where it cannot.
+    """
+    try:
+        orientation = opened.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # broken: the pixels are not
+        orientation = None
+    return rgb.transpose(TURNS[orientation]) if orientation in TURNS else rgb

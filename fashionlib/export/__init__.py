@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fashionlib.errors import FashionError
-from fashionlib.files import replacing
+from fashionlib.files import check_place, replacing
 from fashionlib.settings import optional
 from fashionlib.weights import fingerprint, load_classifier, load_encoder, load_tensors
 
@@ -37,6 +37,7 @@ def export_onnx(weights: Path | str, out: Path | str) -> None:
     """
     if Path(out).suffix != ".onnx":
         raise FashionError(f"{out}: the export is an ONNX file, so end it in .onnx.")
+    check_place(Path(out))
     for name in ("onnx", "onnxscript"):  # torch would ask for them late, in a long traceback
         optional(name, "export")
     kind = load_tensors(weights)[1].get("kind")

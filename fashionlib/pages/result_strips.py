@@ -22,6 +22,16 @@ FRAMES = {
 SIGNS = {True: "✓ ", False: "✗ ", None: ""}
 
 
+def check_count(results: int) -> None:
+    """Make sure that so many results can be drawn.
+
+    Raises:
+        FashionError: more than 50.
+    """
+    if results > MOST_RESULTS:
+        raise FashionError(f"a strip of {results} results: at most {MOST_RESULTS} are drawn.")
+
+
 def result_strip(
     query: Tensor,
     results: Tensor,
@@ -38,8 +48,7 @@ def result_strip(
     Raises:
         FashionError: more than 50 results.
     """
-    if len(results) > MOST_RESULTS:
-        raise FashionError(f"a strip of {len(results)} results: at most {MOST_RESULTS} are drawn.")
+    check_count(len(results))
     columns = 1 + min(A_ROW, len(results))
     rows = max(1, -(-len(results) // A_ROW))
     figure, axes = plt.subplots(
@@ -62,7 +71,7 @@ def _draw(axis: Axes, picture: Tensor, title: str, frame: dict) -> None:
     axis.imshow(np.moveaxis(picture.numpy(), 0, -1))
     axis.set(xticks=[], yticks=[])
     axis.grid(visible=False)
-    axis.set_title(title, fontsize=9, pad=4)
+    axis.set_title(title, fontsize=9, pad=4, parse_math=False)
     axis.spines[:].set(visible=True, **frame)
 
 

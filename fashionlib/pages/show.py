@@ -11,6 +11,8 @@ import matplotlib.pyplot as plt
 from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
 
+from fashionlib.errors import printable
+
 
 def show(figure: Figure, alt: str, caption: str) -> None:
     """Display a figure with an alt text and a caption that says what to see in it, and close it.
@@ -30,17 +32,28 @@ def show(figure: Figure, alt: str, caption: str) -> None:
 
 
 def say(text: str) -> None:
-    """Display a sentence of Markdown whose numbers were computed by the cell that calls this."""
-    display(Markdown(text))
+    """Display a sentence of Markdown whose numbers were computed by the cell that calls this.
+
+    Names of files and classes may be in it, so neither HTML nor formulas begin here.
+    """
+    for letter, shown in (("&", "&amp;"), ("<", "&lt;"), ("$", r"\$")):
+        text = text.replace(letter, shown)
+    lines = map(printable, text.split("\n"))
+    display(Markdown("\n".join(lines)))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Display rows as a table; cells are shown with `str`, so format numbers before."""
-    lines = [header, ["---"] * len(header), *rows]
-    say("\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines))
+    cells = [[_cell(value) for value in row] for row in (header, *rows)]
+    cells.insert(1, ["---"] * len(header))
+    say("\n".join(f"| {' | '.join(line)} |" for line in cells))
+
+
+def _cell(value: object) -> str:
+    return str(value).replace("\n", " ").replace("|", r"\|")
 
 
 def source(thing: object) -> None:
     """Display the library's own source of a function, method or class, as it is now."""
     text = textwrap.dedent(inspect.getsource(thing))
-    say(f"```python\n{text}```")
+    display(Markdown(f"```python\n{text}```"))

@@ -48,7 +48,7 @@ def folder_source(root: Path) -> Source:
 def picture_files(root: Path) -> Iterator[tuple[str, list[int]]]:
     """Name and stamp of each picture below a folder, at any depth, in order of the names.
 
-    Hidden files and links to folders are left out.
+    See `pictures_below` for what is left out.
 
     Raises:
         FashionError: no such folder, it cannot be listed, or there are no pictures in it.

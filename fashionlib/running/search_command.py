@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from fashionlib.catalog import FEW, MANY, load_catalog
-from fashionlib.errors import FashionError
-from fashionlib.files import replacing
+from fashionlib.errors import FashionError, printable
+from fashionlib.files import check_place, replacing
 from fashionlib.look_encoder import LOOK_SHARE, LookEncoder
 from fashionlib.running.folder_index import (
     Refreshed,
@@ -67,7 +68,7 @@ def run_search(
     Raises:
         FashionError: any of these cannot be used.
     """
-    _check_drawing(show, out)
+    _check_drawing(k, show, out)
     picture = read_query(query)
     look_picture = picture if look is None else read_query(look)
     if catalog in (None, "photos", "drawn"):
@@ -175,9 +176,14 @@ def _describe_refresh(name: str, refreshed: Refreshed) -> list[str]:
         line += f", {refreshed.embedded:,} of them embedded now"
     if refreshed.removed:
         line += f", {refreshed.removed:,} removed"
-    lines = [f"{line}.", *(f"Skipped: {reason}" for reason in refreshed.skipped[:MOST_NAMED])]
-    if len(refreshed.skipped) > MOST_NAMED:
-        lines.append(f"Skipped: {len(refreshed.skipped) - MOST_NAMED:,} more.")
+    return [f"{line}.", *skipped_lines(refreshed.skipped)]
+
+
+def skipped_lines(skipped: Sequence[str]) -> list[str]:
+    """What is said of pictures that cannot be read: the first by name, the others by number."""
+    lines = [f"Skipped: {reason}" for reason in skipped[:MOST_NAMED]]
+    if len(skipped) > MOST_NAMED:
+        lines.append(f"Skipped: {len(skipped) - MOST_NAMED:,} more.")
     return lines
 
 
@@ -191,15 +197,8 @@ def _print_table(rows: list[dict]) -> None:
         print(f"{row['rank']:>4}  {row['distance']:>8.3f}  {place}")
 
 
-def printable(text: str) -> str:
-    """A file may be called anything: also what a terminal cannot write, or would obey."""
-    encoding = sys.stdout.encoding or "utf-8"
-    plain = "".join(letter if letter.isprintable() else "?" for letter in text)
-    return plain.encode(encoding, "replace").decode(encoding)
-
-
-def _check_drawing(show: bool, out: Path | None) -> None:
-    """Before anything takes time: can it be drawn where it should be?
+def _check_drawing(k: int, show: bool, out: Path | None) -> None:
+    """Before anything takes time: can it be drawn, where it should be?
 
     matplotlib takes a second to import, which a search without a picture need not wait for.
     """
@@ -207,6 +206,11 @@ def _check_drawing(show: bool, out: Path | None) -> None:
         raise FashionError(f"--out {out}: results are drawn as .png, so end it in that.")
     if not show and out is None:
         return
+    if out is not None:
+        check_place(out)
+    from fashionlib.pages.result_strips import check_count  # noqa: PLC0415
+
+    check_count(k)
     import matplotlib  # noqa: PLC0415
     from matplotlib import pyplot  # noqa: PLC0415
     from matplotlib.backends import BackendFilter, backend_registry  # noqa: PLC0415
@@ -229,5 +233,5 @@ def _draw(picture: Tensor, rows: list[dict], source: Source) -> "Figure":
 
     results = torch.stack([source.read(row["id"]) for row in rows])
     right = None if rows[0]["right"] is None else [row["right"] for row in rows]
-    titles = [(row["category"] or "").replace("$", r"\$") for row in rows]  # no formulas
+    titles = [row["category"] or "" for row in rows]
     return result_strip(picture, results, [row["distance"] for row in rows], right, titles)

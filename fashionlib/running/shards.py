@@ -25,11 +25,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from fashionlib.catalog.pictures import is_readable
 from fashionlib.errors import FashionError
 from fashionlib.files import replacing
 from fashionlib.inference import pick_device
 from fashionlib.running.folder_index import embed_named, picture_files, read_file, sorted_out
-from fashionlib.search import SearchIndex
+from fashionlib.search import SIDE, SearchIndex
 from fashionlib.settings import progress_bar
 from fashionlib.weights import fingerprint, load_encoder, load_tensors, save_tensors
 
@@ -189,7 +190,10 @@ def _finished(pending: dict) -> Iterator[tuple[Shard, dict[str, Any], bool]]:
 
 
 def _right_contents(shard: Shard) -> dict[str, Any] | None:
-    """Metadata of the shard's file, if that is there, whole and of these very pictures."""
+    """Metadata of the shard's file, if that is there, whole and of these very pictures.
+
+    None too where a picture can be read now that could not be read then.
+    """
     try:
         _, found = load_tensors(shard.path)
     except FashionError:  # not there yet, or damaged
@@ -201,7 +205,10 @@ def _right_contents(shard: Shard) -> dict[str, Any] | None:
                 f"{shard.path.parent} holds embeddings of other {what}: name another folder, or "
                 "delete it."
             )
-    return found if found["files"] == wanted["files"] else None
+    if found["files"] != wanted["files"]:
+        return None
+    missing = [name for name, _ in shard.files if name not in found["ids"]]
+    return None if any(is_readable(shard.root, name, SIDE) for name in missing) else found
 
 
 def _mark_incomplete(out: Path) -> None:

@@ -24,8 +24,8 @@ class Store(Protocol):
     """Embeddings with ids and categories that are kept, changed and searched.
 
     A change is kept when the call returns: a process that is killed afterwards loses nothing.
-    Where a file holds the store, it is written anew for each change, so give many rows at once,
-    and let one process write.
+    Where a file holds the store, it is written anew for each change, so give many rows at once.
+    From its first change until it closes the store, one process writes and others only read.
     """
 
     made_by: str  # fingerprint of the encoder

@@ -1,11 +1,16 @@
 """What all vector stores share: their answer, their checks, and how they settle ties."""
 
+import hashlib
+import os
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from fashionlib.errors import FashionError
+from fashionlib.files import cache_dir
 from fashionlib.search import Results, check_queries, euclidean, first_repeated
 
 INDEXES = ("flat", "hnsw")  # compares with every row; walks a graph of neighbours
@@ -80,6 +85,51 @@ class CheckedStore:
             raise FashionError(f"{self._name} has {dimensions} dimensions, not {self.dimensions}.")
         if index != self.index:
             raise FashionError(f"{self._name} holds index={index!r}: open it with that.")
+
+
+class FileStore(CheckedStore):
+    """What is the same in stores of one file: where it is, and who may change it.
+
+    A store has its own `_read`, `_write` and `_empty`, and calls `_own` before it changes anything.
+    """
+
+    def __init__(self, path: Path | str, made_by: str, dimensions: int, index: str) -> None:
+        super().__init__(str(path), made_by, dimensions, index)
+        self.path = Path(path).absolute()  # also when the program goes to another folder
+        name = hashlib.sha256(os.fsencode(self.path.resolve())).hexdigest()[:16]
+        self._lock = FileLock(cache_dir() / "locks" / f"{name}.lock")
+        if self.path.exists():
+            self._read()
+        else:
+            self._own()
+            if not self.path.exists():
+                self._empty()
+                self._write()
+            self.close()
+
+    def _own(self) -> None:
+        """From the first change until `close` nobody else may write; all may read.
+
+        Raises:
+            FashionError: another process writes, or the folder cannot be written.
+        """
+        if self._lock.is_locked:
+            return
+        try:
+            Path(self._lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise FashionError(
+                f"{self._name} is being changed by another process: let that close it first."
+            ) from None
+        except OSError as error:
+            raise FashionError(f"could not write {self._name}: {error.strerror}.") from error
+        if self.path.exists():
+            self._read()  # what others have changed since it was opened
+
+    def close(self) -> None:
+        """Let others change it."""
+        self._lock.release()
 
 
 def check_texts(texts: Iterable[str], what: str, least: int) -> None:

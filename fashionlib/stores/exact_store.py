@@ -7,23 +7,18 @@ from torch import Tensor
 
 from fashionlib.errors import FashionError
 from fashionlib.search import SearchIndex
-from fashionlib.stores.common import CheckedStore, Results
+from fashionlib.stores.common import FileStore, Results
 from fashionlib.weights import load_tensors, save_tensors
 
 
-class ExactStore(CheckedStore):
+class ExactStore(FileStore):
     """`SearchIndex` in a file that follows every change. See `fashionlib.stores.Store`.
 
     The file is one that `SearchIndex.load` reads too, with the categories beside the ids.
     """
 
     def __init__(self, path: Path | str, made_by: str, dimensions: int) -> None:
-        super().__init__(str(path), made_by, dimensions, "flat")
-        self.path = Path(path)
-        if self.path.exists():
-            self._read()
-        else:
-            self._write(SearchIndex(torch.zeros(0, dimensions), (), made_by), [])
+        super().__init__(path, made_by, dimensions, "flat")
 
     def __len__(self) -> int:
         return len(self._index)
@@ -31,13 +26,20 @@ class ExactStore(CheckedStore):
     def _change(
         self, gone: list[str], ids: list[str], embeddings: Tensor, categories: list[str]
     ) -> None:
+        self._own()
         index = self._index.remove(self._categories.keys() & gone).add(embeddings, ids)
         category_of = self._categories | dict(zip(ids, categories, strict=True))
         # sorted, so that the index's rule for equal distances, the lower position, is the lower id
         order = sorted(range(len(index)), key=index.ids.__getitem__)
         names = tuple(index.ids[n] for n in order)
         index = SearchIndex(index.embeddings[order], names, self.made_by)
-        self._write(index, [category_of[name] for name in names])
+        before = self._index, list(self._categories.values())
+        self._set(index, [category_of[name] for name in names])
+        try:
+            self._write()
+        except BaseException:
+            self._set(*before)
+            raise
 
     def _nearest(self, queries: Tensor, k: int, category: str | None) -> Results:
         if category not in self._parts:
@@ -49,11 +51,13 @@ class ExactStore(CheckedStore):
         results = index.search(queries, k)
         return Results(results.distances, results.ids)
 
-    def _write(self, index: SearchIndex, categories: list[str]) -> None:
+    def _empty(self) -> None:
+        self._set(SearchIndex(torch.zeros(0, self.dimensions), (), self.made_by), [])
+
+    def _write(self) -> None:
         metadata = {"kind": "index", "made_by": self.made_by}
-        rows = {"ids": index.ids, "categories": categories}
-        save_tensors(self.path, {"embeddings": index.embeddings}, metadata | rows)
-        self._set(index, categories)
+        rows = {"ids": self._index.ids, "categories": list(self._categories.values())}
+        save_tensors(self.path, {"embeddings": self._index.embeddings}, metadata | rows)
 
     def _read(self) -> None:
         tensors, metadata = load_tensors(self.path)

@@ -18,14 +18,14 @@ from fashionlib.stores.common import (
     EF_SEARCH,
     NEIGHBOURS,
     Candidates,
-    CheckedStore,
+    FileStore,
     Results,
     search_settled,
 )
 from fashionlib.weights import load_tensors, save_tensors
 
 
-class FaissStore(CheckedStore):
+class FaissStore(FileStore):
     """A FAISS index in a file that follows every change. See `fashionlib.stores.Store`.
 
     A graph cannot forget a row. So a deleted row is marked and passed over, and when most rows
@@ -35,13 +35,7 @@ class FaissStore(CheckedStore):
 
     def __init__(self, path: Path | str, made_by: str, dimensions: int, index: str) -> None:
         self._faiss = optional("faiss", "stores")
-        super().__init__(str(path), made_by, dimensions, index)
-        self.path = Path(path)
-        if self.path.exists():
-            self._read()
-        else:
-            self._set(self._new_index(), [], [], np.zeros(0, bool))
-            self._write()
+        super().__init__(path, made_by, dimensions, index)
 
     def __len__(self) -> int:
         return int(self._alive.sum())
@@ -92,6 +86,7 @@ class FaissStore(CheckedStore):
         self, gone: list[str], ids: list[str], embeddings: Tensor, categories: list[str]
     ) -> None:
         """Write the change; where that fails, go back to what the file holds."""
+        self._own()
         try:
             out = set(gone)
             alive = self._alive & np.array([name not in out for name in self._ids], bool)
@@ -120,6 +115,9 @@ class FaissStore(CheckedStore):
     def _set(self, index: Any, ids: list[str], categories: list[str], alive: np.ndarray) -> None:
         self._index, self._ids, self._categories, self._alive = index, ids, categories, alive
         self._selected: dict[str | None, tuple[Any, int]] = {}
+
+    def _empty(self) -> None:
+        self._set(self._new_index(), [], [], np.zeros(0, bool))
 
     def _write(self) -> None:
         tensors = {

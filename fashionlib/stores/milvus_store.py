@@ -55,7 +55,9 @@ class MilvusStore(CheckedStore):
     def __init__(self, uri: str, made_by: str, dimensions: int, index: str) -> None:
         name = re.sub("//[^/]*@", "//", uri)  # a message shows no password
         super().__init__(name, made_by, dimensions, index)
-        self.uri, self._lite, self._collection = uri, uri.endswith(".db"), PREFIX + made_by
+        self._lite, self._collection = uri.endswith(".db"), PREFIX + made_by
+        # also when the program goes to another folder
+        self.uri = str(Path(uri).absolute()) if self._lite else uri
         self._milvus = optional("pymilvus", "stores")
         self._failures = self._milvus.MilvusException, optional("grpc", "stores").RpcError
         if self._lite:

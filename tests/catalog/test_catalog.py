@@ -17,9 +17,20 @@ from PIL import Image
 from tiny import drawn_split, tiny_catalog
 
 from fashionlib import drawn
-from fashionlib.catalog import FEW, MANY, SEVEN, SPLITS, Catalog, Split, load_catalog, loading
+from fashionlib.catalog import (
+    FEW,
+    MANY,
+    SEVEN,
+    SPLITS,
+    Catalog,
+    Split,
+    cache,
+    load_catalog,
+    loading,
+)
 from fashionlib.catalog.photos import PHOTO_CLASSES, read_manifest
 from fashionlib.catalog.pictures import read_picture, to_square
+from fashionlib.errors import FashionError
 
 
 @pytest.fixture
@@ -250,11 +261,37 @@ def test_folder_with_splits(tmp_path, own_cache):
     assert f"{root}: 6 train, 6 validation, 6 test" in catalog.about
 
 
-@pytest.mark.parametrize("name", ["valid", "val"])
-def test_other_names_of_the_validation_folder(tmp_path, own_cache, name):
-    catalog = load(split_folders(tmp_path, ("train", name, "test")))
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train", "valid", "test"),
+        ("train", "val", "test"),
+        ("Train", "Valid", "Test"),
+        ("training", "validation", "testing"),
+        ("TRAINING", "dev", "TESTING"),
+        ("train_images", "val-set", "Test Images"),
+        ("trainset", "valset", "testset"),
+    ],
+)
+def test_splits_are_known_by_the_names_that_people_give_them(tmp_path, own_cache, names):
+    catalog = load(split_folders(tmp_path, names))
     assert counts(catalog) == [6, 6, 6]
-    assert catalog.validation.names[0] == f"{name}/dress/00.png"
+    assert catalog.classes == ("dress", "hat")
+    firsts = [split.names[0] for split in catalog.splits.values()]
+    assert firsts == [f"{name}/dress/00.png" for name in names]
+
+
+def test_splits_beside_classes_or_twice_are_refused(tmp_path, own_cache):
+    """A network would learn to tell train from test, or never see the test pictures."""
+    split_folders(tmp_path, ("train", "test"))
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "boxes.json").write_text("{}")
+    assert counts(load(tmp_path))[2] == 6
+    class_folders(tmp_path, 3, ("dress",))
+    complaint(lambda: load(tmp_path), tmp_path / "dress", "stands beside", "Move or rename")
+    shutil.rmtree(tmp_path / "dress")
+    split_folders(tmp_path, ("Testing",))
+    complaint(lambda: load(tmp_path), "Testing and test, both for test: keep one")
 
 
 def test_train_alone_gives_a_tenth_to_validation_and_leaves_test_empty(tmp_path, own_cache):
@@ -327,18 +364,71 @@ def test_hidden_files_and_other_files_are_ignored(tmp_path, own_cache):
     (tmp_path / "hat" / ".DS_Store").write_bytes(b"\0")
     (tmp_path / "hat" / "._00.png").write_bytes(b"\0")
     (tmp_path / "hat" / "notes.txt").write_text("a hat")
+    for place in ("@eaDir/dress", "__MACOSX", "hat/@eaDir", "hat/__MACOSX"):  # a disk's thumbnails
+        save_picture(tmp_path / place / "00.png")
+    (tmp_path / "hat" / "Thumbs.db").write_bytes(b"\0")
     catalog = load(tmp_path)
+    assert catalog.classes == ("dress", "hat")
     assert sum(counts(catalog)) == 8
     assert catalog.skipped == ()
 
 
-def test_links_to_folders_are_not_followed(tmp_path, own_cache):
+def test_no_picture_is_left_out_without_a_word(tmp_path, own_cache):
     class_folders(tmp_path, 4)
-    (tmp_path / "loop").symlink_to(tmp_path)
-    (tmp_path / "hat" / "loop").symlink_to(tmp_path)
-    catalog = load(tmp_path)
+    odd = [
+        "a.jfif",
+        "a.jpe",
+        "a.JPEG",
+        "a.mpo",
+        "a.apng",
+        "a.dib",
+        "none",
+        "a.jpg~",
+        "a.webp_large",
+    ]
+    for name in odd:  # told by what is in them, whatever they are called
+        save_picture(tmp_path / "hat" / "a.png").rename(tmp_path / "hat" / name)
+    for name in ("b.heic", "b.psd", "b"):
+        (tmp_path / "hat" / name).write_bytes(b"something else")
+    save_picture(tmp_path / "loose.jpg")
+    for _ in ("decoded", "from the cache"):
+        catalog = load(tmp_path)
+        assert where(catalog).keys() >= {f"hat/{name}" for name in odd}
+        assert sorted(line.split(" ")[0] for line in catalog.skipped) == [
+            "hat/b", "hat/b.heic", "hat/b.psd", "loose.jpg",
+        ]  # fmt: skip
+        assert "loose.jpg lies in no class folder." in catalog.skipped
+        assert "Skipped 4: hat/b is not a picture" in catalog.about
+
+
+def test_a_class_folder_may_be_a_link_and_others_are_named(tmp_path, own_cache):
+    class_folders(tmp_path / "here", 4, ("dress",))
+    class_folders(tmp_path / "elsewhere", 4, ("hat",))
+    (tmp_path / "here" / "hat").symlink_to(tmp_path / "elsewhere" / "hat")
+    (tmp_path / "here" / "dress" / "loop").symlink_to(tmp_path / "here")
+    catalog = load(tmp_path / "here")
     assert catalog.classes == ("dress", "hat")
     assert sum(counts(catalog)) == 8
+    assert len(catalog.skipped) == 1
+    assert catalog.skipped[0].startswith("dress/loop is a folder")
+
+
+def test_what_could_not_be_read_once_is_tried_again(tmp_path, own_cache, monkeypatch):
+    """A disk was away, a permission missing: nothing about the file changed."""
+    class_folders(tmp_path, 4)
+    read = cache.read_square
+
+    def away(root: Path, name: str, size: int) -> np.ndarray:
+        if name == "hat/02.png":
+            raise FashionError(f"{name} cannot be read (Input/output error).")
+        return read(root, name, size)
+
+    monkeypatch.setattr(cache, "read_square", away)
+    assert len(load(tmp_path).skipped) == 1
+    monkeypatch.undo()
+    catalog = load(tmp_path)
+    assert catalog.skipped == ()
+    assert "hat/02.png" in where(catalog)
 
 
 def test_folders_within_a_class_folder_belong_to_it(tmp_path, own_cache):
@@ -606,6 +696,7 @@ def test_pictures_at_positions_keep_all_that_is_known_of_them():
     assert part.names == (split.names[3], split.names[1])
     assert torch.equal(part.images, split.images[[3, 1]])
     assert part.labels.tolist() == [split.labels[3], split.labels[1]]
-    colours = split.attributes["colour"]
-    assert part.attributes == {"colour": (colours[3], colours[1])}
+    known = {key: (values[3], values[1]) for key, values in split.attributes.items()}
+    assert part.attributes == known
+    assert known["colour"]
     assert len(split.at(torch.tensor([], dtype=torch.int64))) == 0

@@ -189,6 +189,18 @@ def test_second_call_reads_nothing_but_the_marker(places):
     assert time.perf_counter() - started < 0.05
 
 
+def test_photos_altered_or_deleted_later_are_noticed_by_a_download(places):
+    """`ensure_photos` looks at a marker alone; `fashionlib download` promises to verify."""
+    save_archive(places / "data" / ARCHIVE, PICTURES)
+    folder = ensure_photos()
+    assert photos.verified_photos() == folder
+    names = sorted(PICTURES)
+    for spoil in (lambda path: path.write_bytes(b"other"), Path.unlink):
+        spoil(folder / names[0])
+        assert photos.verified_photos() == folder
+        assert extracted(folder) == PICTURES
+
+
 def test_photos_of_an_older_manifest_are_replaced_only_by_newer_ones(places):
     archive = save_archive(places / "data" / ARCHIVE, PICTURES)
     folder = ensure_photos()

@@ -1,7 +1,11 @@
 """One picture: every kind a person may bring, and every way one may be broken."""
 
 import io
+import os
+import shlex
 import struct
+import subprocess
+import sys
 import time
 import warnings
 import zlib
@@ -10,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from complaints import complaint
-from PIL import Image
+from PIL import Image, ImageChops
 
 from fashionlib.catalog.pictures import MOST_PIXELS, read_picture, to_square
 from fashionlib.errors import FashionError
@@ -37,16 +41,22 @@ def save_large_jpeg(path: Path, width: int, height: int) -> Path:
     return path
 
 
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A part of a PNG."""
+    body = kind + content
+    return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def png(width: int, height: int, depth: int, colour: int, data: bytes, *more: bytes) -> bytes:
+    """A PNG of these bytes, each row with a 0 before it, and of more chunks before them."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    body = [header, *more, chunk(b"IDAT", zlib.compress(data)), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
+
+
 def png_claiming(width: int, height: int) -> bytes:
     """A PNG of a few bytes whose header promises width × height pixels."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        body = kind + content
-        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    data = chunk(b"IDAT", zlib.compress(b"\0" * 64))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + data + chunk(b"IEND", b"")
+    return png(width, height, 8, 2, b"\0" * 64)
 
 
 def test_path_text_bytes_and_open_file_give_the_same(tmp_path):
@@ -111,6 +121,125 @@ def test_gray_of_16_bits_is_scaled_not_clipped(tmp_path):
     path = tmp_path / "scan.png"
     Image.fromarray(np.array([[0, 16448, 32896, 65535]], np.uint16)).save(path)
     assert np.asarray(read_picture(path))[0].tolist() == [[0] * 3, [64] * 3, [128] * 3, [255] * 3]
+
+
+@pytest.mark.parametrize("clear", [16448, 1])
+def test_gray_of_16_bits_with_a_transparent_value(clear):
+    """That value turns white, and nothing else does."""
+    values = [0, 16448, 32896, 65535]
+    trns = chunk(b"tRNS", struct.pack(">H", clear))
+    picture = read_picture(png(4, 1, 16, 0, b"\0" + struct.pack(">4H", *values), trns))
+    wanted = [255 if value == clear else value // 257 for value in values]
+    assert np.asarray(picture)[0, :, 0].tolist() == wanted
+
+
+def test_colour_of_16_bits_with_a_transparent_value():
+    values = [0, 0, 0, 1000, 2000, 3000, 40000, 40000, 40000]
+    trns = chunk(b"tRNS", struct.pack(">3H", 1000, 2000, 3000))
+    picture = read_picture(png(3, 1, 16, 2, b"\0" + struct.pack(">9H", *values), trns))
+    assert np.asarray(picture)[0].tolist() == [[0] * 3, [255] * 3, [156] * 3]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "reason"),
+    [
+        (np.full((4, 4), 0.5, np.float32), "numbers with a point"),
+        (np.full((4, 4), 2**30, np.int32), "more than 16 bits"),
+        (np.full((4, 4), -1, np.int32), "more than 16 bits"),
+    ],
+)
+def test_pixels_of_no_known_range_are_refused(tmp_path, pixels, reason):
+    """Guessing made a black picture of them."""
+    path = tmp_path / "measured.tif"
+    Image.fromarray(pixels).save(path)
+    complaint(lambda: read_picture(path), path, reason)
+
+
+def without_adobe(jpeg: bytes) -> bytes:
+    """The same JPEG without the marker of Adobe's programs, which count ink the other way."""
+    start = jpeg.index(b"\xff\xee")
+    length = 2 + int.from_bytes(jpeg[start + 2 : start + 4])
+    return jpeg[:start] + jpeg[start + length :]
+
+
+def test_cmyk_jpeg_of_other_programs(tmp_path):
+    ink = io.BytesIO()
+    ImageChops.invert(corners().convert("CMYK")).save(ink, "JPEG", quality=95, subsampling=0)
+    assert difference(read_picture(without_adobe(ink.getvalue())), corners()) < 6
+
+
+EXTRAS = {
+    "a text that is too long": chunk(b"zTXt", b"k\0\0" + zlib.compress(b"x" * 3_000_000)),
+    "a profile that is too long": chunk(b"iCCP", b"k\0\0" + zlib.compress(b"x" * 3_000_000)),
+    "a short gamma": chunk(b"gAMA", b"\0"),
+    "short chromaticities": chunk(b"cHRM", b"\0"),
+    "a short size": chunk(b"pHYs", b"\0"),
+    "an empty sRGB": chunk(b"sRGB", b""),
+    "broken EXIF": chunk(b"eXIf", b"no exif at all"),
+    "a wrong checksum": chunk(b"tEXt", b"a\0b")[:-4] + b"\0\0\0\0",
+}
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_a_png_is_read_whatever_is_beside_its_pixels(extra):
+    buffer = io.BytesIO()
+    corners().save(buffer, "PNG")
+    whole = buffer.getvalue()
+    for place in (33, len(whole) - 12):  # behind the header, and before the end
+        mixed = whole[:place] + EXTRAS[extra] + whole[place:]
+        assert difference(read_picture(mixed), corners()) == 0
+
+
+def test_a_turn_is_heeded_beside_exif_that_cannot_be_written_again():
+    """`ImageOps.exif_transpose` writes all of EXIF anew, and fails on this one."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x9286] = "comment"  # whose kind is changed below
+    for suffix in ("JPEG", "WEBP", "PNG"):
+        buffer = io.BytesIO()
+        options = {} if suffix == "PNG" else {"quality": 95}
+        corners().save(buffer, suffix, exif=exif.tobytes(), **options)
+        picture = read_picture(buffer.getvalue())
+        assert picture.size == (32, 48)
+        assert difference(picture, corners().transpose(Image.Transpose.ROTATE_270)) < 6
+
+
+@pytest.mark.parametrize("broken", [b"", b"II*\0", b"Exif\0\0MM\0*\xff\xff\xff\xff", b"x" * 99])
+def test_broken_exif_does_not_cost_the_picture(broken):
+    for suffix in ("JPEG", "WEBP"):
+        buffer = io.BytesIO()
+        corners().save(buffer, suffix, quality=95, exif=broken)
+        assert difference(read_picture(buffer.getvalue()), corners()) < 6
+
+
+def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded():
+    """288 kilobytes with 400 scans took 53 seconds."""
+    buffer = io.BytesIO()
+    corners().resize((640, 480)).save(buffer, "JPEG", progressive=True)
+    jpeg = buffer.getvalue()
+    assert read_picture(jpeg).size == (640, 480)
+    scan = jpeg.index(b"\xff\xda")
+    following = jpeg.index(b"\xff", scan + 2)
+    endless = jpeg[:following] + jpeg[scan:following] * 400 + jpeg[following:]
+    complaint(lambda: read_picture(endless), "more than 100 scans")
+
+
+def test_a_pipe_that_nobody_writes_to_is_refused(tmp_path):
+    path = tmp_path / "pipe.jpg"
+    os.mkfifo(path)
+    complaint(lambda: read_picture(path), path, "is no file")
+
+
+def test_what_another_program_writes_is_read(tmp_path):
+    path = tmp_path / "dress.png"
+    corners().save(path)
+    code = (
+        "import sys; from fashionlib.catalog.pictures import read_picture; "
+        "print(read_picture(sys.argv[1]).size)"
+    )
+    shell = f"{sys.executable} -c {shlex.quote(code)} <(cat {shlex.quote(str(path))})"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
+    assert done.stdout == "(48, 32)\n", done.stderr
 
 
 @pytest.mark.parametrize("mode", ["1", "L"])

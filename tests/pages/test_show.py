@@ -45,3 +45,14 @@ def test_capture_output_is_what_a_notebook_sees():
     with capture_output() as captured:
         say("**3** pictures")
     assert "Markdown" in captured.stdout or captured.outputs
+
+
+def test_names_are_data(monkeypatch):
+    """Folders and classes may be called anything; on a page that is no mark-up and no formula."""
+    shown = []
+    monkeypatch.setattr(module, "display", lambda what: shown.append(what.data))
+    say("**one** of <script>x</script> & $\\frac$\n\na\x1b[2K\udcfc")
+    table(["class"], [["a|b\n<i>$x$"]])
+    text, rows = shown
+    assert text == r"**one** of &lt;script>x&lt;/script> &amp; \$\frac\$" + "\n\na?[2K?"
+    assert rows == "| class |\n| --- |\n" + r"| a\|b &lt;i>\$x\$ |"

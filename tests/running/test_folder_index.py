@@ -1,6 +1,7 @@
 """A folder's index in the cache follows the folder, and is never another encoder's."""
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from fashionlib.running.folder_index import (
     category_of,
     embed_named,
     folder_source,
+    picture_files,
     refreshed_index,
     training_source,
 )
@@ -74,11 +76,31 @@ def test_any_tree_of_pictures_is_a_catalog(tmp_path, own_cache, encoder):
     (tmp_path / "a" / "notes.txt").write_text("no picture")
     (tmp_path / "link").symlink_to(tmp_path / "a")
     source = folder_source(tmp_path)
-    assert list(source.stamps) == ["a/3.png", "b/1.png", "b/deep/er/2.png", "top.png"]
-    assert [category_of(name) for name in source.stamps] == ["a", "b", "er", ""]
+    names = ["a/3.png", "b/1.png", "b/deep/er/2.png", "top.png"]
+    assert sorted(source.stamps) == sorted([*names, "link"])  # not followed, but named
+    assert [category_of(name) for name in names] == ["a", "b", "er", ""]
     refreshed = refreshed_index(source, encoder)
-    assert refreshed.index.ids == tuple(source.stamps)
-    assert (refreshed.embedded, refreshed.removed, refreshed.skipped) == (4, 0, ())
+    assert refreshed.index.ids == tuple(names)
+    assert (refreshed.embedded, refreshed.removed) == (4, 0)
+    assert refreshed.skipped == ("link is a folder: give one picture file.",)
+
+
+def test_folders_may_be_deeper_than_python_recurses(tmp_path):
+    """With a name that leads there only from below, since a path has at most 4,096 bytes."""
+    below = Path(*["d"] * 1_900)
+    here = os.getcwd()
+    os.chdir(tmp_path)
+    try:
+        for _ in range(1_900):
+            os.mkdir("d")
+            os.chdir("d")
+        save_picture(Path("deep.png"))
+    finally:
+        os.chdir(here)
+    try:
+        assert [name for name, _ in picture_files(tmp_path)] == [(below / "deep.png").as_posix()]
+    finally:
+        subprocess.run(["rm", "-r", tmp_path / "d"], check=True)  # `shutil.rmtree` recurses
 
 
 def test_a_broken_picture_among_a_thousand(tmp_path, own_cache, encoder):

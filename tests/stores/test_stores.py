@@ -339,6 +339,61 @@ time.sleep(100)
     store.close()
 
 
+WRITER = """
+import sys, torch
+from fashionlib.errors import FashionError
+from fashionlib.stores import open_store
+store = open_store(sys.argv[1], "abc", 8)
+print(len(store), flush=True)
+for line in sys.stdin:
+    try:
+        store.upsert([line.strip()], torch.ones(1, 8), [""])
+        print("kept", flush=True)
+    except FashionError as error:
+        print(error, flush=True)
+"""
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "faiss"])
+def test_two_writers_lose_nothing_that_was_acknowledged(tmp_path, suffix):
+    """The second is refused while the first has the store open; what that wrote, it then keeps."""
+    path = tmp_path / f"store.{suffix}"
+    mine = open_store(str(path), "abc", 8)
+    other = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], text=True,
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+
+    def others(name: str) -> str:
+        other.stdin.write(f"{name}\n")
+        other.stdin.flush()
+        return other.stdout.readline()
+
+    with other:
+        assert other.stdout.readline() == "0\n"
+        mine.upsert(["mine"], torch.zeros(1, 8), [""])
+        assert "is being changed by another process" in others("refused")
+        mine.close()
+        assert others("theirs") == "kept\n"
+        complaint(lambda: mine.delete(["mine"]), "another process", path)
+        other.stdin.close()
+    mine.upsert(["again"], torch.zeros(1, 8), [""])
+    again = open_store(str(path), "abc", 8)  # who only reads may open it meanwhile
+    assert set(again.search(torch.zeros(8), 9).ids[0]) == {"mine", "theirs", "again"}
+
+
+def test_a_relative_path_stays_where_it_was(tmp_path, kind, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    end, index = KINDS[kind]
+    store = open_store(f"store{end}", "abc", SIZE, index)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    fill(store, 5)
+    store.close()
+    assert not list((tmp_path / "elsewhere").iterdir())
+    again = opened(tmp_path, kind)
+    assert len(again) == 5
+    again.close()
+
+
 @pytest.mark.parametrize("kind", FILES)
 def test_an_interrupted_save_leaves_the_old_file_and_the_old_rows(tmp_path, kind, monkeypatch):
     store = opened(tmp_path, kind)
