@@ -22,6 +22,24 @@ def data_dir() -> Path:
     return Path(os.environ.get("FASHIONLIB_DATA") or cache_dir())
 
 
+@contextmanager
+def taking_apart(path: Path | str) -> Iterator[None]:
+    """While what was read from a file is used: a missing or impossible part is a FashionError."""
+    try:
+        yield
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RuntimeError,
+        OverflowError,
+    ) as error:
+        raise FashionError(
+            f"{path} is damaged, or written by another version: make it anew."
+        ) from error
+
+
 def check_place(path: Path) -> None:
     """Make sure, before long work, that a file can be written there.
 

@@ -19,7 +19,7 @@ from fashionlib.heads import DIMENSIONS
 from fashionlib.transforms import Preparation
 
 # Of the squared length of an embedding: category, cut; colour, pattern
-SHARES = (0.3, 0.2, 0.28, 0.22)
+SHARES = (0.3, 0.1, 0.32, 0.28)
 LOOK_SHARE = SHARES[2] + SHARES[3]
 NAMELESS = ("",) * 14, ("",) * 7  # colours and patterns that nobody has named
 SHARPNESS = 12.0  # times a cosine is a logit: cosines alone, from -1 to 1, are no certain answer

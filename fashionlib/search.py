@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from fashionlib.catalog.contents import Labels
 from fashionlib.catalog.pictures import read_picture, to_square
 from fashionlib.errors import FashionError
+from fashionlib.files import taking_apart
 from fashionlib.inference import predict
 from fashionlib.settings import progress_bar
 from fashionlib.weights import fingerprint, load_tensors, save_tensors
@@ -203,7 +204,8 @@ class SearchIndex:
         tensors, metadata = load_tensors(path)
         if metadata.get("kind") != "index":
             raise FashionError(f"{path} holds no index: build one and save it.")
-        index = cls(tensors["embeddings"], tuple(metadata["ids"]), metadata["made_by"])
+        with taking_apart(path):
+            index = cls(tensors["embeddings"], tuple(metadata["ids"]), metadata["made_by"])
         index.check(encoder)
         return index
 

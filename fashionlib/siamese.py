@@ -83,7 +83,7 @@ class SiameseRecipe:
 
 RECIPE = SiameseRecipe(  # of our encoder
     "looks", epochs=12, batch_size=32, learning_rate=1.5e-3, average=0.99, augmentation="looks",
-    swap=0.2,
+    swap=0.0,
 )  # fmt: skip
 
 # What an encoder is shown: a batch of a triplet data set, at positions int64 [B]

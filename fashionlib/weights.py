@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fashionlib.blocks import Plan
 from fashionlib.catalog.pictures import PREPROCESSING
 from fashionlib.errors import FashionError
-from fashionlib.files import replacing
+from fashionlib.files import replacing, taking_apart
 from fashionlib.heads import build_classifier, build_encoder
 from fashionlib.look_encoder import LookEncoder, look_encoder_from
 from fashionlib.transforms import Preparation
@@ -56,7 +56,7 @@ def load_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = load(content)
         end = 8 + int.from_bytes(content[:8], "little")  # of the header, which begins there
         found = json.loads(json.loads(content[8:end])["__metadata__"]["fashionlib"])
-        about, written = found["about"], found["sha256"]
+        about, written = dict(found["about"]), found["sha256"]
     except (SafetensorError, ValueError, TypeError, LookupError, OSError, RecursionError) as error:
         raise FashionError(f"{path} is not a whole file of this library: {error}") from error
     if tensors_hash(tensors, about) != written:
@@ -130,25 +130,35 @@ def _load(path: Path | str, kind: str) -> tuple[nn.Module, dict[str, Any]]:
     tensors, metadata = load_tensors(path)
     if metadata.get("kind") != kind:
         raise FashionError(f"{path} holds no {kind}: give a file that holds one.")
+    with taking_apart(path):
+        model = _built(kind, metadata, len(tensors))
+        model.preparation = Preparation(metadata["preprocessing"]["size"])
+        if json.loads(json.dumps(asdict(model.preparation))) != metadata["preprocessing"]:
+            raise FashionError(f"{path} prepares pictures as this version cannot: use a newer one.")
+        if not isinstance(model.preparation.size, int) or not 1 <= model.preparation.size <= 4096:
+            raise ValueError("no size of pictures")
+        try:
+            model.load_state_dict(tensors, assign=True)
+        except RuntimeError as error:
+            raise FashionError(
+                f"{path} holds the weights of another model than its plan says: train it again."
+            ) from error
+    return model.to(memory_format=torch.channels_last).eval(), metadata
+
+
+def _built(kind: str, metadata: dict[str, Any], tensors: int) -> nn.Module:
+    """The model that metadata describe, without memory for its weights: these are in the file."""
     stages = tuple(map(tuple, metadata["plan"]["stages"]))  # JSON knows lists, a plan has tuples
     plan = Plan(**metadata["plan"] | {"stages": stages})
-    if kind == "classifier":
-        model = build_classifier(plan, len(metadata["classes"]))
-    elif metadata.get("names"):  # None for one whole embedding
-        start = build_classifier(plan)
-        model = look_encoder_from(start, metadata["names"], metadata["dimensions"])
-    else:
-        model = build_encoder(plan, metadata["dimensions"])
-    model.preparation = Preparation(metadata["preprocessing"]["size"])
-    if json.loads(json.dumps(asdict(model.preparation))) != metadata["preprocessing"]:
-        raise FashionError(f"{path} prepares pictures as this version cannot: use a newer one.")
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise FashionError(
-            f"{path} holds the weights of another model than its plan says: train it again."
-        ) from error
-    return model.to(memory_format=torch.channels_last).eval(), metadata
+    if sum(count for _, _, count, _ in stages) > tensors:
+        raise ValueError("more blocks than there are weights for")
+    with torch.device("meta"):
+        if kind == "classifier":
+            return build_classifier(plan, len(metadata["classes"]))
+        if metadata.get("names"):  # None for one whole embedding
+            start = build_classifier(plan)
+            return look_encoder_from(start, metadata["names"], metadata["dimensions"])
+        return build_encoder(plan, metadata["dimensions"])
 
 
 def fingerprint(model: nn.Module) -> str:

@@ -467,10 +467,10 @@ def backdrop_row(train, queries, queries_moved):
 HEADER = ["encoder", "same backdrop @5", "by chance", "kept @5", "class @5", "class @5, moved"]
 
 # %% [markdown]
-# The look is the part to suspect: colours, averaged over a whole picture, are half wall. Our
-# encoder has two remedies. It attends to places (chapter 3), and in training a share of the batches
-# gets their **edges from other pictures**: whoever wants to name a garment must not look there.
-# Neither needs a mask, so both work on photos as well.
+# The look is the part to suspect: colours, averaged over a whole picture, are half wall. There are
+# two remedies. Our encoder has one, it attends to places (chapter 3). The other would be in the
+# training: a share of the batches gets their **edges from other pictures**, and whoever wants to
+# name a garment must not look there. Neither needs a mask, so both work on photos as well.
 
 # %%
 from fashionlib.transforms import swap_frames
@@ -518,7 +518,8 @@ say(
     f"By chance {features[1]:.1%} of the results would have the query's kind of backdrop. The "
     f"average of the stem over the whole picture has it in {whole[0]:.1%}, the classifier's "
     f"features in {features[0]:.1%}, the look alone in {plain[0]:.1%}, in {swapped[0]:.1%} where "
-    f"edges were swapped, and in {ours[0]:.1%} in our encoder, trained for longer. After the move "
+    f"edges were swapped, and in {ours[0]:.1%} in our encoder, trained for longer and on its own "
+    "edges. After the move "
     f"{whole[2]:.0%}, {features[2]:.0%}, {plain[2]:.0%}, {swapped[2]:.0%} and {ours[2]:.0%} of "
     f"their results stay. These are {len(shown)} queries and one run each: small differences are "
     "noise."

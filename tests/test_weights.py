@@ -4,6 +4,9 @@ import resource
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +19,7 @@ from fashionlib.blocks import PLANS
 from fashionlib.errors import FashionError
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
+from fashionlib.search import SearchIndex, build_index
 from fashionlib.transforms import Preparation
 from fashionlib.weights import (
     fingerprint,
@@ -204,6 +208,72 @@ def test_a_file_replaced_while_it_is_loaded_is_the_old_or_the_new(tmp_path, monk
     assert (metadata, tensors["x"].tolist()) == ({"kind": "new"}, [1.0] * 3)
     path.write_bytes(b"")  # and no memory is mapped that another could change
     assert tensors["x"].tolist() == [1.0] * 3
+
+
+ODD = (None, -1, 10**30, 1.5, "x", [], ["x"], {}, {"x": 1}, True)
+
+
+def mutilated(metadata: dict) -> Iterator[dict]:
+    """Each key gone, and each value, also inside, replaced by what it cannot be."""
+    for key, value in metadata.items():
+        yield {name: each for name, each in metadata.items() if name != key}
+        for odd in ODD:
+            yield metadata | {key: odd}
+        if isinstance(value, dict):
+            yield from (metadata | {key: inside} for inside in mutilated(value))
+
+
+def kept_of(kind: str, path: Path) -> Callable[[], object]:
+    """Write a good file of a kind; what loads it."""
+    encoder = small_encoder("looks").eval()
+    if kind == "classifier":
+        save_classifier(path, build_classifier("article", 3), ("a", "b", "c"))
+        return lambda: load_classifier(path)
+    if kind == "encoder":
+        save_encoder(path, encoder)
+        return lambda: load_encoder(path)
+    build_index(encoder, noise(3), "abc").save(path)
+    return lambda: SearchIndex.load(path, encoder)
+
+
+@pytest.mark.parametrize("kind", ["classifier", "encoder", "index"])
+def test_metadata_that_cannot_be_are_one_line(tmp_path, kind):
+    """Whatever they say, it is a FashionError or something that works."""
+    path = tmp_path / "kept.safetensors"
+    load = kept_of(kind, path)
+    tensors, metadata = load_tensors(path)
+    works = tried = 0
+    for odd in mutilated(metadata):
+        save_tensors(path, tensors, odd)
+        tried += 1
+        with suppress(FashionError):
+            load()
+            works += 1
+    assert works < tried / 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"plan": {"stem": 16, "stages": [[3, 24, 10**6, 2]], "depthwise": True,
+                  "project_skip": True}},
+        {"plan": {"stem": 16, "stages": [[3, 10**6, 3, 2]], "depthwise": True,
+                  "project_skip": True}},
+        {"classes": ["a"] * 10**6},
+        {"preprocessing": {"resize": "square", "size": 10**5, "range": [-1.0, 1.0]}},
+    ],
+)  # fmt: skip
+def test_sizes_beyond_sense_are_refused_before_anything_is_built(tmp_path, change):
+    """A million blocks took 71 seconds and 9 GB before they failed."""
+    path = tmp_path / "kept.safetensors"
+    load = kept_of("classifier", path)
+    tensors, metadata = load_tensors(path)
+    save_tensors(path, tensors, metadata | change)
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    complaint(load, path)
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    assert after.ru_utime - before.ru_utime < 5
+    assert after.ru_maxrss - before.ru_maxrss < 500_000  # kilobytes
 
 
 def test_a_full_disk_leaves_the_old_weights_whole(tmp_path):

@@ -18,7 +18,7 @@ from fashionlib.catalog.contents import Labels, labels_of
 from fashionlib.catalog.folder_layout import pictures_below, stamp, while_listing
 from fashionlib.catalog.pictures import read_square
 from fashionlib.errors import FashionError
-from fashionlib.files import cache_dir
+from fashionlib.files import cache_dir, taking_apart
 from fashionlib.inference import predict
 from fashionlib.search import SIDE, SearchIndex
 from fashionlib.settings import progress_bar
@@ -132,12 +132,12 @@ def _read(path: Path, made_by: str) -> tuple[dict[str, Tensor], dict[str, list[i
     """Embeddings and stamps by name; empty where nothing usable was saved."""
     try:
         tensors, metadata = load_tensors(path)
+        with taking_apart(path):
+            rows = dict(zip(metadata["ids"], tensors["embeddings"], strict=True))
+            stamps = {name: list(metadata["files"][name]) for name in rows}
+            return (rows, stamps) if metadata["made_by"] == made_by else ({}, {})
     except FashionError:  # not there yet, or damaged
-        metadata = {}
-    if metadata.get("made_by") != made_by:
         return {}, {}
-    rows = dict(zip(metadata["ids"], tensors["embeddings"], strict=True))
-    return rows, metadata["files"]
 
 
 def embed_named(

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fashionlib.errors import FashionError
+from fashionlib.files import taking_apart
 from fashionlib.inference import pick_device
 from fashionlib.running import processes
 from fashionlib.training import Training, finish
@@ -90,21 +91,22 @@ def load_checkpoint(path: Path, training: Training, about: dict[str, Any]) -> No
         FashionError: it is of another run.
     """
     tensors, metadata = load_tensors(path)
-    run = metadata.get("run", {})
+    run = metadata.get("run") or {}
     different = sorted(part for part in {*run, *about} if run.get(part) != about.get(part))
     if different:
         raise FashionError(
             f"{path} is of another run, with other {', '.join(different)}: delete it to start anew."
         )
-    parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimizer": {}}
-    for name, tensor in tensors.items():
-        part, _, rest = name.partition(".")
-        parts[part][rest] = tensor
-    training.model.load_state_dict(parts["model"])
-    training.average.load_state_dict(parts["average"])
-    saved = training.optimizer.state_dict()
-    for name, tensor in parts["optimizer"].items():
-        number, _, key = name.partition(".")
-        saved["state"].setdefault(int(number), {})[key] = tensor
-    training.optimizer.load_state_dict(saved)
-    training.history[:] = metadata["history"]
+    with taking_apart(path):
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimizer": {}}
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = tensor
+        training.model.load_state_dict(parts["model"])
+        training.average.load_state_dict(parts["average"])
+        saved = training.optimizer.state_dict()
+        for name, tensor in parts["optimizer"].items():
+            number, _, key = name.partition(".")
+            saved["state"].setdefault(int(number), {})[key] = tensor
+        training.optimizer.load_state_dict(saved)
+        training.history[:] = [dict(row) for row in metadata["history"]]

@@ -27,7 +27,7 @@ from torch import nn
 
 from fashionlib.catalog.pictures import is_readable
 from fashionlib.errors import FashionError
-from fashionlib.files import replacing
+from fashionlib.files import replacing, taking_apart
 from fashionlib.inference import pick_device
 from fashionlib.running.folder_index import embed_named, picture_files, read_file, sorted_out
 from fashionlib.search import SIDE, SearchIndex
@@ -125,12 +125,12 @@ def index_from_shards(out: Path, encoder: nn.Module) -> SearchIndex:
         FashionError: no complete run filled the folder, a shard is missing or damaged, or other
             weights made it.
     """
-    try:
-        shards = json.loads((out / CONTENTS).read_text(encoding="utf-8"))["shards"]
-    except FileNotFoundError:
+    if not (out / CONTENTS).is_file():
         raise FashionError(
             f"{out} holds no complete embeddings: run `fashionlib embed` to its end."
-        ) from None
+        )
+    with taking_apart(out / CONTENTS):
+        shards = int(json.loads((out / CONTENTS).read_text(encoding="utf-8"))["shards"])
     made_by = fingerprint(encoder)
     embeddings, ids = [], []
     for number in range(shards):
@@ -141,9 +141,10 @@ def index_from_shards(out: Path, encoder: nn.Module) -> SearchIndex:
                 f"{path} was made with other weights, or at another picture size: embed the folder "
                 "again."
             )
-        if metadata["ids"]:
-            embeddings.append(tensors["embeddings"])
-            ids += metadata["ids"]
+        with taking_apart(path):
+            if metadata["ids"]:
+                embeddings.append(tensors["embeddings"])
+                ids += metadata["ids"]
     return SearchIndex(torch.cat(embeddings), tuple(ids), made_by)
 
 
@@ -205,7 +206,7 @@ def _right_contents(shard: Shard) -> dict[str, Any] | None:
                 f"{shard.path.parent} holds embeddings of other {what}: name another folder, or "
                 "delete it."
             )
-    if found["files"] != wanted["files"]:
+    if found.get("files") != wanted["files"] or not {"ids", "skipped"} <= found.keys():
         return None
     missing = [name for name, _ in shard.files if name not in found["ids"]]
     return None if any(is_readable(shard.root, name, SIDE) for name in missing) else found

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fashionlib.errors import FashionError
+from fashionlib.files import taking_apart
 from fashionlib.settings import optional
 from fashionlib.stores.common import (
     EF_CONSTRUCTION,
@@ -132,12 +133,11 @@ class FaissStore(FileStore):
         tensors, metadata = load_tensors(self.path)
         if metadata.get("kind") != "faiss store":
             raise FashionError(f"{self.path} holds no FAISS store: give another name to a new one.")
-        try:
+        with taking_apart(self.path):
             index = self._faiss.deserialize_index(tensors["index"].numpy())
-        except RuntimeError as error:
-            raise FashionError(f"{self.path} is damaged: fill a new store.") from error
-        ids, categories, alive = metadata["ids"], metadata["categories"], tensors["alive"].numpy()
-        if not index.ntotal == len(ids) == len(categories) == len(alive):
-            raise FashionError(f"{self.path} is damaged: fill a new store.")
-        self.check_made(metadata["made_by"], index.d, metadata["index"])
-        self._set(index, ids, categories, alive)
+            ids, categories = list(metadata["ids"]), list(metadata["categories"])
+            alive = tensors["alive"].numpy()
+            if not index.ntotal == len(ids) == len(categories) == len(alive):
+                raise ValueError("parts of different length")
+            self.check_made(metadata["made_by"], index.d, metadata["index"])
+            self._set(index, ids, categories, alive)
