@@ -1,8 +1,11 @@
 """Where files live, and how one is written so that a crash never damages the old one."""
 
+import glob
 import os
+import platform
 import secrets
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -87,9 +90,10 @@ def new_folder(path: Path | str) -> AbstractContextManager[Path]:
 def _made_beside(
     path: Path, make: Callable[[Path], None], move: Callable[[Path, Path], None]
 ) -> Iterator[Path]:
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}"
+    temporary = path.parent / f".{path.name}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(path.parent, glob.escape(path.name))
         make(temporary)
         try:
             mode = temporary.stat().st_mode
@@ -97,19 +101,49 @@ def _made_beside(
             temporary.chmod(mode)  # safetensors puts a file of its own there, a private one
             move(temporary, path)
         finally:
-            if temporary.is_dir():
-                shutil.rmtree(temporary, ignore_errors=True)
-            else:
-                temporary.unlink(missing_ok=True)
+            _remove(temporary)
     except OSError as error:
         reason = error.strerror or str(error)
+        if isinstance(error, FileNotFoundError):
+            reason = f"another program removed {error.filename or temporary} meanwhile"
         raise FashionError(
             f"could not write {path}: {reason}. Free some space or choose another place."
         ) from error
 
 
+def remove_abandoned(folder: Path, name: str) -> None:
+    """Remove what killed processes left of a file or folder of that name, a pattern of `glob`."""
+    for path in folder.glob(f".{name}.{_host()}-*-*"):
+        if not _is_running(int(path.name.split("-")[-2])):
+            _remove(path)
+
+
+def _host() -> str:
+    """This machine, by whose number a process is known."""
+    return f"{zlib.crc32(platform.node().encode()):08x}"
+
+
+def _is_running(process: int) -> bool:
+    if os.name == "nt":  # asking would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another person's
+        pass
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _replace(temporary: Path, path: Path) -> None:
-    with open(temporary, "rb") as written:
+    with open(temporary, "r+b") as written:  # to write, as Windows will have it
         os.fsync(written.fileno())
     os.replace(temporary, path)
 

@@ -323,7 +323,8 @@ def train_siamese(
     pictures `precision@5`, `mAP` and `spread`. The rest is as in `train_classifier`.
 
     Raises:
-        FashionError: a class of one picture, or a `LookEncoder` made for other looks.
+        FashionError: a class of one picture, no validation pictures, or a `LookEncoder` made for
+            other looks.
     """
     return finish(siamese_training(encoder, catalog, recipe, seed))
 
@@ -333,6 +334,14 @@ def siamese_training(
 ) -> Training:
     """The training that `train_siamese` finishes: for those who surround it with more."""
     objective = OBJECTIVES[recipe.objective]
+    if not len(catalog.validation):
+        raise FashionError(f"{catalog.name} has no validation pictures to measure progress with.")
+    counts = torch.bincount(catalog.train.labels, minlength=len(catalog.classes)).tolist()
+    for name, count in zip(catalog.classes, counts, strict=True):
+        if count < 2:
+            raise FashionError(
+                f"the class {name!r} has {count} pictures: add others, or leave the class out."
+            )
     data = TripletDataset(catalog.train.images, catalog.train.labels, seed)
     looks = positions_of_looks(encoder, catalog) if recipe.objective == "looks" else None
     encoder.preparation = Preparation(recipe.evaluation_size)

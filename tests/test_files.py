@@ -55,6 +55,38 @@ def test_new_content_takes_the_place_of_the_old(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o666 & ~mask
 
 
+KILLED = """
+import os, sys
+from fashionlib.files import new_folder, replacing
+make = {"file": replacing, "folder": new_folder}[sys.argv[1]]
+with make(sys.argv[2]) as temporary:
+    if sys.argv[1] == "folder":
+        (temporary / "half").write_text("half")
+    print(temporary, flush=True)
+    if sys.argv[3] == "kill":
+        os.kill(os.getpid(), 9)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize(("kind", "make"), [("file", replacing), ("folder", new_folder)])
+def test_what_killed_processes_left_is_removed_and_what_is_in_use_is_not(tmp_path, kind, make):
+    """Six kills of a download left 421 MB."""
+    path = tmp_path / "odd [a*] name"
+    command = [sys.executable, "-c", KILLED, kind, str(path)]
+    for _ in range(3):
+        subprocess.run([*command, "kill"], check=False, capture_output=True)
+    with subprocess.Popen([*command, "wait"], text=True, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as other:  # fmt: skip
+        in_use = Path(other.stdout.readline().strip())
+        (tmp_path / ".odd [a*] name.of mine").write_text("mine")
+        with make(path) as temporary:
+            left = {entry.name for entry in tmp_path.iterdir()}
+            assert left == {in_use.name, temporary.name, ".odd [a*] name.of mine"}
+        other.stdin.close()
+    assert {entry.name for entry in tmp_path.iterdir()} == {path.name, ".odd [a*] name.of mine"}
+
+
 def test_an_exception_on_the_way_leaves_the_old_file(tmp_path):
     path = tmp_path / "model.bin"
     path.write_text("old")

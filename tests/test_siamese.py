@@ -236,10 +236,18 @@ def test_statistics_move_under_a_frozen_backbone_unless_it_is_put_to_evaluation(
 
 def test_a_class_of_one_picture_is_an_error(catalog):
     labels = catalog.train.labels.clone()
-    labels[0] = 99
-    odd = replace(catalog, train=replace(catalog.train, labels=labels))
-    with pytest.raises(FashionError, match="class 99 has a single picture"):
+    labels[0] = 7
+    classes = (*catalog.classes, "bow tie")
+    odd = replace(catalog, classes=classes, train=replace(catalog.train, labels=labels))
+    with pytest.raises(FashionError, match="the class 'bow tie' has 1 pictures: add others"):
         train_siamese(small_encoder("looks"), odd, RECIPE)
+
+
+def test_without_validation_pictures_nothing_is_trained(catalog):
+    """It ended after the first epoch, with a traceback."""
+    none = replace(catalog, validation=catalog.validation.at(torch.arange(0)))
+    with pytest.raises(FashionError, match="no validation pictures"):
+        train_siamese(small_encoder("looks"), none, RECIPE)
 
 
 # The loss

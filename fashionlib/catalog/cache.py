@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import zlib
 from collections.abc import Callable
@@ -118,7 +119,7 @@ def decode(name: str, root: Path, listing: Listing, size: int) -> Catalog:
     files = [file for _, _, file in listed]
     images = np.empty((len(files), 3, size, size), np.uint8)
     # Threads suffice: Pillow lets go of the interpreter's lock while it decodes and resizes
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # more would only hold more pictures
         results = pool.map(partial(_decode_one, root), files, images)
         results = progress_bar(results, "decoding", "picture", total=len(files))
         digests, problems = zip(*results, strict=True)
@@ -132,7 +133,7 @@ def decode(name: str, root: Path, listing: Listing, size: int) -> Catalog:
     for split in SPLITS:
         kept = [n for n, entry in enumerate(listed) if entry[0] == split and not problems[n]]
         splits[split] = Split(
-            torch.from_numpy(images[kept]),
+            torch.from_numpy(_rows(images, kept)),
             torch.tensor([classes.index(listed[n][1]) for n in kept], dtype=torch.int64),
             tuple(files[n] for n in kept),
         )
@@ -144,6 +145,13 @@ def decode(name: str, root: Path, listing: Listing, size: int) -> Catalog:
             pairs.append((other, file))
     skipped = tuple(filter(None, problems))
     return Catalog(name, classes, **splits, skipped=skipped, duplicates=tuple(pairs), root=root)
+
+
+def _rows(images: np.ndarray, kept: list[int]) -> np.ndarray:
+    """Rows at ascending positions, not copied where none is left out between them."""
+    if kept and kept[-1] - kept[0] + 1 == len(kept):
+        return images[kept[0] : kept[-1] + 1]
+    return images[kept]
 
 
 def _decode_one(root: Path, name: str, target: np.ndarray) -> tuple[str, str]:

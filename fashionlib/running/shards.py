@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from itertools import islice
 from multiprocessing import connection, get_context, parent_process
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -27,7 +28,7 @@ from torch import nn
 
 from fashionlib.catalog.pictures import is_readable
 from fashionlib.errors import FashionError
-from fashionlib.files import replacing, taking_apart
+from fashionlib.files import remove_abandoned, replacing, taking_apart
 from fashionlib.inference import pick_device
 from fashionlib.running.folder_index import embed_named, picture_files, read_file, sorted_out
 from fashionlib.search import SIDE, SearchIndex
@@ -109,9 +110,10 @@ def embed_folder(
         raise FashionError(f"{root} has no picture that can be read: {lines[0]}")
     # What is left of larger or killed runs goes, and the folder is marked as complete
     last = shard_path(out, count - 1)
-    larger = [path for path in out.glob("shard-*.safetensors") if path > last]
-    for path in (*larger, *out.glob(".shard-*.safetensors.*")):
-        path.unlink()
+    for path in out.glob("shard-*.safetensors"):
+        if path > last:
+            path.unlink()
+    remove_abandoned(out, "shard-*.safetensors")
     contents = json.dumps({"shards": count, "pictures": pictures})
     with replacing(out / CONTENTS) as temporary:
         temporary.write_text(contents + "\n", encoding="utf-8")
@@ -159,9 +161,16 @@ def _cut(files: Iterable[tuple[str, list[int]]], size: int) -> Iterator[Files]:
 
 def _made(shards: Iterable[Shard], processes: int) -> Iterator[tuple[Shard, dict[str, Any], bool]]:
     """Each shard once its file is there, with the file's metadata and whether it was made now."""
+    if processes == 1:  # none besides this one
+        for shard in shards:
+            old = _right_contents(shard)
+            if old is None:
+                _mark_incomplete(shard.path.parent)
+            yield shard, old or _make(shard), old is None
+        return
     context = get_context("spawn")  # a process that has used torch or CUDA must not be forked
-    threads = max(1, torch.get_num_threads() // processes)
-    pool = ProcessPoolExecutor(processes, context, _start_worker, (threads,))
+    threads, began = max(1, torch.get_num_threads() // processes), context.Event()
+    pool = ProcessPoolExecutor(processes, context, _start_worker, (threads, began))
     pending = {}
     try:
         for shard in shards:
@@ -176,6 +185,11 @@ def _made(shards: Iterable[Shard], processes: int) -> Iterator[tuple[Shard, dict
         while pending:
             yield from _finished(pending)
     except BrokenProcessPool:
+        if not began.is_set():  # none came as far as its first line
+            raise FashionError(
+                "no worker process could start: a script has to call this below "
+                '`if __name__ == "__main__":`, since each worker imports it.'
+            ) from None
         raise FashionError(
             "a worker process was killed, perhaps for want of memory: the same command goes on, "
             "with fewer --processes it takes less."
@@ -222,7 +236,8 @@ def _mark_incomplete(out: Path) -> None:
 # In a worker process
 
 
-def _start_worker(threads: int) -> None:
+def _start_worker(threads: int, began: Event) -> None:
+    began.set()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to answer
     Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)

@@ -5,9 +5,11 @@ over all rows in Python, whatever the index: about 0.1 s at 100,000 rows on a la
 it ends, and where a server begins: `deploy/`.
 """
 
+import json
 import logging
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,9 @@ class MilvusStore(CheckedStore):
         self.uri = str(Path(uri).absolute()) if self._lite else uri
         self._milvus = optional("pymilvus", "stores")
         self._failures = self._milvus.MilvusException, optional("grpc", "stores").RpcError
+        # both log a traceback where we say the same in one line
+        for logger in ("pymilvus", "milvus_lite.server_manager"):
+            logging.getLogger(logger).setLevel(logging.CRITICAL)
         if self._lite:
             self._start_lite()
         self._client = self._connect()
@@ -129,8 +134,22 @@ class MilvusStore(CheckedStore):
             Path(self.uri).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FashionError(f"could not make {self.uri}: {error.strerror}.") from error
-        # it logs a traceback where we say the same in one line
-        logging.getLogger("milvus_lite.server_manager").setLevel(logging.CRITICAL)
+        folder = Path(self.uri) if Path(self.uri).exists() else Path(self.uri).parent
+        if not os.access(folder, os.W_OK):
+            raise FashionError(f"{self._name} cannot be written, which Milvus Lite has to.")
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        """Milvus Lite passes over a file that is gone, and the rows that were in it."""
+        for manifest in Path(self.uri).glob("collections/*/manifest.json"):
+            with suppress(ValueError, LookupError, TypeError):  # it has another copy of this file
+                for name, part in json.loads(manifest.read_bytes())["partitions"].items():
+                    for file in (*part["data_files"], *part["delta_files"]):
+                        if not (manifest.parent / "partitions" / name / file).is_file():
+                            raise FashionError(
+                                f"{self._name}: its part {file} is missing. Bring it back, or "
+                                "fill a new store."
+                            )
 
     def _connect(self) -> Any:
         try:

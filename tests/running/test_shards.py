@@ -144,6 +144,16 @@ def test_only_what_changed_is_embedded_again(folder, weights, tmp_path, in_threa
     assert max(contents(out)) == "shard-000001.safetensors"
 
 
+def leave_behind(path: Path) -> None:
+    """What a process leaves beside a file that is killed while it writes it."""
+    code = (
+        "import os, sys; from fashionlib.files import replacing\n"
+        "with replacing(sys.argv[1]): os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert list(path.parent.glob(f".{path.name}.*"))
+
+
 def test_damaged_and_half_written_shards_are_made_again(folder, weights, tmp_path, in_threads):
     out = tmp_path / "out"
     embed_folder(folder, out, weights, shard_size=3)
@@ -151,7 +161,7 @@ def test_damaged_and_half_written_shards_are_made_again(folder, weights, tmp_pat
     torn = shard_path(out, 1)
     torn.write_bytes(torn.read_bytes()[:-10])
     shard_path(out, 2).unlink()
-    (out / ".shard-000002.safetensors.x1y2").write_bytes(b"half")
+    leave_behind(out / "shard-000002.safetensors")
     (out / "shards of mine.txt").write_text("kept")
     (out / "contents.json").unlink()
     assert embed_folder(folder, out, weights, shard_size=3).fresh == 4

@@ -380,6 +380,22 @@ def test_two_writers_lose_nothing_that_was_acknowledged(tmp_path, suffix):
     assert set(again.search(torch.zeros(8), 9).ids[0]) == {"mine", "theirs", "again"}
 
 
+def test_a_missing_part_of_a_milvus_folder_is_named(tmp_path):
+    """It opened with 5 of 1,205 rows."""
+    store = opened(tmp_path, "milvus")
+    store.upsert([f"n{n}" for n in range(1200)], torch.randn(1200, SIZE), [""] * 1200)
+    store.upsert(["one"], torch.randn(1, SIZE), [""])
+    store.close()
+    part = max((tmp_path / "store.db").rglob("*.parquet"), key=lambda path: path.stat().st_size)
+    kept = part.read_bytes()
+    part.unlink()
+    complaint(lambda: opened(tmp_path, "milvus"), f"its part data/{part.name} is missing")
+    part.write_bytes(kept)
+    again = opened(tmp_path, "milvus")
+    assert len(again) == 1201
+    again.close()
+
+
 def test_a_relative_path_stays_where_it_was(tmp_path, kind, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "elsewhere").mkdir()
