@@ -85,7 +85,7 @@ myst_heading_anchors = 3
 # -- executing the chapters ----------------------------------------------------------------------
 nb_custom_formats = {".py": "page_key.read_page"}  # what the page depends on is in the notebook
 nb_execution_mode = "cache"
-nb_execution_timeout = 1800
+nb_execution_timeout = 6 * 3600  # seconds for a cell: a slow machine is no mistake
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True

@@ -1,5 +1,6 @@
 """The files around the code agree with each other."""
 
+import os
 import re
 import subprocess
 import tomllib
@@ -49,6 +50,32 @@ def test_no_exact_pins():
     extras = PROJECT["optional-dependencies"].values()
     lines = PROJECT["dependencies"] + [line for extra in extras for line in extra]
     assert [line for line in lines if "==" in line or ">=" not in line] == []
+
+
+@pytest.mark.parametrize("folder", ["a b/c", "/a b/c", "here", "/here", ""])
+@pytest.mark.parametrize("given", ["argument", "environment"])
+def test_make_finds_the_photos_in_a_folder_with_spaces(tmp_path, folder, given):
+    """Notebooks run in their own folder, so they get the whole path."""
+    (tmp_path / "tell").write_text('tell:\n\t@echo "$$FASHIONLIB_DATA|$$GOMP_SPINCOUNT"\n')
+    ours = ("FASHIONLIB_DATA", "GOMP_SPINCOUNT", "MAKEFLAGS", "MAKEOVERRIDES")
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    command = ["make", "-s", "-f", "Makefile", "-f", tmp_path / "tell", "tell"]
+    if given == "argument":
+        command.append(f"FASHIONLIB_DATA={folder}")
+    else:
+        environment["FASHIONLIB_DATA"] = folder
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True,
+                          text=True)  # fmt: skip
+    assert done.stdout == f"{ROOT / folder if folder else ''}|1000\n"
+
+
+def test_commands_for_windows_are_those_of_make():
+    readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    block = readme.split("```powershell\n")[1].split("```")[0].replace("\\", "/")
+    commands = [line.split("    #")[0] for line in block.splitlines()[1:]]
+    assert len(commands) == 5
+    for command in commands:
+        assert all(word.replace('"', "'") in makefile for word in command.split()[1:])
 
 
 def test_ci_calls_make_test_and_the_workflow_calls_ci():

@@ -69,7 +69,7 @@ def run(notebook: NotebookNode, folder: Path) -> dict[str, list]:
     from nbclient import NotebookClient  # noqa: PLC0415 - only --execute needs a kernel
 
     os.environ.update(FASHIONLIB_BUDGET="quick", TQDM_DISABLE="1")
-    NotebookClient(notebook, timeout=1800, resources={"metadata": {"path": folder}}).execute()
+    NotebookClient(notebook, timeout=6 * 3600, resources={"metadata": {"path": folder}}).execute()
     contracts = {}
     for cell in notebook.cells:
         if is_contract(cell):

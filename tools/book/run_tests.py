@@ -25,6 +25,7 @@ def main() -> int:
             "TQDM_DISABLE": "1",
             "HF_HUB_OFFLINE": "1",  # exercise 2 would fetch pretrained weights where it can
             "OMP_NUM_THREADS": "1",  # two workers of two threads each would wait for each other
+            "GOMP_SPINCOUNT": "1000",  # and wait by counting, which takes the core from others
         }
         if "FASHIONLIB_DATA" not in environment and SHARED.is_dir():
             environment["FASHIONLIB_DATA"] = str(SHARED)
@@ -33,7 +34,7 @@ def main() -> int:
         notebooks += ["notebooks/exercises/solutions"]
         pytest = [sys.executable, "-m", "pytest", "--durations=15"]
         # each notebook in a fresh kernel; of its cells only contract cells are compared
-        nbval = ["--nbval-lax", "--nbval-cell-timeout=1800", "--dist=loadscope", "-v"]
+        nbval = ["--nbval-lax", "--nbval-cell-timeout=21600", "--dist=loadscope", "-v"]
         runs = (
             [*pytest, "-n2", "-m", "not clock", "tests"],  # conftest.py shares them out
             [*pytest, "-m", "clock", "tests"],
