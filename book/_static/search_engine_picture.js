@@ -25,7 +25,80 @@ export async function readSquare(blob, name, side) {
   }
   const square = squash(rowsOf(bitmap), bitmap.width, bitmap.height, side);
   bitmap.close();
-  return square;
+  return turned(square, side, await webpTurn(blob));
+}
+
+// Where the pixel at (x, y) comes from when a picture is turned as EXIF's number says; `e` is its edge
+const TURNS = {
+  2: (x, y, e) => [e - x, y],
+  3: (x, y, e) => [e - x, e - y],
+  4: (x, y, e) => [x, e - y],
+  5: (x, y) => [y, x],
+  6: (x, y, e) => [y, e - x],
+  7: (x, y, e) => [e - y, e - x],
+  8: (x, y, e) => [e - y, x],
+};
+
+function turned(square, side, turn) {
+  const from = TURNS[turn];
+  if (!from) return square;
+  const result = new Uint8Array(square.length);
+  for (let to = 0; to < square.length; to++) {
+    const [x, y] = from(to % side, Math.floor(to / side) % side, side - 1);
+    result[to] = square[side * (side * Math.floor(to / side / side) + y) + x];
+  }
+  return result;
+}
+
+/**
+ * The turn that the EXIF of a WebP asks for, 1 for none. Browsers heed it in the other formats, and
+ * some in this one too: they turn a tiny one.
+ */
+async function webpTurn(blob) {
+  const view = async (start, length) =>
+    new DataView(await blob.slice(start, start + length).arrayBuffer());
+  const text = (data, start) =>
+    String.fromCharCode(...[0, 1, 2, 3].map((n) => data.getUint8(start + n)));
+  const head = await view(0, 12);
+  if (head.byteLength < 12 || text(head, 0) !== "RIFF" || text(head, 8) !== "WEBP") return 1;
+  for (let place = 12; place + 8 <= blob.size; ) {
+    const chunk = await view(place, 8);
+    const length = chunk.getUint32(4, true);
+    if (text(chunk, 0) === "EXIF") {
+      const turn = orientation(await view(place + 8, length));
+      return turn > 1 && (await turnsWebp()) ? 1 : turn;
+    }
+    place += 8 + length + (length % 2);
+  }
+  return 1;
+}
+
+/** The orientation in EXIF, as a DataView; 1 where it has none or is broken. */
+function orientation(exif) {
+  try {
+    const start = exif.getUint32(0) === 0x45786966 ? 6 : 0; // "Exif" and two zeros
+    const little = exif.getUint16(start) === 0x4949;
+    const first = start + exif.getUint32(start + 4, little);
+    for (let n = 0; n < exif.getUint16(first, little); n++) {
+      const entry = first + 2 + 12 * n;
+      if (exif.getUint16(entry, little) === 0x0112) return exif.getUint16(entry + 8, little);
+    }
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+  }
+  return 1;
+}
+
+// 2 × 1 pixels, to be turned by a quarter
+const TURNED_WEBP =
+  "data:image/webp;base64,UklGRk4AAABXRUJQVlA4WAoAAAAIAAAAAQAAAAAAVlA4TA4AAAAvAQAAAAcQEf0PRET/A0VY" +
+  "SUYaAAAATU0AKgAAAAgAAQESAAMAAAABAAYAAAAAAAA=";
+
+async function turnsWebp() {
+  const image = new Image();
+  image.src = TURNED_WEBP;
+  await image.decode();
+  return image.naturalWidth === 1;
 }
 
 // An image element reads the header alone, so a trap of many megapixels is never decoded
