@@ -13,6 +13,7 @@ export class PictureError extends Error {}
  */
 export async function readSquare(blob, name, side) {
   await checkSize(blob, name);
+  await checkInk(blob, name);
   let bitmap;
   try {
     bitmap = await createImageBitmap(blob, {
@@ -55,17 +56,15 @@ function turned(square, side, turn) {
  * some in this one too: they turn a tiny one.
  */
 async function webpTurn(blob) {
-  const view = async (start, length) =>
-    new DataView(await blob.slice(start, start + length).arrayBuffer());
   const text = (data, start) =>
     String.fromCharCode(...[0, 1, 2, 3].map((n) => data.getUint8(start + n)));
-  const head = await view(0, 12);
+  const head = await view(blob, 0, 12);
   if (head.byteLength < 12 || text(head, 0) !== "RIFF" || text(head, 8) !== "WEBP") return 1;
   for (let place = 12; place + 8 <= blob.size; ) {
-    const chunk = await view(place, 8);
+    const chunk = await view(blob, place, 8);
     const length = chunk.getUint32(4, true);
     if (text(chunk, 0) === "EXIF") {
-      const turn = orientation(await view(place + 8, length));
+      const turn = orientation(await view(blob, place + 8, length));
       return turn > 1 && (await turnsWebp()) ? 1 : turn;
     }
     place += 8 + length + (length % 2);
@@ -122,6 +121,25 @@ async function checkSize(blob, name) {
     const most = MOST_PIXELS / 1e6;
     throw new PictureError(`${name} has more than ${most} megapixels: save a smaller copy.`);
   }
+}
+
+// Browsers take the ink of every JPEG for counted as Adobe's programs do, others count from none
+async function checkInk(blob, name) {
+  if ((await view(blob, 0, 2)).getUint16(0) !== 0xffd8) return;
+  for (let place = 2; place + 10 <= blob.size; ) {
+    const segment = await view(blob, place, 10);
+    const [marker, length] = [segment.getUint16(0), segment.getUint16(2)];
+    if (marker === 0xffee || marker === 0xffda) return; // Adobe's own, or the pixels
+    if (marker >= 0xffc0 && marker <= 0xffc2) {
+      if (segment.getUint8(9) < 4) return;
+      throw new PictureError(`${name} is made for print, with CMYK colours: save it as RGB.`);
+    }
+    place += 2 + length;
+  }
+}
+
+async function view(blob, start, length) {
+  return new DataView(await blob.slice(start, start + length).arrayBuffer());
 }
 
 /** Bands of rows as RGBA bytes, from the top. */

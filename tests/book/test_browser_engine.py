@@ -851,6 +851,15 @@ def bomb() -> bytes:
     return buffer.getvalue()
 
 
+def print_jpeg() -> bytes:
+    """CMYK without the marker of Adobe's programs: browsers would show its negative."""
+    buffer = io.BytesIO()
+    Image.new("CMYK", (40, 40)).save(buffer, "JPEG")
+    jpeg = buffer.getvalue()
+    start = jpeg.index(b"\xff\xee")
+    return jpeg[:start] + jpeg[start + 2 + int.from_bytes(jpeg[start + 2 : start + 4]) :]
+
+
 def test_what_is_no_picture_gets_one_line_and_the_next_works(page, catalog):
     photo = (catalog.root / catalog.test.names[0]).read_bytes()
     before, kept = answered(page), shown(page)
@@ -861,6 +870,7 @@ def test_what_is_no_picture_gets_one_line_and_the_next_works(page, catalog):
         (photo[:60], "is not a picture this browser can read"),
         (photo[: len(photo) // 2], "cannot be read: save it again"),
         (bomb(), "has more than 64 megapixels: save a smaller copy"),
+        (print_jpeg(), "is made for print, with CMYK colours: save it as RGB"),
     ):
         drop(page, content, "holiday<b>.jpg")
         expect(page.get_by_role("alert")).to_contain_text(line)
