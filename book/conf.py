@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from sphinx.errors import SphinxError
+
 BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
 sys.path.insert(0, str(ROOT / "tools" / "book"))
@@ -135,11 +137,21 @@ html_copy_source = False
 
 
 def run_chapters(app) -> None:
-    """Fill the cache that myst-nb looks in."""
+    """Fill the cache that myst-nb looks in.
+
+    Raises:
+        SphinxError: a chapter failed; what others showed is kept.
+    """
     from ahead import run_ahead  # noqa: PLC0415 - not for those who only read the settings
 
     pages = sorted((BOOK / "chapters").rglob("*.py"))
-    run_ahead(pages, app.config.nb_execution_cache_path, app.config.nb_execution_timeout)
+    done = run_ahead(pages, app.config.nb_execution_cache_path, app.config.nb_execution_timeout)
+    failed = [ran.page.stem for ran in done if ran.problem]
+    if failed:
+        raise SphinxError(
+            f"{', '.join(failed)} failed, as told above. The other chapters are kept: when it is "
+            "mended, the same command goes on."
+        )
 
 
 # -- once the pages are written: the engine of *Try it*, and no icons but those that a page shows --

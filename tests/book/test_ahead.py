@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import runpy
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,8 +10,10 @@ from types import SimpleNamespace
 
 import ahead
 import page_key
+import pytest
 from ahead import TURNS, run_ahead
 from sphinx.application import Sphinx
+from sphinx.errors import SphinxError
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST, ALONE = (next(name for name in TURNS if TURNS[name] == turn) for turn in ("first", "alone"))
@@ -48,7 +51,7 @@ def write(folder: Path, **cells: str) -> list[Path]:
 def ran(pages: list[Path], folder: Path) -> dict[str, bool]:
     """Whether each page that was run failed."""
     done = run_ahead(pages, str(folder / "cache"), timeout=60)
-    return {one.page.stem: one.failed for one in done}
+    return {one.page.stem: bool(one.problem) for one in done}
 
 
 def test_a_page_that_ran_is_not_run_again_and_one_that_failed_is(tmp_path):
@@ -84,12 +87,25 @@ def test_the_first_is_done_before_the_others_begin(tmp_path):
     assert ran(pages, tmp_path) == {FIRST: False, "a": False}
 
 
-def test_pages_with_a_stopwatch_are_left_to_sphinx(tmp_path):
-    pages = write(tmp_path / "pages", a="1", **{ALONE: "1"})
-    assert ran(pages, tmp_path) == {"a": False}
+def test_pages_with_a_stopwatch_come_last_on_all_cores(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    alone = "import torch\nassert torch.get_num_threads() == 2\n" + RUNS.format("t")
+    pages = write(tmp_path / "pages", **{ALONE: alone}, a=RUNS.format("a"), b=RUNS.format("b"))
+    assert ran(pages, tmp_path) == {"a": False, "b": False, ALONE: False}
+    assert (tmp_path / "pages" / "runs.txt").read_text().endswith("t")
 
 
-def test_sphinx_runs_only_what_was_left(tmp_path, monkeypatch):
+def test_a_page_that_fails_is_told_in_one_line_with_its_cell(tmp_path, capfd):
+    bad = "x = 1\n\n# %%\nraise ValueError('too\\nlong')\n"
+    dies = "import os\nos._exit(1)\n"
+    ran(write(tmp_path / "pages", good="1", bad=bad, dies=dies), tmp_path)
+    lines = sorted(line for line in capfd.readouterr().out.splitlines() if " after " in line)
+    assert len(lines) == 2
+    assert re.fullmatch(r"bad failed after \d+ s in cell 3: ValueError: too long", lines[0])
+    assert re.fullmatch(r"dies failed after \d+ s with DeadKernelError", lines[1])
+
+
+def test_sphinx_runs_nothing_itself(tmp_path, monkeypatch):
     """By the same settings as the book's."""
     pages = write(tmp_path / "pages", a=RUNS.format("a"), **{ALONE: RUNS.format("t")})
     (tmp_path / "pages" / "index.md").write_text(f"# i\n\n```{{toctree}}\na\n{ALONE}\n```\n")
@@ -110,12 +126,12 @@ def test_sphinx_runs_only_what_was_left(tmp_path, monkeypatch):
         book.build()
         return (tmp_path / "pages" / "runs.txt").read_text()
 
-    assert (tmp_path / "pages" / "runs.txt").read_text() == "a"
+    assert (tmp_path / "pages" / "runs.txt").read_text() == "at"
     assert runs() == "at"
     assert runs() == "at"
     monkeypatch.setenv("FASHIONLIB_BUDGET", "another")  # as code of the library would
     ran(pages, tmp_path)
-    assert (tmp_path / "pages" / "runs.txt").read_text() == "ata"
+    assert (tmp_path / "pages" / "runs.txt").read_text() == "atat"
     assert runs() == "atat"
 
 
@@ -123,9 +139,11 @@ def test_the_book_runs_its_pages_ahead(monkeypatch):
     """`conf.py` asks for it, for the pages that it writes."""
     settings = runpy.run_path(str(ROOT / "book" / "conf.py"))
     asked = []
-    monkeypatch.setattr(ahead, "run_ahead", lambda *arguments: asked.append(arguments))
+    done = [ahead.Ran(Path("a.py"), None, 1.0, ""), ahead.Ran(Path("b.py"), None, 1.0, "in cell 1")]
+    monkeypatch.setattr(ahead, "run_ahead", lambda *arguments: asked.append(arguments) or done)
     config = SimpleNamespace(nb_execution_cache_path="a folder", nb_execution_timeout=7)
-    settings["run_chapters"](SimpleNamespace(config=config))
+    with pytest.raises(SphinxError, match=r"^b failed, as told above"):
+        settings["run_chapters"](SimpleNamespace(config=config))
     ((pages, *rest),) = asked
     assert {page.stem for page in pages} == set(TURNS)
     assert rest == ["a folder", 7]
