@@ -20,8 +20,7 @@ from fashionlib.weights import weights_hash
 def change_batches(training: Training, name: str, change: Callable[..., tuple]) -> None:
     """Have each batch of a training changed before it is learned from; later changes come later.
 
-    `change` takes the parts of a batch, inputs float [N, 3, H, W] and labels first, and returns as
-    many. `name` tells a run with
+    `change` takes inputs float [N, 3, H, W] and labels, and returns both. `name` tells a run with
     it from one without. Mixup (Zhang et al. 2018, arXiv 1710.09412) with their alpha:
 
     ```python
@@ -39,18 +38,18 @@ def change_batches(training: Training, name: str, change: Callable[..., tuple]) 
 
 
 def learn_from(training: Training, teachers: Sequence[nn.Module]) -> None:
-    """Have half of the class to be answered come from teachers: their answer and the label.
+    """Have half of what a classifier is to answer come from teachers: their answer and the label.
 
-    The teachers, classifiers in evaluation mode with the training's classes, look at each augmented
-    (and mixed) picture that the student sees: a classifier, or an encoder that learns names.
+    The teachers, in evaluation mode and with the training's classes, look at each augmented (and
+    mixed) picture that the student sees.
     """
     for teacher in teachers:
         teacher.to(pick_device())
 
-    def ask(inputs: Tensor, labels: Tensor, *looks: Tensor) -> tuple[Tensor, ...]:
+    def ask(inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         answers = mean_answer(teachers, inputs)
         shares = labels if labels.ndim == 2 else F.one_hot(labels, answers.shape[1])
-        return inputs, (shares + answers) / 2, *looks
+        return inputs, (shares + answers) / 2
 
     hashes = ", ".join(map(weights_hash, teachers))
     change_batches(training, f"{len(teachers)} teachers: {hashes}", ask)

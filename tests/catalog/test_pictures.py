@@ -224,25 +224,6 @@ def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded():
     complaint(lambda: read_picture(endless), "more than 100 scans")
 
 
-PEAK = """
-import resource, sys
-from fashionlib.catalog.pictures import read_picture
-read_picture(sys.argv[1], 160)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-read_picture(sys.argv[2], 160)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
-"""
-
-
-def test_a_large_transparent_picture_takes_no_more_than_it_must(tmp_path):
-    """Twelve of 64 megapixels in a catalog took 11 GB."""
-    corners().save(tmp_path / "small.png")
-    Image.new("RGBA", (6000, 6000), (9, 9, 9, 99)).save(tmp_path / "large.webp", lossless=True)
-    command = [sys.executable, "-c", PEAK, tmp_path / "small.png", tmp_path / "large.webp"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 6000 * 6000 * 4 * 3 / 2**20  # three pictures of four bytes a pixel
-
-
 def test_a_pipe_that_nobody_writes_to_is_refused(tmp_path):
     path = tmp_path / "pipe.jpg"
     os.mkfifo(path)

@@ -176,7 +176,6 @@ def encoder(catalog: Catalog) -> dict[str, Any]:
         training = siamese_training(
             encoder_for(recipe.objective, catalog, start), catalog, recipe, SEED
         )
-        learn_from(training, [start])
         model, _ = run_training(training, kept)
         figures = {}
         for name in ("validation", "test"):
@@ -224,13 +223,8 @@ def milliseconds(model: nn.Module, size: int, rounds: int = 50) -> float:
 
 
 def teachers_line(data: dict[str, Any]) -> list[str]:
-    """What a network learned from besides the labels."""
-    if "distance_limit" in data:
-        return [
-            "- **Start and teacher**: starts from the classifier of this catalog; half of each "
-            "wanted class is the answer of that classifier"
-        ]
-    if data["catalog"] != "photos":
+    """The photos' classifier's line about what it learned from besides the labels."""
+    if data["catalog"] != "photos" or "distance_limit" in data:
         return []
     return [
         "- **Start and teachers**: starts from a first network of the same plan, trained from "
