@@ -555,10 +555,9 @@ say(
 # ## What looks cost, and what they bring
 #
 # The same question at full size, with the encoder that comes with the library. It learned names as
-# above, for longer, and half of each class that it was to name was the answer of the classifier
-# that it starts from. On both catalogs the test pictures whose looks are labelled are searched
-# among the training pictures. (Of the photos that is every second one; the labels of the others are
-# held back, so that nobody can fit an encoder to them.)
+# above, for longer. On both catalogs the test pictures whose looks are labelled are searched among
+# the training pictures. (Of the photos that is every second one; the labels of the others are held
+# back, so that nobody can fit an encoder to them.)
 #
 # First in each table is what a random picture of the query's own class would have right, then what
 # the best order could reach: some looks are too rare to be found five times. Intervals come from
