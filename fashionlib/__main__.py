@@ -17,21 +17,22 @@ def main() -> None:
     try:
         from fashionlib.cli import main as run  # noqa: PLC0415 - see above
 
-        code = run()
-        sys.stdout.flush()
+        try:
+            run()
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
-        code = 130
+        sys.exit(130)
     except BrokenPipeError:  # who was reading has seen enough
-        code = 141
         _drop_output()
+        sys.exit(141)
     except OSError as error:
-        code = 2
         if error.filename is None:  # what we print found no room
             _drop_output()
         where = f"{error.filename}: " if error.filename else ""
         print(f"fashionlib: {where}{error.strerror or error}.", file=sys.stderr)
-    sys.exit(code)
+        sys.exit(2)
 
 
 def _drop_output() -> None:

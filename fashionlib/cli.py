@@ -259,11 +259,11 @@ def export(
     print(printable(f"saved {out}, {out.stat().st_size / 1e6:.1f} MB"))
 
 
-def main() -> int:
-    """Run the command line, returns the exit code; a person's mistake is one line and code 2."""
+def main() -> None:
+    """Run the command line; a person's mistake is one line and exit code 2."""
     try:
         with processes.joined():
-            code = app(standalone_mode=False) or 0
+            code = app(standalone_mode=False)
     except FashionError as error:
         print(f"fashionlib: {error}", file=sys.stderr)
         code = 2
@@ -273,4 +273,4 @@ def main() -> int:
             raise
         print(f"fashionlib: {printable(error.format_message())}", file=sys.stderr)
         code = 2
-    return code
+    sys.exit(code)

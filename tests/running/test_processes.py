@@ -305,7 +305,7 @@ def test_two_processes_are_as_good_as_one(two):
         ("encoder", ran(encoder_run()), "precision@5"),
     ):
         reached = [history[-1][figure] for _, _, history in (alone, two[0][what])]
-        assert min(reached) > 0.9, what
+        assert min(reached) > {"classifier": 0.9, "encoder": 0.7}[what], what
         assert abs(reached[0] - reached[1]) < 0.08, what
 
 

@@ -14,9 +14,9 @@ from tiny import small_look_encoder, tiny_encoder
 
 from fashionlib.blocks import PLANS, MobileNetBackbone
 from fashionlib.catalog import FEW, load_catalog
-from fashionlib.drawn import drawn_pictures
+from fashionlib.drawn import SEVEN, drawn_pictures
 from fashionlib.heads import build_classifier, build_encoder
-from fashionlib.look_encoder import LookEncoder
+from fashionlib.look_encoder import NAMELESS, LookEncoder
 from fashionlib.search import SIDE, SearchIndex, embed_picture
 from fashionlib.weights import load_encoder, save_classifier, save_encoder
 
@@ -371,7 +371,10 @@ def test_mistakes_about_looks_are_told_before_anything_is_embedded(work, tmp_pat
     (tmp_path / "flat").symlink_to(work / "flat")
     for name, source in (("q.png", first(work / "flat")), *((n, work / n) for n in WEIGHTS)):
         (tmp_path / name).write_bytes(source.read_bytes())
-    save_encoder(tmp_path / "nameless.safetensors", LookEncoder(MobileNetBackbone("article")))
+    save_encoder(
+        tmp_path / "nameless.safetensors",
+        LookEncoder(MobileNetBackbone("article"), (SEVEN, *NAMELESS)),
+    )
     cases = {name: _arguments(GOOD | change) for name, (change, _) in LOOK_MISTAKES.items()}
     said = answers(cases, tmp_path)
     for name, (_, words) in LOOK_MISTAKES.items():

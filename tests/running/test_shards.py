@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from multiprocessing import active_children
@@ -287,23 +286,14 @@ def test_a_folder_is_listed_when_its_turn_comes(folder, monkeypatch):
 
 
 @pytest.fixture
-def many(tmp_path) -> Callable[[], Path]:
-    """320 pictures, which are two shards of the command; the 300th is a pipe that nobody fills."""
+def many(tmp_path) -> Path:
+    """1,300 pictures, which are six shards of the command."""
     root = tmp_path / "many"
     root.mkdir()
-    for number in range(320):
-        colour = (number % 256, number // 2, 255 - number % 200)
-        Image.new("RGB", (16, 16), colour).save(root / f"{number:03d}.png")
-    whole = (root / "299.png").read_bytes()
-    (root / "299.png").unlink()
-    os.mkfifo(root / "299.png")
-
-    def mended() -> Path:
-        (root / "299.png").unlink()
-        (root / "299.png").write_bytes(whole)
-        return root
-
-    return mended
+    for number in range(1_300):
+        colour = (number % 256, number // 8, 255 - number % 200)
+        Image.new("RGB", (16, 16), colour).save(root / f"{number:04d}.png")
+    return root
 
 
 def wait_for(path: Path) -> None:
@@ -316,25 +306,26 @@ def wait_for(path: Path) -> None:
 def test_killed_in_the_middle_of_a_shard_it_goes_on(many, weights, tmp_path):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "fashionlib", "embed", "--catalog", "many", "--out", "out",
-               "--weights", str(weights)]  # fmt: skip
+               "--processes", "2", "--weights", str(weights)]  # fmt: skip
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True)  # fmt: skip
     wait_for(shard_path(out, 0))
     process.kill()
     process.communicate(timeout=60)  # returns once all have let go of the pipe: the workers too
     assert process.returncode == -signal.SIGKILL
-    assert [path.name for path in out.glob("[!.]*")] == ["shard-000000.safetensors"]
-    before = shard_path(out, 0).stat().st_mtime_ns
-    root = many()
+    kept = {path: path.stat().st_mtime_ns for path in out.glob("[!.]*")}
+    assert 1 <= len(kept) < 6
+    assert not (out / "contents.json").exists()
     done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "320 pictures in 2 shards in out, 64 of them embedded now" in done.stdout
-    assert shard_path(out, 0).stat().st_mtime_ns == before
-    check(root, out, weights)
+    fresh = 1_300 - sum(len(load_tensors(path)[1]["ids"]) for path in kept)
+    assert f"1,300 pictures in 6 shards in out, {fresh:,} of them embedded now" in done.stdout
+    assert kept == {path: path.stat().st_mtime_ns for path in kept}
+    check(many, out, weights)
     other = tmp_path / "uninterrupted"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shards, "ProcessPoolExecutor", lambda n, *_: ThreadPoolExecutor(n))
-        embed_folder(root, other, weights)
+        embed_folder(many, other, weights)
     assert list(contents(out)) == list(contents(other))
     indexes = [index_from_shards(place, load_encoder(weights)[0]) for place in (out, other)]
     assert indexes[0].ids == indexes[1].ids
@@ -342,11 +333,39 @@ def test_killed_in_the_middle_of_a_shard_it_goes_on(many, weights, tmp_path):
 
 def test_a_worker_that_is_killed_is_a_mistake_that_can_be_mended(many, weights, tmp_path):
     with ThreadPoolExecutor() as pool:
-        run = pool.submit(embed_folder, tmp_path / "many", tmp_path / "out", weights)
+        run = pool.submit(embed_folder, many, tmp_path / "out", weights, 2, shard_size=4)
         wait_for(shard_path(tmp_path / "out", 0))
-        active_children()[0].kill()
+        for worker in active_children():
+            worker.kill()
         complaint(run.result, "a worker process was killed", "the same command goes on")
     assert not (tmp_path / "out" / "contents.json").exists()
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from fashionlib.running.shards import embed_folder
+
+print(embed_folder(*map(Path, sys.argv[1:4]), int(sys.argv[4])).fresh)
+"""
+
+
+def test_a_script_without_a_guard_is_told_so_and_needs_none_for_one_process(
+    folder, weights, tmp_path
+):
+    """It said that a worker was killed, perhaps for want of memory."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    for processes, code in ((2, 1), (1, 0)):
+        command = [sys.executable, script, folder, tmp_path / "out", weights, str(processes)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert done.returncode == code, done.stderr
+    assert done.stdout == "7\n"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "_start_worker", os._exit)  # before its first line, as without one
+        complaint(
+            lambda: embed_folder(folder, tmp_path / "o", weights, 2), 'if __name__ == "__main__":'
+        )
 
 
 # The command line
@@ -375,8 +394,8 @@ def test_the_command_names_the_broken_pictures_at_the_end(folder, weights, tmp_p
         assert lines[0] == f"Weights {weights}: as asked."
         assert lines[1].endswith(f"7 pictures in 1 shards in {tmp_path / 'out'}, "
                                  f"{fresh} of them embedded now")  # fmt: skip
-        assert lines[2].startswith("skipped: a/torn.png is not a picture")
-        assert lines[3].startswith("skipped: é/t?orn?.png is not a picture")
+        assert lines[2].startswith("Skipped: a/torn.png is not a picture")
+        assert lines[3].startswith("Skipped: é/t?orn?.png is not a picture")
         assert len(lines) == 4
 
 

@@ -519,6 +519,7 @@ def test_a_faiss_index_is_built_anew_when_most_rows_are_gone(tmp_path):
         assert sizes == [(32, 40), (24, 40), (16, 16), (8, 16), (0, 0)]
         store.upsert(["x"], rows[:1], ["a"])
         assert store.search(rows[0], 3).ids == (("x",),)
+        store.close()
         store.path.unlink()
 
 
