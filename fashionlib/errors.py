@@ -8,7 +8,7 @@ class FashionError(Exception):
     without the traceback of our insides.
     """
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str = "") -> None:
         super().__init__(printable(message))
 
     def _render_traceback_(self) -> list[str]:

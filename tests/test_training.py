@@ -135,7 +135,11 @@ def metric_training(objective: str) -> Callable[[Catalog], object]:
 
 TRAININGS = {
     "classifier": (lambda catalog: trained(catalog, replace(RECIPE, epochs=2)), 2 * 6),
-    **{name: (metric_training(name), 2 * (4 if name == "random" else 3)) for name in OBJECTIVES},
+    # those that look for no partners in a batch show the last pictures too
+    **{
+        name: (metric_training(name), 2 * (4 if name in ("random", "looks") else 3))
+        for name in OBJECTIVES
+    },
     "detection head": (
         lambda _: train_head(
             DetectionHead(2, 2, hidden=8), *tiny_answers(), DetectionRecipe(2, batch_size=10)
