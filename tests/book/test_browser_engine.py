@@ -596,7 +596,7 @@ def test_odd_pictures_become_the_same_squares(page, site, catalog):
         if name.endswith("jpeg"):  # as decoders differ
             allowed = 8
         if name.endswith("webp"):  # turned after it was made square, whose passes round in turn
-            allowed = 1
+            allowed = 2
         assert most <= allowed, name
         assert np.abs(square.astype(int) - own).mean() < 0.5, name
 
