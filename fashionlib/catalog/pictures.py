@@ -28,7 +28,7 @@ FORMATS = tuple(
 SUFFIXES = sorted(end for end, name in Image.registered_extensions().items() if name in FORMATS)
 
 # Part of every cache key: raise it when `read_picture` or `to_square` changes what comes out.
-PREPROCESSING = 1
+PREPROCESSING = 2
 
 
 def read_picture(source: Path | str | bytes | IO[bytes], size: int | None = None) -> Image.Image:
@@ -179,11 +179,11 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
 
 
 def _gray_of_16_bits(picture: Image.Image) -> Image.Image:
-    """Scaled, where Pillow clips it to 255: nearly all would come out white."""
+    """Its upper eight, as browsers take them, where Pillow clips at 255: all but black is white."""
     deep = np.asarray(picture)
     if deep.min() < 0 or deep.max() > 65535:
         raise ValueError("its pixels have more than 16 bits")
-    gray = (deep / 257).round().astype(np.uint8)
+    gray = (deep >> 8).astype(np.uint8)
     if isinstance(clear := picture.info.get("transparency"), int):  # white, as all that is clear
         gray[deep == clear] = 255
     return Image.fromarray(gray).convert("RGB")

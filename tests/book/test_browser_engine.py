@@ -592,7 +592,7 @@ def test_odd_pictures_become_the_same_squares(page, site, catalog):
         own = to_square(read_picture(content, SIDE), SIDE)
         most = np.abs(square.astype(int) - own).max()
         # a canvas blends transparency with other rounding
-        allowed = {"clear.png": 2, "tall.png": 4, "deep.png": 1}.get(name, 0)
+        allowed = {"clear.png": 2, "tall.png": 4}.get(name, 0)
         if name.endswith("jpeg"):  # as decoders differ
             allowed = 8
         if name.endswith("webp"):  # turned after it was made square, whose passes round in turn
@@ -670,7 +670,8 @@ def test_distances_and_alt_texts_are_right(page, catalog, engine, index, order, 
     category = catalog.classes[catalog.train.labels[results.positions[0, 0]]]
     alt = page.locator(".se-results img").first.get_attribute("alt")
     assert alt.startswith(f"{category}, distance ")
-    assert abs(float(alt.split()[-1]) - float(results.distances[0, 0])) < 0.002
+    # weights in 8 bits move a little what is near
+    assert abs(float(alt.split()[-1]) - float(results.distances[0, 0])) < 0.01
     assert page.locator(".se-own").get_attribute("alt").startswith("your query: ")
 
 
