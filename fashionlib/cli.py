@@ -53,7 +53,7 @@ OWN_CLASSIFIER = Path("runs/classifier.safetensors")
 @app.command()
 def download() -> None:
     """Download the photo catalog (106 MB, CC0), verify every picture, and say where it is."""
-    print(printable(f"photos are in {verified_photos()}"))
+    tell(f"photos are in {verified_photos()}")
 
 
 Epochs = Annotated[int, typer.Option(min=1, help="Times each picture is shown.")]
@@ -150,6 +150,11 @@ def train_siamese_command(
     train_and_save(training, out, save)
 
 
+def tell(line: str) -> None:
+    """Print a line that may have names in it."""
+    print(printable(line))
+
+
 def check_out(out: Path) -> None:
     """Weights are safetensors files, named so, in a place that can be written."""
     if out.suffix != ".safetensors":
@@ -172,7 +177,7 @@ def starting_classifier(start: Path | None) -> nn.Sequential | None:
         print("from scratch: there is no trained classifier to start from")
         return None
     classifier, _ = load_classifier(start)
-    print(printable(f"starting from the backbone in {start}"))
+    tell(f"starting from the backbone in {start}")
     return classifier
 
 
@@ -184,15 +189,14 @@ def train_and_save(training: Training, out: Path, save: Callable[[nn.Module], No
         average, history = run_training(training, checkpoint)
     except KeyboardInterrupt:
         if processes.rank() == 0:
-            print(
-                printable(f"stopped; the same command goes on from {checkpoint}"), file=sys.stderr
-            )
+            line = printable(f"stopped; the same command goes on from {checkpoint}")
+            print(f"\n{line}", file=sys.stderr)
         raise typer.Exit(130) from None
     if processes.rank() == 0:
         save(average)
         checkpoint.unlink(missing_ok=True)
         seconds = sum(row["seconds"] for row in history)
-        print(printable(f"trained in {seconds:.0f} s, saved {out}"))
+        tell(f"trained in {seconds:.0f} s, saved {out}")
 
 
 @app.command()
@@ -237,16 +241,16 @@ def embed_command(
     """
     check_place(out / CONTENTS)
     weights, about_weights = find_weights(weights, "photos")
-    print(printable(about_weights))
+    tell(about_weights)
     try:
         embedded = embed_folder(catalog, out, weights, processes)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on", file=sys.stderr)
         raise typer.Exit(130) from None
     line = f"{embedded.pictures:,} pictures in {embedded.shards:,} shards in {out}, "
-    print(printable(f"{line}{embedded.fresh:,} of them embedded now"))
+    tell(f"{line}{embedded.fresh:,} of them embedded now")
     for line in skipped_lines(embedded.skipped):
-        print(printable(line))
+        tell(line)
 
 
 @app.command()
@@ -256,7 +260,7 @@ def export(
 ) -> None:
     """Write a trained network as ONNX, for programs without PyTorch; pictures go in as bytes."""
     export_onnx(weights, out)
-    print(printable(f"saved {out}, {out.stat().st_size / 1e6:.1f} MB"))
+    tell(f"saved {out}, {out.stat().st_size / 1e6:.1f} MB")
 
 
 def main() -> None:

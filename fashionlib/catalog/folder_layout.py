@@ -22,10 +22,11 @@ NOT_OURS = {"@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini"}  # what disks and 
 Listing = dict[str, dict[str, list[str]]]  # split → class → file names relative to the root
 
 
-def find_pictures(root: Path, classes: tuple[str, ...] | None) -> Listing:
+def find_pictures(root: Path, classes: tuple[str, ...] | None) -> tuple[Listing, list[str]]:
     """The pictures of a folder, as `load_catalog` says; with classes, of these in their order.
 
-    What is listed but cannot be read will be named then.
+    What is listed but cannot be read will be named then. The second part are pictures that lie in
+    no class folder, by name: beside the classes, or beside the splits.
 
     Raises:
         FashionError: it is not a catalog, or cannot be listed.
@@ -41,7 +42,8 @@ def find_pictures(root: Path, classes: tuple[str, ...] | None) -> Listing:
             found = {split: _find_classes(path, root, classes) for split, path in folders.items()}
             if "validation" not in found:
                 found |= _split(found["train"], {"train": 0.9, "validation": 1.0})
-    return choose_classes(root, found, classes)
+        loose = [name for place in (root, *folders.values()) for name in _loose(root, place)]
+    return choose_classes(root, found, classes), loose
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
@@ -64,7 +66,7 @@ def _split_folders(root: Path) -> dict[str, Path]:
         else:
             found[split] = path
     for path in others if found else []:
-        if any(map(looks_like_picture, pictures_below(root, f"{path.name}/"))):
+        if any(map(_looks_like_picture, pictures_below(root, f"{path.name}/"))):
             raise FashionError(
                 f"{path} stands beside {min(found.values())}: a catalog has class folders, or "
                 "splits with class folders in them. Move or rename one of the two."
@@ -72,16 +74,13 @@ def _split_folders(root: Path) -> dict[str, Path]:
     return {split: found[split] for split in SPLITS if split in found}
 
 
-def loose_pictures(root: Path) -> list[str]:
-    """Pictures that lie in no class folder, by name: beside the classes, or beside the splits."""
-    folders = [root, *_split_folders(root).values()]
-    paths = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
-    names = [path.relative_to(root).as_posix() for path in paths if _is_ours(path.name)]
-    return list(filter(looks_like_picture, names))
+def _loose(root: Path, folder: Path) -> list[str]:
+    """Pictures in a folder itself, by their names relative to `root`."""
+    paths = [path for path in sorted(folder.iterdir()) if path.is_file() and _is_ours(path.name)]
+    return [p.relative_to(root).as_posix() for p in paths if _looks_like_picture(p.name)]
 
 
-def looks_like_picture(name: str) -> bool:
-    """Whether a file is called like a picture."""
+def _looks_like_picture(name: str) -> bool:
     return Path(name).suffix.lower() in SUFFIXES
 
 

@@ -9,13 +9,7 @@ import torch
 from fashionlib import drawn as drawing
 from fashionlib.catalog.cache import cache_key, decode, through_cache
 from fashionlib.catalog.contents import SPLITS, Catalog, Split, attributes_of
-from fashionlib.catalog.folder_layout import (
-    choose_classes,
-    entries,
-    find_pictures,
-    loose_pictures,
-    stamp,
-)
+from fashionlib.catalog.folder_layout import choose_classes, entries, find_pictures, stamp
 from fashionlib.catalog.photos import ensure_photos, manifest_hash, read_looks, read_manifest
 from fashionlib.catalog.pictures import is_readable
 from fashionlib.drawn import SEVEN, drawn_pictures
@@ -99,7 +93,7 @@ def _with(looks: dict[str, dict[str, str]], split: Split) -> Split:
 
 
 def _load_folder(root: Path, size: int, classes: tuple[str, ...] | None) -> Catalog:
-    listing = find_pictures(root, classes)
+    listing, loose = find_pictures(root, classes)
     group = cache_key(str(root.resolve()), size, tuple(listing["train"]))
     content = cache_key([(name, *stamp(root / name)) for _, _, name in entries(listing)])
 
@@ -111,9 +105,9 @@ def _load_folder(root: Path, size: int, classes: tuple[str, ...] | None) -> Cata
 
     load = partial(decode, str(root), root, listing, size)
     catalog = through_cache(group, content, root, load, is_right)
-    loose = tuple(f"{name} lies in no class folder." for name in loose_pictures(root))
+    skipped = catalog.skipped + tuple(f"{name} lies in no class folder." for name in loose)
     # the name as it was given now, where the cache may know the folder by another path
-    return replace(catalog, name=str(root), skipped=catalog.skipped + loose)
+    return replace(catalog, name=str(root), skipped=skipped)
 
 
 def _load_drawn(size: int, classes: tuple[str, ...], counts: tuple[int, int, int]) -> Catalog:

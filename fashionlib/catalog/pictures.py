@@ -14,9 +14,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 # A 64-megapixel picture takes 200 MB as RGB: no camera phone's everyday photo is larger, and a
 # file of a few kilobytes that claims more is a trap.
 MOST_PIXELS = 64_000_000
-MOST_SCANS = (
-    100  # of a progressive JPEG, which has about ten: each costs as much as a whole picture
-)
+# A progressive JPEG has about ten scans, and each costs as much as a whole picture.
+MOST_SCANS = 100
 
 # Named, since Pillow would otherwise also try formats that start another program (EPS).
 Image.init()
@@ -80,6 +79,8 @@ def _from_file(file: IO[bytes], size: int | None) -> Image.Image:
         file = io.BytesIO(file.read())
     try:
         return _decode(file, size)
+    except Image.DecompressionBombError:  # it has as many pixels without extras
+        raise
     except Exception:
         file.seek(0)
         if file.read(len(PNG)) != PNG:

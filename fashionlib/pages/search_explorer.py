@@ -263,7 +263,7 @@ def _controls(catalog: Catalog, labels: Labels) -> list:
 
     wide = {"style": {"description_width": "7em"}, "layout": {"width": "min(32em, 98%)"}}
     below = {"width": "18em", "margin": "2px 2px 2px 7.5em"}
-    upload = partial(ipywidgets.FileUpload, accept=",".join(sorted(SUFFIXES)), layout=below)
+    upload = partial(ipywidgets.FileUpload, accept=",".join(SUFFIXES), layout=below)
     share = ipywidgets.FloatSlider(LOOK_SHARE, min=0, max=1, step=0.05, readout=False,
                                    description="what it is", **wide)  # fmt: skip
     lists = {"picture": _test_pictures(catalog), "in the look of": [("none", None)]}

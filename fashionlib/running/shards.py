@@ -163,9 +163,7 @@ def _made(shards: Iterable[Shard], processes: int) -> Iterator[tuple[Shard, dict
     """Each shard once its file is there, with the file's metadata and whether it was made now."""
     if processes == 1:  # none besides this one
         for shard in shards:
-            old = _right_contents(shard)
-            if old is None:
-                _mark_incomplete(shard.path.parent)
+            old = _kept(shard)
             yield shard, old or _make(shard), old is None
         return
     context = get_context("spawn")  # a process that has used torch or CUDA must not be forked
@@ -174,11 +172,10 @@ def _made(shards: Iterable[Shard], processes: int) -> Iterator[tuple[Shard, dict
     pending = {}
     try:
         for shard in shards:
-            old = _right_contents(shard)
+            old = _kept(shard)
             if old is not None:
                 yield shard, old, False
                 continue
-            _mark_incomplete(shard.path.parent)
             while len(pending) > processes:  # one more than are at work, and no longer queue
                 yield from _finished(pending)
             pending[pool.submit(_make, shard)] = shard
@@ -202,6 +199,14 @@ def _finished(pending: dict) -> Iterator[tuple[Shard, dict[str, Any], bool]]:
     """Wait until some are done, and take them out."""
     for future in wait(pending, return_when=FIRST_COMPLETED).done:
         yield pending.pop(future), future.result(), True
+
+
+def _kept(shard: Shard) -> dict[str, Any] | None:
+    """Metadata of a shard that is right as it is; else None, and its folder is incomplete now."""
+    found = _right_contents(shard)
+    if found is None:
+        _mark_incomplete(shard.path.parent)
+    return found
 
 
 def _right_contents(shard: Shard) -> dict[str, Any] | None:

@@ -90,7 +90,7 @@ class CheckedStore:
 class FileStore(CheckedStore):
     """What is the same in stores of one file: where it is, and who may change it.
 
-    A store has its own `_read`, `_write` and `_empty`, and calls `_own` before it changes anything.
+    A store has its own `_read` and `_create`, and calls `_own` before it changes anything.
     """
 
     def __init__(self, path: Path | str, made_by: str, dimensions: int, index: str) -> None:
@@ -103,8 +103,7 @@ class FileStore(CheckedStore):
         else:
             self._own()
             if not self.path.exists():
-                self._empty()
-                self._write()
+                self._create()
             self.close()
 
     def _own(self) -> None:

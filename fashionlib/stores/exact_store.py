@@ -34,13 +34,7 @@ class ExactStore(FileStore):
         order = sorted(range(len(index)), key=index.ids.__getitem__)
         names = tuple(index.ids[n] for n in order)
         index = SearchIndex(index.embeddings[order], names, self.made_by)
-        before = self._index, list(self._categories.values())
-        self._set(index, [category_of[name] for name in names])
-        try:
-            self._write()
-        except BaseException:
-            self._set(*before)
-            raise
+        self._write(index, [category_of[name] for name in names])
 
     def _nearest(self, queries: Tensor, k: int, category: str | None) -> Results:
         if category not in self._parts:
@@ -52,13 +46,14 @@ class ExactStore(FileStore):
         results = index.search(queries, k)
         return Results(results.distances, results.ids)
 
-    def _empty(self) -> None:
-        self._set(SearchIndex(torch.zeros(0, self.dimensions), (), self.made_by), [])
+    def _create(self) -> None:
+        self._write(SearchIndex(torch.zeros(0, self.dimensions), (), self.made_by), [])
 
-    def _write(self) -> None:
+    def _write(self, index: SearchIndex, categories: list[str]) -> None:
         metadata = {"kind": "index", "made_by": self.made_by}
-        rows = {"ids": self._index.ids, "categories": list(self._categories.values())}
-        save_tensors(self.path, {"embeddings": self._index.embeddings}, metadata | rows)
+        rows = {"ids": index.ids, "categories": categories}
+        save_tensors(self.path, {"embeddings": index.embeddings}, metadata | rows)
+        self._set(index, categories)
 
     def _read(self) -> None:
         tensors, metadata = load_tensors(self.path)

@@ -117,8 +117,9 @@ class FaissStore(FileStore):
         self._index, self._ids, self._categories, self._alive = index, ids, categories, alive
         self._selected: dict[str | None, tuple[Any, int]] = {}
 
-    def _empty(self) -> None:
+    def _create(self) -> None:
         self._set(self._new_index(), [], [], np.zeros(0, bool))
+        self._write()
 
     def _write(self) -> None:
         tensors = {
