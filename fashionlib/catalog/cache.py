@@ -49,7 +49,7 @@ def through_cache(
         catalog = _read(folder, root)
         if is_right(catalog):
             return catalog
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError):
+    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError):
         pass  # not there, or damaged
     shutil.rmtree(folder, ignore_errors=True)
     catalog = make()

@@ -92,9 +92,16 @@ def load_ledger(path: Path) -> list[Entry]:
         FashionError: no such file, or not a ledger.
     """
     try:
-        return [Entry(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError):
+        entries = [Entry(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+        if not all(entry.verdict in MARKS and _is_text(entry) for entry in entries):
+            raise ValueError("other values than a ledger has")
+    except (OSError, ValueError, TypeError, RecursionError):
         raise FashionError(f"{path} is no ledger: run chapter 5, which writes it.") from None
+    return entries
+
+
+def _is_text(entry: Entry) -> bool:
+    return all(isinstance(text, str) for text in asdict(entry).values())
 
 
 def verdict_line(entry: Entry) -> str:

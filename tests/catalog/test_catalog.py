@@ -637,6 +637,14 @@ def test_damaged_arrays_are_made_again(tmp_path, own_cache, file, damage):
     load(tmp_path)
 
 
+@pytest.mark.parametrize("text", ["[" * 10**5, "[]", "3", '{"name": 1}'])
+def test_an_impossible_index_is_made_again(tmp_path, own_cache, text):
+    names = load(class_folders(tmp_path, 30)).train.names
+    (entry,) = entries(own_cache)
+    (entry / "index.json").write_text(text)
+    assert load(tmp_path).train.names == names
+
+
 def test_writing_into_the_images_does_not_reach_the_cache(tmp_path, own_cache):
     before = load(class_folders(tmp_path)).train.images.clone()
     (entry,) = entries(own_cache)

@@ -62,7 +62,11 @@ def test_saved_and_loaded(tmp_path):
     assert ledger.load_ledger(tmp_path / "ledger.json") == entries
 
 
-@pytest.mark.parametrize("text", [None, "not json", "[1]", '[{"claim": "only"}]'])
+ROW = {"claim": "a", "where": "b", "measured": "c", "verdict": ledger.HOLDS, "why": "d"}
+WRONG = [{"claim": "only"}], [ROW | {"verdict": "perhaps"}], [ROW | {"why": 3}], 1, [1]
+
+
+@pytest.mark.parametrize("text", [None, "not json", "[" * 10**5, *map(json.dumps, WRONG)])
 def test_no_ledger(tmp_path, text):
     path = tmp_path / "ledger.json"
     if text is not None:
