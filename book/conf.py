@@ -4,6 +4,7 @@ That is ONNX Runtime for the page *Try it* (fetch_runtime.py); without it the re
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -38,8 +39,8 @@ os.environ["FASHIONLIB_BUDGET"] = "quick"
 
 
 def page_of(script: Path) -> str:
-    """A chapter as it is; a solution with each task before it, folded."""
-    text = script.read_text(encoding="utf-8")
+    """A chapter as it is, with links to scripts for those to notebooks; a solution, folded."""
+    text = re.sub(r"(\]\([\w/.]+)\.ipynb\b", r"\1.py", script.read_text(encoding="utf-8"))
     if script.parent.name != "solutions":
         return text
     head, cell, rest = for_the_book(text).partition("# %%")
@@ -72,15 +73,10 @@ extensions = [
     "myst_nb",
     "sphinx_design",
     "sphinx_copybutton",
-    "sphinx_togglebutton",
-    "sphinx_exercise",
-    "sphinxcontrib.bibtex",
 ]
 # conf.py ends like a chapter does: Sphinx would run it as one
 exclude_patterns = ["conf.py", "_build", "**.ipynb_checkpoints"]
 numfig = True
-bibtex_bibfiles = ["references.bib"]
-bibtex_reference_style = "author_year"
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist", "attrs_inline"]
 myst_heading_anchors = 3
 
@@ -170,8 +166,6 @@ def finish(app, exception) -> None:
 REPAIRS = {
     # a control is named by all that it shows, here "Show code cell source"
     '<summary aria-label="Toggle hidden content">': "<summary>",
-    # a list consists of list items; the role that docutils gives them is deprecated
-    'role="doc-biblioentry"': 'role="listitem"',
 }
 
 

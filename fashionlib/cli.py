@@ -12,7 +12,7 @@ import typer
 from torch import nn
 
 from fashionlib.blocks import PLANS
-from fashionlib.catalog import FEW, MANY, load_catalog
+from fashionlib.catalog import load_catalog
 from fashionlib.catalog.photos import verified_photos
 from fashionlib.counting import count_parameters
 from fashionlib.errors import FashionError, printable
@@ -85,7 +85,7 @@ def train_classifier_command(
     """
     check_out(out)
     with processes.first_alone():
-        catalog = load_catalog(data, drawn=budget(MANY, quick=FEW))
+        catalog = load_catalog(data, few=budget(False, quick=True))
         print(catalog.about)
     recipe = with_size(
         replace(Recipe() if plan == "fashion" else ARTICLE_RECIPE, epochs=epochs), size
@@ -131,7 +131,7 @@ def train_siamese_command(
     torch.manual_seed(seed)
     with processes.first_alone():
         classifier = starting_classifier(start)
-        catalog = load_catalog(data, drawn=budget(MANY, quick=FEW))
+        catalog = load_catalog(data, few=budget(False, quick=True))
         print(catalog.about)
     encoder = encoder_for(objective.value, catalog, classifier)
     ours = objective.value == RECIPE.objective

@@ -14,9 +14,10 @@
 # A visual search engine needs something to look at. This book has two catalogs of clothes, with
 # the same seven classes, and every chapter runs with either.
 #
-# - **photos**: *clothing-dataset-small* {cite:p}`grigorev2020clothing`, real photos that people
-#   took of their own clothes and gave away (CC0). It is downloaded once, about 106 MB, and every
-#   file is checked against a hash that this library ships.
+# - **photos**: *clothing-dataset-small* ([Grigorev,
+#   2020](https://github.com/alexeygrigorev/clothing-dataset-small)), real photos that people took
+#   of their own clothes and gave away (CC0). It is downloaded once, about 106 MB, and every file is
+#   checked against a hash that this library ships.
 # - **drawn**: garments that the library draws by itself from a seed. They need no network, and
 #   they come with something no photo has: exact labels of how they *look*. Colour, pattern,
 #   sleeve, length and backdrop of each picture are known, so that a later chapter can measure
@@ -31,14 +32,14 @@
 import matplotlib.pyplot as plt
 import torch
 
-from fashionlib.catalog import FEW, MANY, load_catalog
+from fashionlib.catalog import load_catalog
 from fashionlib.errors import FashionError
 from fashionlib.pages import plots
 from fashionlib.pages.show import say, show, table
 from fashionlib.settings import budget
 
 plt.style.use("fashionlib.pages.book")
-drawn = load_catalog("drawn", drawn=budget(MANY, quick=FEW))
+drawn = load_catalog("drawn", few=budget(False, quick=True))
 print(drawn.about)
 try:
     photos = load_catalog("photos")

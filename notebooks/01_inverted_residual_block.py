@@ -65,7 +65,8 @@ print(f"MACs:       {count_macs(plain, size=32, channels=24):,} = parameters · 
 # ## The same job in two steps
 #
 # A plain convolution does two jobs at once. It looks at a pixel's *neighbours*, and it *mixes
-# channels*. MobileNets do one job at a time {cite:p}`sandler2018mobilenetv2`:
+# channels*. MobileNets do one job at a time ([Sandler et al.,
+# 2018](https://arxiv.org/abs/1801.04381)):
 #
 # 1. A **depthwise** 3×3 convolution looks at the neighbours, in each channel on its own.
 #    In PyTorch that is `groups=` the number of channels.
@@ -154,14 +155,15 @@ for name, weight in {"plain": plain.weight, "two steps": as_plain}.items():
 # narrow      wide                  wide        narrow
 # ```
 #
-# The older bottleneck block of ResNet {cite:p}`he2016deep` is wide outside and narrow inside, and
-# its shortcut joins the wide ends. Here the shortcut joins the narrow ends, hence *inverted*
-# residual. The factor 72 / 24 = 3 is the **expansion**; the article's blocks use 3, 3 and 6.
+# The older bottleneck block of ResNet ([He et al., 2016](https://arxiv.org/abs/1512.03385)) is wide
+# outside and narrow inside, and its shortcut joins the wide ends. Here the shortcut joins the
+# narrow ends, hence *inverted* residual. The factor 72 / 24 = 3 is the **expansion**; the article's
+# blocks use 3, 3 and 6.
 #
 # There is a second reason, and it is about the activation. ReLU throws away what is below zero.
-# {cite:t}`sandler2018mobilenetv2` show with a thought experiment (their figure 1) when that hurts:
-# take points on a spiral in the plane, lift them into $n$ dimensions with a random matrix $T$,
-# apply ReLU, and try to come back.
+# [Sandler et al. (2018)](https://arxiv.org/abs/1801.04381) show with a thought experiment (their
+# figure 1) when that hurts: take points on a spiral in the plane, lift them into $n$ dimensions
+# with a random matrix $T$, apply ReLU, and try to come back.
 
 
 # %%
@@ -385,10 +387,10 @@ for name, tensor in tensors.items():
 #
 # ## When the skip is allowed
 #
-# A *residual* block adds its input to its output, so that it only has to learn the difference
-# {cite:p}`he2016deep`. The article's version does that in the simplest way, always. Its own example
-# expands 24 channels to 72 and projects them to 32. Here is that block, and what happens when we
-# run it:
+# A *residual* block adds its input to its output, so that it only has to learn the difference ([He
+# et al., 2016](https://arxiv.org/abs/1512.03385)). The article's version does that in the simplest
+# way, always. Its own example expands 24 channels to 72 and projects them to 32. Here is that
+# block, and what happens when we run it:
 
 
 # %%
@@ -719,9 +721,6 @@ block_explorer()
 # %% [markdown]
 # ## What you have learned
 #
-# :::{admonition} In short
-# :class: tip
-#
 # - A plain convolution looks at neighbours and mixes channels at once. Depthwise plus 1×1 does one
 #   after the other, for up to nine times less.
 # - Depthwise filters are cheap, so the block is **wide** around them; 1×1 convolutions are not, so
@@ -731,7 +730,6 @@ block_explorer()
 # - A missing `groups=` raises no error. It makes the filter dense and the network many times too
 #   big. **Assert the weight's shape.**
 # - Count before you believe, your own numbers included: parameters, MACs, receptive field.
-# :::
 #
 # ## Questions
 #

@@ -36,7 +36,7 @@ import torch
 from torch.nn import functional as F
 
 from fashionlib import metrics, training
-from fashionlib.catalog import FEW, MANY, load_catalog
+from fashionlib.catalog import load_catalog
 from fashionlib.counting import count_parameters
 from fashionlib.heads import build_classifier
 from fashionlib.inference import pick_device, predict
@@ -47,7 +47,7 @@ from fashionlib.training import set_learning_rate
 from fashionlib.transforms import AUGMENTATIONS, augment, to_input
 
 plt.style.use("fashionlib.pages.book")
-catalog = load_catalog(drawn=budget(MANY, quick=FEW))
+catalog = load_catalog(few=budget(False, quick=True))
 print(catalog.about)
 say(f"This page was made with the **{catalog.name}** catalog, on **{pick_device().type}**.")
 
@@ -168,9 +168,9 @@ print("range within -1 and 1:", bool(to_input(plain, 112).abs().max() <= 1))
 # batches. We write each of them down, then the loop. All of it is the code that
 # `fashionlib.training` holds, and a test keeps the two equal.
 #
-# **The loss** is cross-entropy, with *label smoothing* {cite:p}`szegedy2016rethinking`: the wanted
-# answer is a little less than certainty, which keeps a small network from chasing the odd wrong
-# label.
+# **The loss** is cross-entropy, with *label smoothing* ([Szegedy et al.,
+# 2016](https://arxiv.org/abs/1512.00567)): the wanted answer is a little less than certainty, which
+# keeps a small network from chasing the odd wrong label.
 
 
 # %%
@@ -185,9 +185,9 @@ say(f"Loss of an untrained network: {loss:.2f}. Guessing evenly among seven clas
     f"ln 7 = {torch.tensor(7.0).log():.2f}.")  # fmt: skip
 
 # %% [markdown]
-# **The learning rate** rises for the first third of the training and then falls to zero. Big
-# steps explore, small steps settle. This *one-cycle* schedule {cite:p}`smith2018superconvergence`
-# is what makes ten epochs go a long way.
+# **The learning rate** rises for the first third of the training and then falls to zero. Big steps
+# explore, small steps settle. This *one-cycle* schedule ([Smith and Topin,
+# 2018](https://arxiv.org/abs/1708.07120)) is what makes ten epochs go a long way.
 
 # %%
 import math
@@ -439,9 +439,9 @@ say(
 
 # %% [markdown]
 # Or make every step do more. A gradient of a matrix has a few strong directions and many weak ones.
-# *Muon* {cite:p}`jordan2024muon` makes them equally long before it steps; here it moves the 1×1
-# convolutions, and AdamW the rest. What learns faster has time for a harder task, so there is a
-# trial with mixup too.
+# *Muon* ([Jordan et al., 2024](https://kellerjordan.github.io/posts/muon/)) makes them equally long
+# before it steps; here it moves the 1×1 convolutions, and AdamW the rest. What learns faster has
+# time for a harder task, so there is a trial with mixup too.
 
 # %%
 losses = ablation.by_trial(measured["runs"], lambda run: run["losses"][-1])
@@ -472,9 +472,9 @@ say(
 
 # %% [markdown]
 # Two trials train before they train. *Triplets first* are those of chapter 3, with labels. *Two
-# views first* needs none: the network only learns which two crops come from the same photo
-# {cite:p}`chen2020simclr`. The head is thrown away, the backbone goes on with the usual ten epochs.
-# That is work too, so compare with twenty plain epochs.
+# views first* needs none: the network only learns which two crops come from the same photo ([Chen
+# et al., 2020](https://arxiv.org/abs/2002.05709)). The head is thrown away, the backbone goes on
+# with the usual ten epochs. That is work too, so compare with twenty plain epochs.
 
 # %%
 costs = ablation.costs(measured)
@@ -523,9 +523,9 @@ say(
 #
 # The photos come in ten classes, of which the article leaves out *outwear*, *shirt* and *skirt*
 # (the first exercise brings them in). For all ten there is a published figure to hold ours against:
-# a far larger network, trained on the million photos of ImageNet before it saw clothes, at
-# 299 × 299 pixels {cite:p}`grigorev2021bookcamp`. `tools/measure/ten_classes.py` gives our network
-# ten answers and sixty epochs, from scratch.
+# a far larger network, trained on the million photos of ImageNet before it saw clothes, at 299 ×
+# 299 pixels ([Grigorev, 2021](https://github.com/alexeygrigorev/mlbookcamp-code)).
+# `tools/measure/ten_classes.py` gives our network ten answers and sixty epochs, from scratch.
 
 # %%
 ten = recorded("ten_classes")
@@ -556,8 +556,9 @@ say(
 #
 # Sixty epochs alone got us less far. `tools/measure/shipped_weights.py` takes three steps: those
 # sixty epochs from scratch; sixty on all ten classes; and thirty more from the first network, in
-# which half of each answer that it is to give is what the two say {cite:p}`hinton2015distilling`.
-# Their opinion tells more of a photo than its label does: also that a tunic is *nearly* a dress.
+# which half of each answer that it is to give is what the two say ([Hinton et al.,
+# 2015](https://arxiv.org/abs/1503.02531)). Their opinion tells more of a photo than its label does:
+# also that a tunic is *nearly* a dress.
 
 # %%
 steps = {
@@ -639,7 +640,8 @@ show(
 # trained on is no use: it has been told the answer. So `tools/measure/doubted_labels.py` deals the
 # training photos into five parts and trains five networks, each on four of them; each judges the
 # part that it has never seen. A label is then in doubt where a network is as sure of another class
-# as it usually is of pictures that really are of that class {cite:p}`northcutt2021confident`.
+# as it usually is of pictures that really are of that class ([Northcutt et al.,
+# 2021](https://arxiv.org/abs/1911.00068)).
 
 # %%
 source(doubted_labels.doubted)
@@ -754,15 +756,11 @@ print("the loaded network answers the same:", same)
 #
 # ## What you have learned
 #
-# :::{admonition} In short
-# :class: tip
-#
 # - The majority baseline and the mix of classes come before any accuracy.
 # - Augmentation is for training only; evaluation is repeatable, and counts pictures.
 # - A parameter budget is not an accuracy: what the parameters are spent on decides.
 # - A few hundred pictures give intervals several points wide. Say so.
 # - Validation chooses, test is opened once.
-# :::
 #
 # ## Questions
 #

@@ -15,10 +15,10 @@
 # **encoder**: a network that turns a picture into a short vector, its *embedding*, so that
 # pictures which are alike get vectors that are close.
 #
-# The idea of a **triplet** {cite:p}`schroff2015facenet`: show the network three pictures, an
-# *anchor*, a *positive* of the same class and a *negative* of another, and ask that the anchor be
-# closer to the positive than to the negative, by some margin. Nobody has to say *how* close
-# anything should be.
+# The idea of a **triplet** ([Schroff et al., 2015](https://arxiv.org/abs/1503.03832)): show the
+# network three pictures, an *anchor*, a *positive* of the same class and a *negative* of another,
+# and ask that the anchor be closer to the positive than to the negative, by some margin. Nobody has
+# to say *how* close anything should be.
 #
 # The article trains 15 epochs on random triplets and reports a loss that falls from 0.82 to 0.09.
 # We train that way too, and find that a falling triplet loss proves less than it seems. Then we
@@ -37,7 +37,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from fashionlib import siamese, training
-from fashionlib.catalog import FEW, MANY, load_catalog
+from fashionlib.catalog import load_catalog
 from fashionlib.heads import DIMENSIONS, EmbeddingHead, build_classifier
 from fashionlib.inference import pick_device, predict
 from fashionlib.look_encoder import LookEncoder, hann
@@ -50,7 +50,7 @@ from fashionlib.transforms import to_input
 from fashionlib.triplets import positions_of_classes
 
 plt.style.use("fashionlib.pages.book")
-catalog = load_catalog(drawn=budget(MANY, quick=FEW))
+catalog = load_catalog(few=budget(False, quick=True))
 print(catalog.about)
 EPOCHS, SIZE = budget(4, quick=1), budget(64, quick=32)
 
@@ -308,8 +308,9 @@ print(f"loss of a collapsed encoder: {triplet_loss(one_point, one_point, one_poi
 #
 # *Mining* looks for the triplets that still teach. **Batch-hard** takes, for each anchor of a
 # batch, the farthest positive and the nearest negative; **semi-hard** takes negatives that are
-# farther than the positive, but not by the margin {cite:p}`schroff2015facenet`. Both come from
-# pytorch-metric-learning, in a line each. Every picture is embedded once, not three times.
+# farther than the positive, but not by the margin ([Schroff et al.,
+# 2015](https://arxiv.org/abs/1503.03832)). Both come from pytorch-metric-learning, in a line each.
+# Every picture is embedded once, not three times.
 
 # %%
 runs["semi-hard"] = run("semi-hard", margin=0.2)
@@ -515,9 +516,9 @@ source(LookEncoder.forward)
 # %% [markdown]
 # How is it trained? Where nobody has labelled looks, every photo still comes with one perfect
 # example of what looks like it: itself. **Two views** of a picture, two crops with the same
-# colours, one on another's edges so that the wall does not help, are anchor and positive
-# {cite:p}`chen2020simclr`; the negative is the *other picture of the same class* that looks most
-# like the anchor.
+# colours, one on another's edges so that the wall does not help, are anchor and positive ([Chen et
+# al., 2020](https://arxiv.org/abs/2002.05709)); the negative is the *other picture of the same
+# class* that looks most like the anchor.
 
 # %%
 source(siamese.two_view_triplets)
@@ -729,9 +730,6 @@ for still in (False, True):
 # %% [markdown]
 # ## What you have learned
 #
-# :::{admonition} In short
-# :class: tip
-#
 # - A triplet asks for an order, not for a distance; L2-normalised embeddings give the margin a
 #   meaning.
 # - A falling triplet loss on random triplets says little. Watch the active share, the spread, and
@@ -743,7 +741,6 @@ for still in (False, True):
 #   both.
 # - Count what you promise. A measure that is easy to compute may be easy to win for nothing.
 # - Copy a backbone before you train it again, and put a frozen one into evaluation mode.
-# :::
 #
 # ## Questions
 #

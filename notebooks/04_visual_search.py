@@ -25,7 +25,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 
-from fashionlib.catalog import FEW, MANY, load_catalog
+from fashionlib.catalog import load_catalog
 from fashionlib.heads import build_encoder
 from fashionlib.inference import predict
 from fashionlib.pages import plots
@@ -36,14 +36,14 @@ from fashionlib.settings import budget
 from fashionlib.weights import load_classifier, load_encoder, shipped
 
 plt.style.use("fashionlib.pages.book")
-catalog = load_catalog(drawn=budget(MANY, quick=FEW))
+catalog = load_catalog(few=budget(False, quick=True))
 print(catalog.about)
 encoder, _ = load_encoder(shipped(f"encoder_{catalog.name}"))
 
 # %% [markdown]
-# The encoder is the one that comes with the library, trained like the last one of
-# {doc}`03_train_with_triplets`, only longer and at a larger size. Its model card is printed at the
-# end of this chapter.
+# The encoder is the one that comes with the library, trained like the last one of [chapter
+# 3](03_train_with_triplets.ipynb), only longer and at a larger size. Its model card is printed at
+# the end of this chapter.
 #
 # ## The search of the article
 #
@@ -334,9 +334,9 @@ table(["encoder", *(f"{name} @5" for name in LOOKS.values())], rows)
 # **alike** is class, colour and pattern of the query, all three: what *looks like this one* means.
 # The best possible is below 1, since some looks are too rare to be found five times. Drawn garments
 # have exact labels. Those of the photos were given by an AI model, not by people, and only every
-# second test photo has some; {doc}`03_train_with_triplets` says how far they can be trusted.
-# Intervals come from drawing the queries again and again; photos of one owner are alike, so they
-# are a little too narrow.
+# second test photo has some; [chapter 3](03_train_with_triplets.ipynb) says how far they can be
+# trusted. Intervals come from drawing the queries again and again; photos of one owner are alike,
+# so they are a little too narrow.
 #
 # ### A measure that misleads
 #
@@ -398,9 +398,10 @@ show(
 #
 # ## A map
 #
-# 64 numbers cannot be looked at. **t-SNE** {cite:p}`vandermaaten2008visualizing` places the
-# pictures on paper so that neighbours stay neighbours. It is for looking, not for measuring:
-# distances *between* groups and the size of a group mean nothing.
+# 64 numbers cannot be looked at. **t-SNE** ([van der Maaten and Hinton,
+# 2008](https://jmlr.org/papers/v9/vandermaaten08a.html)) places the pictures on paper so that
+# neighbours stay neighbours. It is for looking, not for measuring: distances *between* groups and
+# the size of a group mean nothing.
 
 # %%
 from fashionlib.pages.embedding_map import map_figure, places_on_map
@@ -428,7 +429,7 @@ from fashionlib.catalog.new_backdrops import kept_at_k, on_new_backdrops
 
 drawn = catalog
 if catalog.name != "drawn":
-    drawn = load_catalog("drawn", drawn=budget(MANY, quick=FEW))
+    drawn = load_catalog("drawn", few=budget(False, quick=True))
     print(drawn.about)
 shown = drawn.test
 moved = on_new_backdrops(drawn, shown, seed=1)
@@ -637,9 +638,6 @@ say(card.replace("# encoder", "**encoder", 1).replace("\n", "**\n", 1))
 # %% [markdown]
 # ## What you have learned
 #
-# :::{admonition} In short
-# :class: tip
-#
 # - Embed the catalog **once**, in batches. A search is then one comparison with many vectors, and
 #   a selection of the smallest distances, not a sort.
 # - An index belongs to the weights that made it. Let it know them.
@@ -647,7 +645,6 @@ say(card.replace("# encoder", "**encoder", 1).replace("\n", "**\n", 1))
 # - Category and look are different questions. Measure both, and measure an untrained network too.
 # - Ask what else the encoder might be matching. On drawn garments you can move the wall away.
 # - The nearest may be far. A limit, calibrated on validation, lets a search say "nothing like it".
-# :::
 #
 # ## Questions
 #

@@ -32,7 +32,7 @@ from IPython.display import HTML, display
 from torch import nn
 
 from fashionlib.blocks import InvertedResidual, MobileNetBackbone, conv_bn
-from fashionlib.catalog import FEW, MANY, load_catalog
+from fashionlib.catalog import load_catalog
 from fashionlib.counting import count_parameters, layer_table
 from fashionlib.heads import build_classifier
 from fashionlib.pages import ledger_figures as figures
@@ -51,7 +51,7 @@ from fashionlib.pages.show import say, show, source, table
 from fashionlib.settings import budget
 
 plt.style.use("fashionlib.pages.book")
-catalog = load_catalog(drawn=budget(MANY, quick=FEW))
+catalog = load_catalog(few=budget(False, quick=True))
 print(catalog.about)
 source(judge)
 
@@ -68,7 +68,7 @@ def enter(*entries):
 # %% [markdown]
 # Runs that take long are not repeated here. Scripts in `tools/` made them, with several seeds, and
 # the raw figures are kept in `fashionlib/pages/results/`, with the script, the machine, the
-# versions and the date. {ref}`Further down <agree>` a small part of them runs again, to see whether
+# versions and the date. Further down a small part of them runs again, to see whether
 # it agrees.
 #
 # ## The block
@@ -630,10 +630,11 @@ enter(
 # %% [markdown]
 # ## The papers
 #
-# The article names three: MobileNetV2 {cite:p}`sandler2018mobilenetv2`, arXiv 1801.04381; FaceNet
-# {cite:p}`schroff2015facenet`, arXiv 1503.03832; and a survey of metric learning, for which it
-# gives arXiv 2004.03014. We could not confirm that the survey has that number. The survey of this
-# title that we know is {cite:t}`kaya2019deep`, and that is what our references give.
+# The article names three: MobileNetV2 ([Sandler et al., 2018](https://arxiv.org/abs/1801.04381)),
+# arXiv 1801.04381; FaceNet ([Schroff et al., 2015](https://arxiv.org/abs/1503.03832)), arXiv
+# 1503.03832; and a survey of metric learning, for which it gives arXiv 2004.03014. We could not
+# confirm that the survey has that number. The survey of this title that we know is [Kaya and Bilge
+# (2019)](https://doi.org/10.3390/sym11091066), and that is what our references give.
 
 # %%
 enter(
@@ -647,7 +648,6 @@ enter(
 )
 
 # %% [markdown]
-# (agree)=
 # ## Does a small part agree?
 #
 # Recorded results are only as good as the chance to get them again. Two small parts run here and
@@ -706,12 +706,8 @@ glue("ledger", ledger_html(ledger))
 # %% [markdown]
 # ## What you have learned
 #
-# :::{admonition} In short
-# :class: tip
-#
 # - A claim that names no rival, no machine, no seed and no split can hardly be wrong, and says
 #   little for the same reason.
 # - A bug may cost nothing that you look at. Test what a word *means*, not only what shapes it has.
 # - Let verdicts follow from measurements by a rule that was written down before.
 # - Compare within one run, more than one seed, with an interval.
-# :::

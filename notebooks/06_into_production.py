@@ -23,7 +23,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 
-from fashionlib.catalog import FEW, MANY, load_catalog
+from fashionlib.catalog import load_catalog
 from fashionlib.export import export_onnx, load_onnx
 from fashionlib.inference import predict
 from fashionlib.metrics import format_accuracy
@@ -34,7 +34,7 @@ from fashionlib.settings import budget
 from fashionlib.weights import fingerprint, load_encoder, shipped
 
 plt.style.use("fashionlib.pages.book")
-catalog = load_catalog(drawn=budget(MANY, quick=FEW))
+catalog = load_catalog(few=budget(False, quick=True))
 print(catalog.about)
 WEIGHTS = shipped(f"encoder_{catalog.name}")
 encoder, _ = load_encoder(WEIGHTS)
@@ -183,8 +183,9 @@ except FashionError as error:
 # - **flat**: compare with every vector. Exact.
 # - **IVF**, an inverted file: cluster the vectors into cells, look only into the cells nearest to
 #   the query. With **PQ** the vectors in them are compressed to a few bytes
-#   {cite:p}`jegou2011product`.
-# - **HNSW**: a graph of neighbours, walked towards the query {cite:p}`malkov2020hnsw`.
+#   ([Jégou et al., 2011](https://doi.org/10.1109/TPAMI.2010.57)).
+# - **HNSW**: a graph of neighbours, walked towards the query ([Malkov and Yashunin,
+#   2020](https://arxiv.org/abs/1603.09320)).
 #
 # All but the first miss some of the nearest. **recall@10** is the share of the true ten that they
 # find; more cells, or a wider walk, find more and take longer.
@@ -445,12 +446,8 @@ say(
 # %% [markdown]
 # ## What you have learned
 #
-# :::{admonition} In short
-# :class: tip
-#
 # - Put the preparation into the exported file, and test that it gives the same answers.
 # - Exact search goes far. Measure before you leave it, and then measure the recall that you pay.
 # - A small common interface keeps the choice of the engine open; the exact one checks the others.
 # - Long jobs are killed. Write whole files that know what they were made from.
 # - An encoder and its index are one thing: keep, open, check and swap them together.
-# :::

@@ -128,8 +128,8 @@ print("the classifier is unchanged:", fingerprint(classifier) == before)
 
 # %% [markdown]
 # Unchanged means the running statistics of batch normalisation, too. In training mode they would
-# have moved with every batch of scenes, gradient or not ({doc}`03_train_with_triplets`);
-# `frozen_maps` asks in evaluation mode.
+# have moved with every batch of scenes, gradient or not ([chapter
+# 3](03_train_with_triplets.ipynb)); `frozen_maps` asks in evaluation mode.
 #
 # ## The head
 #
@@ -374,15 +374,11 @@ show(
 # %% [markdown]
 # ## What you have learned
 #
-# :::{admonition} In short
-# :class: tip
-#
 # - One backbone, another head: the head decides what is asked, and what may be averaged away.
 # - A box needs the **map**. Pooled features have forgotten where.
 # - A frozen backbone sees each picture once. Keep it in evaluation mode, and train on stored maps.
 # - Ask every cell the same question relative to itself, and one rule serves all places.
 # - Give a detector's IoU next to that of a detector that never looks.
-# :::
 #
 # What this is not: a detector for several garments or for none, nor one for photos, whose boxes
 # nobody has drawn. Both are a matter of data and of one more answer a cell (*is there anything?*),

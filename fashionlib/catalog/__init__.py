@@ -5,8 +5,8 @@ The real photos, the drawn garments and a folder of the reader's own all become 
 """
 
 from fashionlib.catalog.contents import SPLITS, Catalog, Split
-from fashionlib.catalog.loading import FEW, MANY, load_catalog
+from fashionlib.catalog.loading import load_catalog
 from fashionlib.catalog.pictures import SUFFIXES
 from fashionlib.drawn import SEVEN
 
-__all__ = ["FEW", "MANY", "SEVEN", "SPLITS", "SUFFIXES", "Catalog", "Split", "load_catalog"]
+__all__ = ["SEVEN", "SPLITS", "SUFFIXES", "Catalog", "Split", "load_catalog"]

@@ -16,8 +16,8 @@ from fashionlib.drawn import SEVEN, drawn_pictures
 from fashionlib.errors import FashionError
 
 # How many garments are drawn for train, validation and test: enough to learn the seven classes
-# from, or few, for a first look and for tests
-MANY, FEW = (2400, 300, 300), (560, 140, 140)
+# from, or few, for a first look and for tests; of the photos, few are every fourth
+MANY, FEW, EVERY = (2400, 300, 300), (560, 140, 140), 4
 
 # What the drawn catalog looks like depends on these modules
 DRAWING = ("__init__", "garments", "accessories", "backdrops", "outlines", "painting")
@@ -28,7 +28,7 @@ def load_catalog(
     source: str | Path | None = None,
     size: int = 160,
     classes: tuple[str, ...] | None = None,
-    drawn: tuple[int, int, int] = MANY,
+    few: bool = False,
 ) -> Catalog:
     """Load pictures; what came, and why, is in `Catalog.about`.
 
@@ -43,8 +43,8 @@ def load_catalog(
         size: side of the decoded pictures in pixels.
         classes: which classes, in the order of their labels. The default is `SEVEN`, and for a
             folder all of its classes in alphabetical order.
-        drawn: where garments are drawn, how many of all seven classes for train, validation and
-            test.
+        few: about a quarter of the photos or of the drawn garments, for a first look and for
+            tests. A folder is loaded whole.
 
     Decoding happens once; the arrays are kept in `cache_dir()` until a file changes.
 
@@ -64,22 +64,22 @@ def load_catalog(
         except FashionError as error:
             source, reason = "drawn", f"since there are no photos: {error}".rstrip(".")
     if source == "photos":
-        catalog = _load_photos(size, classes or SEVEN)
+        catalog = _load_photos(size, classes or SEVEN, few)
     elif source == "drawn":
-        catalog = _load_drawn(size, classes or SEVEN, drawn)
+        catalog = _load_drawn(size, classes or SEVEN, FEW if few else MANY)
     else:
         catalog = _load_folder(Path(source), size, classes)
     return replace(catalog, reason=reason)
 
 
-def _load_photos(size: int, classes: tuple[str, ...]) -> Catalog:
+def _load_photos(size: int, classes: tuple[str, ...], few: bool) -> Catalog:
     root = ensure_photos()
     found = {split: {} for split in SPLITS}
-    for name in sorted(read_manifest()):
+    for name in sorted(read_manifest())[:: EVERY if few else 1]:
         split, label, _ = name.split("/")
         found[split].setdefault(label, []).append(name)
     listing = choose_classes(root, found, classes)
-    key = cache_key("photos", size, classes)
+    key = cache_key("photos", size, classes, few)
     content, looks = manifest_hash(), read_looks()
     catalog = through_cache(key, content, root, lambda: decode("photos", root, listing, size))
     return replace(catalog, **{name: _with(looks, s) for name, s in catalog.splits.items()})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from fashionlib.catalog import FEW, MANY, load_catalog
+from fashionlib.catalog import load_catalog
 from fashionlib.errors import FashionError, printable
 from fashionlib.files import check_place, replacing
 from fashionlib.look_encoder import LOOK_SHARE, LookEncoder
@@ -72,7 +72,7 @@ def run_search(
     picture = read_query(query)
     look_picture = picture if look is None else read_query(look)
     if catalog in (None, "photos", "drawn"):
-        loaded = load_catalog(catalog, drawn=budget(MANY, quick=FEW))
+        loaded = load_catalog(catalog, few=budget(False, quick=True))
         source, notes = training_source(loaded), loaded.about.splitlines()
     else:
         source, notes = folder_source(Path(catalog)), []

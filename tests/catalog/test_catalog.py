@@ -106,6 +106,16 @@ def test_photos(photos_here):
     assert load_catalog().about == catalog.about.replace("as asked", "they are here")
 
 
+def test_few_photos_are_every_fourth(photos_here):
+    few, all_of_them = load_catalog("photos", few=True), load_catalog("photos")
+    assert counts(few) == [621, 69, 74]
+    check_consistent(few, 160)
+    for part, whole in zip(splits(few).values(), splits(all_of_them).values(), strict=True):
+        places = [whole.names.index(name) for name in part.names]
+        assert torch.equal(part.images, whole.images[places])
+        assert part.attributes["colour"] == tuple(whole.attributes["colour"][n] for n in places)
+
+
 def test_photo_splits_share_no_file(photos_here):
     assert load_catalog("photos").duplicates == ()
     hashes = {split: set() for split in SPLITS}
@@ -144,7 +154,7 @@ def test_no_network_gives_the_drawn_garments_and_says_so(private_cache, own_cach
     monkeypatch.delenv("FASHIONLIB_DATA", raising=False)
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there
-    catalog = load_catalog(drawn=FEW)
+    catalog = load_catalog(few=True)
     assert catalog.name == "drawn"
     assert "drawn: 560 train, 140 validation, 140 test" in catalog.about
     assert "no connection" in catalog.about
@@ -162,7 +172,7 @@ def test_photos_from_an_archive_that_is_not_one(own_cache, tmp_path, monkeypatch
 
 
 def test_drawn():
-    catalog = load_catalog("drawn", drawn=FEW)
+    catalog = load_catalog("drawn", few=True)
     assert counts(catalog) == [560, 140, 140]
     assert catalog.classes == SEVEN
     check_consistent(catalog, 160)
@@ -175,23 +185,17 @@ def test_drawn():
     assert set(catalog.train.attributes["colour"]) == set(drawn.COLOURS)
 
 
-def test_as_many_are_drawn_as_asked_for_whatever_the_budget(own_cache, monkeypatch):
+def test_few_or_many_whatever_the_budget(own_cache, monkeypatch):
+    monkeypatch.setattr(loading, "MANY", (14, 9, 7))
+    monkeypatch.setattr(loading, "FEW", (7, 7, 7))
     for setting in ("full", "quick"):
         monkeypatch.setenv("FASHIONLIB_BUDGET", setting)
-        assert counts(load_catalog("drawn", size=32, drawn=(14, 9, 7))) == [14, 9, 7]
-    monkeypatch.setattr(loading, "_load_drawn", lambda size, classes, asked: asked_for(asked))
-    asked: list[tuple] = []
-
-    def asked_for(given: tuple) -> Catalog:
-        asked.append(given)
-        return tiny_catalog()
-
-    load_catalog("drawn")
-    assert asked == [MANY]
+        assert counts(load_catalog("drawn", size=32)) == [14, 9, 7]
+        assert counts(load_catalog("drawn", size=32, few=True)) == [7, 7, 7]
 
 
 def test_loading_prints_nothing(own_cache, tmp_path, capsys):
-    load_catalog("drawn", size=32, drawn=(7, 7, 7))
+    load_catalog("drawn", size=32, few=True)
     load(class_folders(tmp_path))
     assert capsys.readouterr().out == ""
 
@@ -202,14 +206,14 @@ def test_a_catalog_made_by_hand_gives_no_reason():
 
 
 def test_drawn_splits_share_no_garment():
-    catalog = load_catalog("drawn", drawn=FEW)
+    catalog = load_catalog("drawn", few=True)
     assert len(set(catalog.garments.values())) == sum(counts(catalog))
     pictures = {image.numpy().tobytes() for x in splits(catalog).values() for image in x.images}
     assert len(pictures) == sum(counts(catalog))
 
 
 def test_a_drawn_picture_is_opened_larger():
-    catalog = load_catalog("drawn", drawn=FEW)
+    catalog = load_catalog("drawn", few=True)
     garment = catalog.garments[catalog.test.names[3]]
     assert (
         to_square(drawn.draw_garment(garment, 160), 160) == catalog.test.images[3].numpy()
@@ -224,7 +228,7 @@ def test_a_drawn_picture_is_opened_larger():
 
 
 def test_drawn_classes_can_be_chosen(own_cache):
-    catalog = load_catalog("drawn", size=32, classes=("shoes", "dress"), drawn=FEW)
+    catalog = load_catalog("drawn", size=32, classes=("shoes", "dress"), few=True)
     assert catalog.classes == ("shoes", "dress")
     check_consistent(catalog, 32)
     assert catalog.train.labels.bincount().tolist() == [80, 80]
@@ -691,8 +695,8 @@ except FashionError as error:
 def test_drawing_needs_no_guard_in_a_script(tmp_path, own_cache):
     script = tmp_path / "mine.py"
     script.write_text(
-        "from fashionlib.catalog import FEW, load_catalog\n"
-        "print(load_catalog('drawn', size=32, drawn=FEW).about)"
+        "from fashionlib.catalog import load_catalog\n"
+        "print(load_catalog('drawn', size=32, few=True).about)"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
     assert "drawn: 560 train" in done.stdout

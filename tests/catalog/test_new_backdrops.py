@@ -3,7 +3,7 @@ import pytest
 import torch
 from tiny import tiny_catalog
 
-from fashionlib.catalog import FEW, load_catalog
+from fashionlib.catalog import load_catalog
 from fashionlib.catalog.new_backdrops import kept_at_k, on_new_backdrops
 from fashionlib.drawn import render
 from fashionlib.errors import FashionError
@@ -11,7 +11,7 @@ from fashionlib.errors import FashionError
 
 @pytest.fixture(scope="module")
 def drawn():
-    return load_catalog("drawn", drawn=FEW)
+    return load_catalog("drawn", few=True)
 
 
 @pytest.fixture(scope="module")

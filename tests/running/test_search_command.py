@@ -13,7 +13,7 @@ from PIL import Image
 from tiny import small_look_encoder, tiny_encoder
 
 from fashionlib.blocks import PLANS, MobileNetBackbone
-from fashionlib.catalog import FEW, load_catalog
+from fashionlib.catalog import load_catalog
 from fashionlib.drawn import SEVEN, drawn_pictures
 from fashionlib.heads import build_classifier, build_encoder
 from fashionlib.look_encoder import NAMELESS, LookEncoder
@@ -332,7 +332,7 @@ def test_the_photos_are_narrowed_by_their_labels(photos_here, shared_cache, work
 
 
 def narrowed_by_labels(name: str, work: Path) -> None:
-    train = load_catalog(name, drawn=FEW).train
+    train = load_catalog(name, few=True).train
     query, count = str(first(work / "flat")), str(len(train))
     start = _arguments({"--query": query, "--catalog": name, "--top-k": count} | LOOKS)
     cases = {

@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fashionlib.catalog import FEW, MANY, Catalog, Split, load_catalog
+from fashionlib.catalog import Catalog, Split, load_catalog
 from fashionlib.errors import FashionError
 from fashionlib.export import PreparationLayer, to_program
 from fashionlib.files import new_folder
@@ -48,7 +48,7 @@ def write_search_engine(target: Path, source: str | Path | None = None) -> None:
     Raises:
         FashionError: `source` is no catalog that weights come with, or the disk is full.
     """
-    catalog = load_catalog(source, drawn=budget(MANY, quick=FEW))
+    catalog = load_catalog(source, few=budget(False, quick=True))
     print(catalog.about)
     made = BOOK_CACHE / f"search_engine-{_key(catalog)}"
     if not made.is_dir():

@@ -47,7 +47,8 @@ def make_exercise(text: str) -> str:
     faults = problems_of_solution(text)
     if faults:
         raise ValueError("; ".join(faults))
-    return TAGS.sub(r"\1", without_solutions(text))
+    # it lies a folder above its solution
+    return TAGS.sub(r"\1", without_solutions(text)).replace("](../../", "](../")
 
 
 def problems_of_solution(text: str) -> list[str]:

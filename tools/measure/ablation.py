@@ -1,7 +1,7 @@
 """What each change to network or recipe gains (chapter 2): `python tools/measure/ablation.py`.
 
 Each trial trains from scratch on the photos, ten epochs unless that is what it changes, and differs
-from the first, "as it is", in one thing, the last in three. Writes
+from the first, "as it is", in one thing, few in more. Writes
 `pages/results/ablation.json`: for each trial and seed the validation pictures named right, as
 they are and with the mean of a picture's and its mirror image's logits; loss of each epoch;
 parameters, MACs, and processor seconds. The test pictures are not looked at.
@@ -31,6 +31,7 @@ from fashionlib.metrics import count_correct
 from fashionlib.running.teachers import change_batches, learn_from
 from fashionlib.siamese import SiameseRecipe, encoder_from, train_siamese, view
 from fashionlib.training import (
+    ARTICLE_RECIPE,
     Batches,
     Recipe,
     Training,
@@ -178,6 +179,12 @@ TRIALS = {
     "batches of 8, two blocks fewer, 128 px": Trial(
         replace(BASE, batch_size=8, learning_rate=2e-3, size=128, evaluation_size=144), TWO_FEWER
     ),
+    # network or recipe? each of three networks by either; "as it is" is ours by ours
+    "the article's network, its recipe": Trial(ARTICLE_RECIPE, "article"),
+    "the article's network, our recipe": Trial(plan="article"),
+    "the dense network, the article's recipe": Trial(ARTICLE_RECIPE, "article-dense"),
+    "the dense network, our recipe": Trial(plan="article-dense"),
+    "our network, the article's recipe": Trial(ARTICLE_RECIPE),
 }
 
 

@@ -29,7 +29,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fashionlib import checks, metrics, training
-from fashionlib.catalog import FEW, MANY, SEVEN, load_catalog
+from fashionlib.catalog import SEVEN, load_catalog
 from fashionlib.catalog.photos import PHOTO_CLASSES
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
@@ -40,7 +40,7 @@ from fashionlib.training import Recipe
 from fashionlib.weights import load_classifier, shipped
 
 plt.style.use("fashionlib.pages.book")
-seven = load_catalog(drawn=budget(MANY, quick=FEW))
+seven = load_catalog(few=budget(False, quick=True))
 print(seven.about)
 classifier, metadata = load_classifier(shipped(f"classifier_{seven.name}"))
 EPOCHS, SIZE = budget(3, quick=1), budget(80, quick=40)

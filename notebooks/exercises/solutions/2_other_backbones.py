@@ -11,11 +11,13 @@
 # %% [markdown]
 # # Exercise 2: Other backbones
 #
-# Nobody has to build a backbone to use one. [timm](https://github.com/huggingface/pytorch-image-models)
-# holds hundreds, many with weights that were trained on a million photos. In this exercise two of
-# them take the place of ours: **EfficientNet-B0** {cite:p}`tan2019efficientnet`, made of the same
-# inverted residual blocks, and a small **Vision Transformer** {cite:p}`dosovitskiy2021image`, which
-# cuts a picture into tiles and lets them look at each other.
+# Nobody has to build a backbone to use one.
+# [timm](https://github.com/huggingface/pytorch-image-models) holds hundreds, many with weights that
+# were trained on a million photos. In this exercise two of them take the place of ours:
+# **EfficientNet-B0** ([Tan and Le, 2019](https://arxiv.org/abs/1905.11946)), made of the same
+# inverted residual blocks, and a small **Vision Transformer** ([Dosovitskiy et al.,
+# 2021](https://arxiv.org/abs/2010.11929)), which cuts a picture into tiles and lets them look at
+# each other.
 #
 # A foreign backbone brings habits of its own: how pictures are scaled, how wide its features are,
 # what its BatchNorm remembers. Each is a task here, because each goes wrong without an error. At
@@ -32,14 +34,14 @@ from torch import nn
 
 from fashionlib import checks, metrics, training
 from fashionlib.blocks import MobileNetBackbone
-from fashionlib.catalog import FEW, MANY, load_catalog
+from fashionlib.catalog import load_catalog
 from fashionlib.counting import count_macs, count_parameters
 from fashionlib.heads import ClassificationHead
 from fashionlib.pages.show import say, show, table
 from fashionlib.settings import budget, optional
 
 plt.style.use("fashionlib.pages.book")
-catalog = load_catalog(drawn=budget(MANY, quick=FEW))
+catalog = load_catalog(few=budget(False, quick=True))
 print(catalog.about)
 EPOCHS, SIZE = budget(3, quick=1), budget(64, quick=32)
 
@@ -161,9 +163,9 @@ checks.backbones.classifier_on(classifier_on)
 # ## Task 4: Frozen, and really still
 #
 # With pretrained weights it can be enough to train the head alone. A frozen backbone has no
-# gradients; but {doc}`/chapters/03_train_with_triplets` has shown that BatchNorm's statistics move
-# all the same in training mode. And the training loop calls `model.train()` in every epoch, which
-# reaches every part. So the wrapper has to stand in its way.
+# gradients; but [chapter 3](../../03_train_with_triplets.ipynb) has shown that BatchNorm's
+# statistics move all the same in training mode. And the training loop calls `model.train()` in
+# every epoch, which reaches every part. So the wrapper has to stand in its way.
 
 
 # %%

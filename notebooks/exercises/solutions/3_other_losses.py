@@ -14,10 +14,10 @@
 # Triplets compare pictures with each other. Two famous losses compare each picture with its
 # **class** instead, so nothing has to be mined:
 #
-# - **Center loss** {cite:p}`wen2016discriminative` keeps a centre for each class, and pulls every
-#   embedding towards its own;
-# - **ArcFace** {cite:p}`deng2019arcface` keeps a direction for each class, and makes the
-#   classification harder: the right class has to win by an *angle*.
+# - **Center loss** ([Wen et al., 2016](https://doi.org/10.1007/978-3-319-46478-7_31)) keeps a
+#   centre for each class, and pulls every embedding towards its own;
+# - **ArcFace** ([Deng et al., 2019](https://arxiv.org/abs/1801.07698)) keeps a direction for each
+#   class, and makes the classification harder: the right class has to win by an *angle*.
 #
 # You write both, look at what they do in two dimensions, and let them compete with triplets: the
 # same starting weights, the same pictures, the same number of epochs.
@@ -32,7 +32,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fashionlib import checks, retrieval, siamese, training
-from fashionlib.catalog import FEW, MANY, load_catalog
+from fashionlib.catalog import load_catalog
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.pages.depths import Features
@@ -44,7 +44,7 @@ from fashionlib.triplets import TripletDataset, triplet_loss
 from fashionlib.weights import load_classifier, shipped
 
 plt.style.use("fashionlib.pages.book")
-catalog = load_catalog(drawn=budget(MANY, quick=FEW))
+catalog = load_catalog(few=budget(False, quick=True))
 print(catalog.about)
 CLASSES = len(catalog.classes)
 EPOCHS, SIZE = budget(4, quick=1), budget(64, quick=32)

@@ -16,8 +16,8 @@
 # millions of vectors. You move both out of Python's reach, and check after each move that the
 # answers are still the same, or how often they are not.
 #
-# [ONNX](https://onnx.ai) is the file, onnxruntime runs it. FAISS {cite:p}`douze2024faiss` is the
-# index.
+# [ONNX](https://onnx.ai) is the file, onnxruntime runs it. FAISS ([Douze et al.,
+# 2024](https://arxiv.org/abs/2401.08281)) is the index.
 
 # %%
 import json
@@ -32,7 +32,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fashionlib import checks
-from fashionlib.catalog import FEW, MANY, load_catalog
+from fashionlib.catalog import load_catalog
 from fashionlib.errors import FashionError
 from fashionlib.export import PreparationLayer
 from fashionlib.heads import build_encoder
@@ -45,7 +45,7 @@ from fashionlib.weights import fingerprint, load_encoder, shipped
 faiss, onnxruntime = optional("faiss", "exercises"), optional("onnxruntime", "exercises")
 
 plt.style.use("fashionlib.pages.book")
-catalog = load_catalog(drawn=budget(MANY, quick=FEW))
+catalog = load_catalog(few=budget(False, quick=True))
 print(catalog.about)
 encoder, _ = load_encoder(shipped(f"encoder_{catalog.name}"))
 folder = Path(tempfile.mkdtemp())
@@ -138,7 +138,7 @@ print(f"{len(exact):,} embeddings of {vectors.shape[1]} dimensions")
 # positions, both [Q, k]. Two habits of it matter:
 #
 # - for speed, its L2 distances are **squared**. The order is the same, but a limit like the one of
-#   {doc}`/chapters/04_visual_search` would be wrong;
+#   [chapter 4](../../04_visual_search.ipynb) would be wrong;
 # - where it finds fewer than `k`, it fills up with position **-1** and a huge distance. Python
 #   takes `catalog[-1]` for the last picture, without a word.
 
@@ -178,7 +178,8 @@ say(f"**{same:.2%}** of the positions are those of our index; distances differ b
 #
 # An *approximate* index looks at a part of the catalog only, and may miss some. How many it does
 # not miss is its **recall@k**: of the k that an exact search finds, the share that it finds too.
-# (Not the recall of {doc}`/chapters/04_visual_search`, which asks for pictures of the right class.)
+# (Not the recall of [chapter 4](../../04_visual_search.ipynb), which asks for pictures of the right
+# class.)
 
 
 # %%
@@ -198,10 +199,11 @@ checks.export_and_faiss.recall(recall)
 # %% [markdown]
 # ## Task 4: Choose how much to look at
 #
-# An **inverted file** (IVF) puts the vectors into cells by k-means {cite:p}`sivic2003video`. A
-# search looks into the `nprobe` cells nearest to the query: more cells, more recall, more time. So
-# state the recall you want, and take the smallest `nprobe` that reaches it. Choose with
-# *validation* queries: the test pictures then say whether the choice holds for others.
+# An **inverted file** (IVF) puts the vectors into cells by k-means ([Sivic and Zisserman,
+# 2003](https://doi.org/10.1109/ICCV.2003.1238663)). A search looks into the `nprobe` cells nearest
+# to the query: more cells, more recall, more time. So state the recall you want, and take the
+# smallest `nprobe` that reaches it. Choose with *validation* queries: the test pictures then say
+# whether the choice holds for others.
 
 
 # %%

@@ -12,7 +12,7 @@
 # # Exercise 5: Hard negatives
 #
 # Chapter 3 took its *miners* from a library, in a line each. Here you write them: random, semi-hard
-# {cite:p}`schroff2015facenet` and batch-hard
+# ([Schroff et al., 2015](https://arxiv.org/abs/1503.03832)) and batch-hard
 # ([Hermans et al.](https://arxiv.org/abs/1703.07737)) triplets, each in a few lines of plain torch,
 # equal to the library's. Then you look at the hardest triplets of a trained encoder, and train
 # with each of your miners.
@@ -28,7 +28,7 @@ import matplotlib.pyplot as plt
 import torch
 
 from fashionlib import checks, siamese
-from fashionlib.catalog import FEW, MANY, load_catalog
+from fashionlib.catalog import load_catalog
 from fashionlib.inference import pick_device, predict
 from fashionlib.pages import plots
 from fashionlib.pages.show import say, show, table
@@ -37,7 +37,7 @@ from fashionlib.siamese import SiameseRecipe, train_siamese
 from fashionlib.weights import load_classifier, load_encoder, shipped
 
 plt.style.use("fashionlib.pages.book")
-catalog = load_catalog(drawn=budget(MANY, quick=FEW))
+catalog = load_catalog(few=budget(False, quick=True))
 print(catalog.about)
 EPOCHS, SIZE, MARGIN = budget(4, quick=1), budget(64, quick=32), 0.3
 
