@@ -14,9 +14,13 @@ BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
 sys.path.insert(0, str(ROOT / "tools" / "book"))
 
-import launch  # noqa: E402 - they live beside the package, not in it
+import downloads  # noqa: E402 - they live beside the package, not in it
+import front_page  # noqa: E402
+import glossary  # noqa: E402
+import launch  # noqa: E402
 import page_key  # noqa: E402
 import reference  # noqa: E402
+import sidebar  # noqa: E402
 from exercises import for_the_book  # noqa: E402
 from lighten import lighten  # noqa: E402
 
@@ -117,7 +121,14 @@ html_js_files = [
     (name, {"defer": "defer"})
     for name in ("block_explorer.js", "search_explorer.js", "scroll_focus.js")
 ]
+html_favicon = "_static/icon.svg"
 html_theme_options = {
+    "logo": {
+        "image_light": "_static/icon.svg",
+        "image_dark": "_static/icon.svg",
+        "text": project,
+        "alt_text": "A magnifying glass over a dress",
+    },
     "use_download_button": False,
     "use_fullscreen_button": False,
     "show_toc_level": 2,
@@ -150,12 +161,16 @@ def run_chapters(app) -> None:
         )
 
 
-# -- once the pages are written: the engine of *Try it*, and no icons but those that a page shows --
+# -- once the pages are written ------------------------------------------------------------------
 
 
 def finish(app, exception) -> None:
-    """Add the engine, whose runtime is fetched where the cache has none yet; trim the icons."""
+    """Add the notebooks and the engine of *Try it*; keep the icons that a page shows, no others.
+
+    The engine's runtime is fetched where the cache has none yet.
+    """
     if exception is None and app.builder.format == "html":
+        downloads.write_downloads(Path(app.outdir))
         from browser_engine import write_search_engine  # noqa: PLC0415 - imports torch
 
         write_search_engine(Path(app.outdir) / "_static" / "search_engine")
@@ -181,9 +196,15 @@ def setup(app) -> None:
     app.connect("builder-inited", run_chapters)
     app.connect("env-get-outdated", page_key.outdated)
     app.connect("env-get-outdated", reference.outdated)
+    app.connect("env-get-outdated", front_page.outdated)
+    app.connect("env-get-outdated", glossary.outdated)
     app.connect("source-read", reference.fill)
+    app.connect("source-read", front_page.fill)
+    app.connect("doctree-read", sidebar.number, priority=400)  # Sphinx reads the titles at 500
     app.connect("doctree-read", reference.link_names)
+    app.connect("doctree-read", glossary.link_terms)
     app.connect("html-page-context", reference.link_code)
     app.connect("html-page-context", repair)
     app.connect("html-page-context", launch.add_links, priority=502)  # the theme's buttons: 501
+    app.connect("html-page-context", downloads.add_button, priority=503)
     app.connect("build-finished", finish)

@@ -14,18 +14,18 @@
 # At the end of this book you will hold up a picture of a dress and get back the dresses that look
 # most like it. The network behind that search is one small block, repeated. In this chapter we
 # take that block apart: why it is narrow, then wide, then narrow again, what every step of it
-# costs, and when its famous shortcut is allowed. On the way we solve a small mystery, a published
+# costs, and when its shortcut is allowed. On the way we find two bugs, and explain a published
 # parameter count that is thirteen times too big.
 #
-# **You need** Python and to have seen an `nn.Module` before. You don't need a GPU, any data, or
-# patience: nothing is trained here, and every cell answers within seconds.
+# **You need** Python and to have seen an `nn.Module` before. You don't need a GPU or any data:
+# nothing is trained here, and every cell answers within seconds.
 #
-# Two words measure everything that follows:
+# We count two things:
 #
 # - **Parameters** are the numbers that training has to find. They decide how large the file with
 #   the network is.
 # - **MACs** (multiply–accumulates) are the steps "multiply two numbers, add to a sum". They are
-#   most of the work when the network looks at one picture.
+#   the arithmetic of looking at one picture. How long it takes is another matter, as we shall see.
 
 # %%
 from dataclasses import replace
@@ -92,7 +92,15 @@ show(
 )
 
 # %% [markdown]
-# Now at the real size, 24 to 32 channels on a map of 32×32:
+# Now at the real size, 24 to 32 channels on a map of 32×32. *Before you run it:* how many times
+# fewer weights will the two steps need, about 3, 6 or 9?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# About 7. A kernel of 3×3 lets you hope for 9, but the 1×1 convolution costs something too: for
+# each pair of channels one weight instead of nine, and the depthwise weights come on top.
+#
+# </details>
 
 # %%
 separable = nn.Sequential(
@@ -157,8 +165,11 @@ for name, weight in {"plain": plain.weight, "two steps": as_plain}.items():
 #
 # The older bottleneck block of ResNet ([He et al., 2016](https://arxiv.org/abs/1512.03385)) is wide
 # outside and narrow inside, and its shortcut joins the wide ends. Here the shortcut joins the
-# narrow ends, hence *inverted* residual. The factor 72 / 24 = 3 is the **expansion**; the article's
-# blocks use 3, 3 and 6.
+# narrow ends, hence *inverted* residual. The factor 72 / 24 = 3 is the **expansion**. The article
+# gives it for this one example only; [a public implementation of the article][code] uses 3, 3
+# and 6 for its three blocks.
+#
+# [code]: https://github.com/niranjanaambadi/Fashion_search_engine
 #
 # There is a second reason, and it is about the activation. ReLU throws away what is below zero.
 # [Sandler et al. (2018)](https://arxiv.org/abs/1801.04381) show with a thought experiment (their
@@ -240,7 +251,7 @@ assert errors[30] < errors[15] < 0.05
 #
 # - **Wide where there is an activation.** With room to spare, what one channel loses another keeps.
 # - **No activation where it is narrow.** The last 1×1 convolution has none, it is a *linear
-#   bottleneck*.
+#   bottleneck* (section 3.2 of the paper).
 #
 # The block uses ReLU6, which is ReLU with a lid at 6. The lid keeps values in a range that
 # low-precision arithmetic on phones can hold.
@@ -388,41 +399,52 @@ for name, tensor in tensors.items():
 # ## When the skip is allowed
 #
 # A *residual* block adds its input to its output, so that it only has to learn the difference ([He
-# et al., 2016](https://arxiv.org/abs/1512.03385)). The article's version does that in the simplest
-# way, always. Its own example expands 24 channels to 72 and projects them to 32. Here is that
-# block, and what happens when we run it:
+# et al., 2016](https://arxiv.org/abs/1512.03385)). The article prints a block that always does, and
+# ends in `F.relu(out + skip)`. Here it is, with the channels left open:
 
 
 # %%
-class AlwaysAdd(nn.Module):
-    """The article's block: expand, depthwise, project, and always `out + x`."""
+class AsPrinted(nn.Module):
+    """The article's block: expand, depthwise, project, `relu(out + skip)`."""
 
-    def __init__(self) -> None:
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.expand = conv_bn(24, 72)
-        self.filter = conv_bn(72, 72, kernel=3, groups=72)
-        self.project = conv_bn(72, 32, activation=False)
+        hidden = 3 * in_channels
+        self.expand = conv_bn(in_channels, hidden)
+        self.filter = conv_bn(hidden, hidden, kernel=3, groups=hidden)
+        self.project = conv_bn(hidden, out_channels, activation=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Float [N, 24, H, W] to float [N, 32, H, W], in theory."""
-        return self.project(self.filter(self.expand(x))) + x
+        out = self.project(self.filter(self.expand(x)))
+        return F.relu(out + x)
 
+
+# %% [markdown]
+# *Before you run it:* the article's own example takes 24 channels and gives 32. What will this
+# block say to a map of 24 channels?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# It stops with an error. `out` has 32 channels and `x` has 24, and PyTorch can't add the two.
+#
+# </details>
 
 # %%
 import textwrap
 
+x = torch.randn(1, 24, 32, 32)
 try:
-    AlwaysAdd()(torch.randn(1, 24, 32, 32))
+    AsPrinted(24, 32)(x)
 except RuntimeError as error:
     print("RuntimeError:", *textwrap.wrap(str(error), 60), sep="\n    ")
 else:
     raise AssertionError("adding 24 channels to 32 should have failed")
 
 # %% [markdown]
-# The input has 24 channels, the output 32: there is no way to add them. The rule in section 3.2 of
-# the MobileNetV2 paper is to add **only where both have the same shape**, that is where the stride
-# is 1 *and* the channels agree. Where they don't, there is no skip at all, and the block works
-# without. As a truth table, computed:
+# That is the first bug. The MobileNetV2 paper puts shortcuts between bottlenecks (section 3.3) and
+# draws one only where the stride is 1 (figure 4d). An addition needs **equal shapes**: stride 1
+# *and* the same channels. Elsewhere there is no skip, and the block works without. As a truth
+# table, computed:
 
 # %% tags=["nbval-check-output"]
 print("stride  channels   skip   output")
@@ -439,9 +461,9 @@ for stride in (1, 2):
 # %% [markdown]
 # There is a third way. Where the shapes differ, let the input take a detour through a 1×1
 # convolution of its own, with the same stride. The ResNet paper compares such *projection
-# shortcuts* with cheaper ones and finds them slightly better; a public implementation of the
-# article uses them too, which is how its network runs at all. Our blocks do it with
-# `project_skip=True`. It isn't free:
+# shortcuts* with cheaper ones and finds them slightly better. The public implementation uses them
+# too; without them its network would not run. Our blocks do it with `project_skip=True`. It isn't
+# free:
 
 # %%
 without_skip = InvertedResidual(24, 32, expansion=3, stride=2)
@@ -455,12 +477,39 @@ more = count_parameters(with_skip) / count_parameters(without_skip) - 1
 say(f"For this block the detour adds {more:.0%} to the parameters.")
 
 # %% [markdown]
+# ### The second bug: a ReLU at the narrow end
+#
+# The printed block also ends in a ReLU, *after* the sum. That is the one place that should have no
+# activation: the narrow end. The linear bottleneck is not linear any more. With 24 channels in and
+# out the block runs, so compare what comes out of it and out of ours:
+
+# %%
+ends = {"as printed": AsPrinted(24, 24), "ours": InvertedResidual(24, 24, 3)}
+rows, zeroed = [], {}
+for name, each in ends.items():
+    out = each(x)
+    below, zeroed[name] = (out < 0).float().mean(), (out == 0).float().mean()
+    rows.append([name, f"{below:.0%}", f"{zeroed[name]:.0%}"])
+table(["block, 24 → 24", "numbers below zero", "exactly zero"], rows)
+say(
+    f"The last ReLU sets {zeroed['as printed']:.0%} of the narrow map to zero, and "
+    "no error tells. The next block, and its skip, get only what is left."
+)
+assert zeroed["as printed"] > 0.3 > zeroed["ours"]
+
+# %% [markdown]
+# How much that costs a trained network, these random weights can't say. [Chapter
+# 5](05_every_number.ipynb) trains both.
+
+# %% [markdown]
 # ## The mystery of the 429K
 #
-# Now the detective story. The article stacks three such blocks, puts `Linear(64, 7)` on top for its
-# seven classes of clothes, and says that the network has **429K parameters**. In our library that
-# network is the plan `"article"`: a first 3×3 convolution, the *stem*, then three blocks, with the
-# settings of the public implementation.
+# The article stacks three such blocks, puts `Linear(64, 7)` on top for its seven classes of
+# clothes, and says that the network has **429K parameters**. In our library that network is the
+# plan `"article"`: a first 3×3 convolution, the *stem*, then three blocks. The article doesn't
+# give their strides and expansions; these are those of [the public implementation][code].
+#
+# [code]: https://github.com/niranjanaambadi/Fashion_search_engine
 
 # %% tags=["nbval-check-output"]
 print("stem:", PLANS["article"].stem, "channels")
@@ -478,11 +527,11 @@ say(
 )
 
 # %% [markdown]
-# Who? Rule out suspects first. The size of the pictures can't be it, convolutions have the same
-# weights for any size. The head can't be it, `Linear(64, 7)` is small. Something inside the blocks
-# must be huge. Suppose that one argument was forgotten: `groups`. Then the "depthwise" filter
-# becomes a plain 3×3 convolution between all the wide channels, and PyTorch doesn't complain. The
-# shapes are the same, the network runs, it even trains.
+# It can't be the size of the pictures: convolutions have the same weights for any size. It can't
+# be the head: `Linear(64, 7)` is small. Something inside the blocks must be huge. Suppose that one
+# argument was forgotten: `groups`. Then the "depthwise" filter becomes a plain 3×3 convolution
+# between all the wide channels, and PyTorch doesn't complain. The shapes are the same, the network
+# runs, it even trains.
 
 # %% tags=["nbval-check-output"]
 with_groups = build_classifier("article", classes=7)
@@ -495,7 +544,7 @@ assert count_parameters(without_groups) == 429_399
 assert round(429_399 / 33_039) == 13
 
 # %% [markdown]
-# There it is. 429,399 is 429K. Layer by layer, it is plain where the numbers come from:
+# 429,399 is 429K. Layer by layer, we see where the numbers come from:
 
 
 # %%
@@ -534,11 +583,11 @@ assert big - small == 429_399 - 33_039
 assert max(dense.values()) > 429_399 / 2
 
 # %% [markdown]
-# We can't look over the author's shoulder, so the evidence is circumstantial. But it explains all
-# three digits. The headline number of the article is, it seems, the count of a bug: the network
-# with depthwise convolutions that it describes is thirteen times smaller than it believes.
+# This is no proof: we have not seen the code that was counted. But it explains all three digits.
+# The article's headline number is, it seems, the count of a bug. The network that it describes,
+# with depthwise convolutions, is thirteen times smaller.
 #
-# No accuracy, no loss curve and no error message would have told. One line does. A depthwise
+# No accuracy, no loss curve and no error message shows this bug. One line does. A depthwise
 # convolution has weights of shape `[channels, 1, 3, 3]`, and that 1 can be asserted:
 
 # %% tags=["nbval-check-output"]
@@ -549,8 +598,8 @@ for name, network in {"with": with_groups, "without": without_groups}.items():
     print("    all depthwise:", depthwise)
 
 # %% [markdown]
-# Make it a habit: **when a layer is special, assert what makes it special.** Our tests hold that
-# line for every network in this book.
+# Make it a habit: **when a layer is special, assert what makes it special.** Our tests do that for
+# every network in this book.
 #
 # ## Does it cut parameters three times?
 #
@@ -611,14 +660,71 @@ table(["plan", "parameters", "MACs at 128 px", "blocks", "with a true skip"], ro
 # %% tags=["hide-input"]
 times = len(blocks["fashion"]) / len(blocks["article-dense"])
 say(
-    f"The same parameters, about the same work ({macs['fashion']:.0f} against "
-    f"{macs['article-dense']:.0f} million MACs), and **{times:.0f} times as many blocks**, "
+    f"About the same parameters and MACs ({macs['fashion']:.0f} against "
+    f"{macs['article-dense']:.0f} million), and **{times:.0f} times as many blocks**, "
     "most of them with a true skip."
 )
 
 # %% [markdown]
-# Whether depth is worth it is a question for training, and chapter 2 asks it. One effect can be
-# seen right now.
+# Whether depth is worth it is a question for training: see [chapter
+# 2](02_train_a_classifier.ipynb). First, two things that can be measured now.
+#
+# ## MACs are not milliseconds
+#
+# Two layers with the same MACs: a dense 3×3 convolution of 16 channels, and a depthwise one of
+# 256. (16 · 16 kernels in one, 256 in the other.) *Before you run it:* which one is faster?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# On most processors the dense one. Both multiply as often, but the depthwise layer has to fetch and
+# store maps of 256 channels, 16 times as many numbers, and uses each of them for few products.
+# Often it is memory that takes the time, not arithmetic.
+#
+# </details>
+
+# %%
+import statistics
+
+from fashionlib.pages.latency import middle, take_turns
+
+layers = {
+    "dense, 16 channels": nn.Conv2d(16, 16, 3, padding=1),
+    "depthwise, 256 channels": nn.Conv2d(256, 256, 3, padding=1, groups=256),
+}
+runs = {}
+for name, layer in layers.items():
+    layer.to(memory_format=torch.channels_last).requires_grad_(False)
+    maps = torch.zeros(8, layer.in_channels, 56, 56)
+    maps = maps.contiguous(memory_format=torch.channels_last)
+    runs[name] = lambda layer=layer, maps=maps: layer(maps)
+_, spent = take_turns(runs, rounds=30)  # processor time, in turns
+
+# %%
+rows = []
+for name, layer in layers.items():
+    millions = count_macs(layer, 56, channels=layer.in_channels) / 1e6
+    numbers = 2 * layer.in_channels * 56 * 56  # fetched and stored
+    ms = statistics.median(spent[name]) / 8
+    rows.append([name, f"{millions:.1f}", f"{numbers:,}", f"{ms:.2f}"])
+table(["layer", "million MACs", "numbers in and out", "ms a map"], rows)
+
+# %% tags=["hide-input"]
+dense, thin = spent.values()
+ratio = statistics.median(b / a for a, b in zip(dense, thin, strict=True))
+low, high = middle([b / a for a, b in zip(dense, thin, strict=True)])
+said = f"{ratio:.1f} times as long (half of the rounds: {low:.1f} to {high:.1f})"
+if low > 1.1:
+    conclusion = "Counting MACs alone would have called it a tie."
+elif high < 0.9:
+    conclusion = "Here it is the dense layer that waits; another machine may differ."
+else:
+    conclusion = "On this machine they are about as fast; another may differ."
+say(f"For equal MACs the depthwise layer takes **{said}**. {conclusion}")
+assert rows[0][1] == rows[1][1]
+
+# %% [markdown]
+# So a network with fewer MACs is smaller, but not faster by the same factor. Who wants
+# milliseconds has to measure them: [chapter 5](05_every_number.ipynb) does, for whole networks.
 #
 # ## How much does it see?
 #
@@ -645,8 +751,8 @@ rows = zip_longest(places, fields["article"], fields["fashion"], fillvalue="")
 table(["after", "`article`, pixels", "`fashion`, pixels"], list(rows))
 
 # %% [markdown]
-# A formula is only believed here when a measurement agrees. Ask autograd: which pixels have a
-# gradient that isn't zero when we follow the middle of the last map back to the picture?
+# Does a measurement agree with the formula? Ask autograd: which pixels have a gradient that isn't
+# zero when we follow the middle of the last map back to the picture?
 
 # %% tags=["nbval-check-output"]
 for name, backbone in backbones.items():
@@ -698,13 +804,35 @@ say(
 )
 
 # %% [markdown]
+# ## Swap a part
+#
+# The article's lesson is modular design: a backbone gives features, a head turns them into an
+# answer, and each can be replaced. The backbone says in `features` how many numbers it gives;
+# that is all a head has to know.
+
+# %% tags=["nbval-check-output"]
+from fashionlib.blocks import MobileNetBackbone
+from fashionlib.heads import ClassificationHead, EmbeddingHead
+
+pictures = torch.randn(2, 3, 128, 128)
+for plan in ("article", "fashion"):
+    for head in (ClassificationHead, EmbeddingHead):
+        backbone = MobileNetBackbone(plan)
+        model = nn.Sequential(backbone, head(backbone.features, 7))
+        answer = list(model(pictures).shape)
+        print(f"{plan:8}{head.__name__:20}{answer}")
+
+# %% [markdown]
+# [Chapter 3](03_train_with_triplets.ipynb) puts the second head on a trained backbone, [chapter
+# 7](07_detection_head.ipynb) a third one, and exercise 2 takes backbones of other people.
+#
 # ## Try it yourself
 #
 # Move the sliders and watch the three steps. Some things to find out:
 #
 # 1. Change only the **map size**. Which column moves, and which doesn't?
 # 2. Up to which **expansion** has the block fewer parameters than the plain 3×3 convolution?
-# 3. Switch **depthwise** off. Which bar explodes? Now you know what a missing `groups` looks like.
+# 3. Switch **depthwise** off. Which bar grows most? That is a missing `groups`.
 # 4. Find a setting with a **skip**. What do all such settings have in common?
 #
 # <div class="block-explorer"></div>
@@ -726,10 +854,11 @@ block_explorer()
 # - Depthwise filters are cheap, so the block is **wide** around them; 1×1 convolutions are not, so
 #   it is **narrow** outside. An activation belongs where it is wide.
 # - The skip is an addition, and an addition needs **equal shapes**: stride 1 and the same channels.
-#   Anything else is no skip, or a projected one.
+#   Anything else is no skip, or a projected one. No activation comes after the sum.
 # - A missing `groups=` raises no error. It makes the filter dense and the network many times too
 #   big. **Assert the weight's shape.**
-# - Count before you believe, your own numbers included: parameters, MACs, receptive field.
+# - Parameters, MACs and milliseconds are three things. Count the first two, **measure** the third.
+# - A backbone that says how many features it gives takes any head.
 #
 # ## Questions
 #
@@ -773,5 +902,5 @@ block_explorer()
 #
 # </details>
 #
-# Next, chapter 2 stacks these blocks, trains both plans, and finds out how often they tell a dress
-# from a longsleeve.
+# Next, [chapter 2](02_train_a_classifier.ipynb) trains networks of these blocks, and finds out how
+# often they tell a dress from a longsleeve.

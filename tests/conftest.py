@@ -1,11 +1,14 @@
 """Fixtures for all tests: a private cache, the photos where they are here, the built book."""
 
 import os
+import random
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
+import platformdirs
 import pytest
 import torch
 from playwright.sync_api import Browser, sync_playwright
@@ -28,6 +31,8 @@ NEED_THE_BOOK = {
     "test_reference",
 }
 NOWHERE = "http://127.0.0.1:9"  # a closed port: whoever asks the network is refused at once
+# where `fashionlib download` leaves the archive; `make test` gives the tests another cache
+CACHES = os.environ.get("FASHIONLIB_CACHE"), platformdirs.user_cache_dir("fashionlib")
 
 # before anything imports fashionlib's users: no test writes into a person's own cache
 os.environ.setdefault("TQDM_DISABLE", "1")
@@ -61,6 +66,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.stem not in NEED_THE_BOOK)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Before a test's fixtures: what it draws without a seed of its own is the same each time."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - whoever draws from the global one
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One cache for the whole run; `make test` passes its own so that runs share decoded arrays."""
@@ -69,12 +82,18 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(os.environ["FASHIONLIB_CACHE"])
 
 
+def archive_in(folders: Iterable[str | Path | None]) -> Path | None:
+    """The photo archive in the first of these folders that has it."""
+    places = (Path(folder) / ARCHIVE for folder in folders if folder)
+    return next((place for place in places if place.is_file()), None)
+
+
 @pytest.fixture(scope="session")
 def photos_archive() -> Path:
-    """The real archive, from FASHIONLIB_DATA or ../shared/data. CI without it fails."""
-    for folder in (os.environ.get("FASHIONLIB_DATA"), ROOT.parent / "shared" / "data"):
-        if folder and (Path(folder) / ARCHIVE).is_file():
-            return Path(folder) / ARCHIVE
+    """The real archive: FASHIONLIB_DATA, ../shared/data, a person's cache. CI without it fails."""
+    folders = os.environ.get("FASHIONLIB_DATA"), ROOT.parent / "shared" / "data"
+    if archive := archive_in((*folders, *CACHES)):
+        return archive
     message = f"no {ARCHIVE}: set FASHIONLIB_DATA to its folder (fashionlib download fetches it)"
     if os.environ.get("CI"):
         pytest.fail(message)

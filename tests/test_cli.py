@@ -1,6 +1,5 @@
 """The command line as a person uses it: real processes, a real folder of pictures."""
 
-import os
 import re
 import signal
 import subprocess
@@ -10,21 +9,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import fashionlib
 from PIL import Image
 from safetensors.torch import load_file
 from tiny import save_garments
 
 from fashionlib.__main__ import main
+from fashionlib.blocks import PLANS
+from fashionlib.cli import ObjectiveName, PlanName
 from fashionlib.export import load_onnx
 from fashionlib.heads import build_encoder
+from fashionlib.siamese import OBJECTIVES
 from fashionlib.weights import load_classifier, load_encoder, save_encoder
 
 SHORT = ["train-classifier", "--epochs", "2", "--size", "32", "--plan", "article"]
-
-
-def fashionlib(*arguments, cwd: Path, **options) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "fashionlib", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, check=False, capture_output=True, text=True, **options)
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +31,22 @@ def folder(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("clothes")
     save_garments(root, 210)
     return root
+
+
+def test_the_options_name_what_the_library_has():
+    assert [str(name) for name in PlanName] == list(PLANS)
+    assert [str(name) for name in ObjectiveName] == list(OBJECTIVES)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train-classifier", "--epochs", "many"]])
+def test_help_and_a_mistyped_option_do_not_wait_for_torch(arguments):
+    code = (
+        "import sys\nfrom fashionlib.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments],
+                          check=True, capture_output=True, text=True)  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "False"
 
 
 def test_train_classifier_on_a_folder(folder, tmp_path):
@@ -49,8 +63,7 @@ def test_train_classifier_on_a_folder(folder, tmp_path):
 
 
 def test_train_classifier_shows_progress(folder, tmp_path):
-    environment = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"}
-    done = fashionlib(*SHORT, "--data", folder, cwd=tmp_path, env=environment)
+    done = fashionlib(*SHORT, "--data", folder, cwd=tmp_path, TQDM_DISABLE="")
     assert "training: 100%" in done.stderr
     assert "validation_accuracy=" in done.stderr
 

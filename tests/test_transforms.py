@@ -1,5 +1,7 @@
 """Augmentation is for training and draws for each picture; evaluation draws nothing."""
 
+import math
+
 import pytest
 import torch
 
@@ -87,3 +89,96 @@ def test_views_for_looks_keep_what_is_red_red():
     seen = augment(red.expand(20, -1, -1, -1), AUGMENTATIONS["looks"](32))
     assert (seen[:, 0] > 90).all()
     assert (seen[:, 1:] == 0).all()
+
+
+# What each augmentation does to a picture, read off its pixels
+
+CROPPED = {"fashion": 0.6, "strong": 0.35, "views": 0.5, "looks": 0.4}  # the least share kept
+COLOURS_KEPT = ("article", "views")
+
+
+def augmented(picture: torch.Tensor, name: str, count: int, size: int = 32) -> torch.Tensor:
+    """So many views of one picture: float [count, 3, size, size]."""
+    torch.manual_seed(1)
+    views = augment(picture.expand(count, -1, -1, -1), AUGMENTATIONS[name](size))
+    return views.float()
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_half_of_the_views_are_mirrored(name):
+    """Dark on the left, bright on the right: in a mirrored one it is the other way round."""
+    ramp = torch.linspace(40, 200, 48).byte().expand(1, 3, 48, 48)
+    views = augmented(ramp, name, 200)[:, :, 8:24]
+    mirrored = views[..., :16].mean(dim=(1, 2, 3)) > views[..., 16:].mean(dim=(1, 2, 3))
+    assert 70 < mirrored.sum() < 130
+
+
+@pytest.mark.parametrize("name", CROPPED)
+def test_crops_keep_the_share_they_should_and_reach_down_to_it(name):
+    """Red and green tell the column and the row that a pixel came from."""
+    steps = torch.linspace(0, 1, 120)
+    place = torch.stack([steps.expand(120, 120), steps[:, None].expand(120, 120)])
+    seen, size = [], 24
+    torch.manual_seed(1)
+    transform = AUGMENTATIONS[name](size)
+    crop = next(part for part in transform.transforms if type(part).__name__.endswith("Crop"))
+    for _ in range(400):
+        part = crop(place)
+        width, height = (float(x) * size / (size - 1) for x in (
+            part[0].amax() - part[0].amin(), part[1].amax() - part[1].amin()))  # fmt: skip
+        seen.append(width * height)
+        assert 0.6 < width / height < 1.7
+    least = CROPPED[name]
+    assert least - 0.06 < min(seen) < least + 0.08
+    assert max(seen) > 0.9
+
+
+def turned_by(view: torch.Tensor) -> float:
+    """Degrees that the dark bar in a picture leans from the horizontal, -90 to 90."""
+    rows, columns = (view[0] < 60).nonzero().double().T
+    points = torch.stack([columns - columns.mean(), -(rows - rows.mean())])
+    x, y = torch.linalg.eigh(points @ points.T).eigenvectors[:, -1].tolist()
+    return math.degrees(math.atan(y / x)) if x else 90.0
+
+
+def test_the_articles_rotation_is_by_ten_degrees_at_most_and_leaves_grey_corners():
+    bar = torch.full((1, 3, 64, 64), 255, dtype=torch.uint8)
+    bar[..., 28:36, 8:56] = 0
+    views = augmented(bar, "article", 120, 64)
+    angles = [turned_by(view) for view in views]
+    assert max(map(abs, angles)) < 10.5
+    assert min(angles) < -7
+    assert max(angles) > 7
+    corner = views[max(range(120), key=lambda n: angles[n])][:, 0, 0]
+    assert corner.tolist() == [127] * 3
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_colours_are_changed_where_they_should_be_and_nowhere_else(name):
+    """A picture of one colour: the article's augmentation and two views of a look keep it."""
+    orange = torch.tensor([200, 120, 40], dtype=torch.uint8)[None, :, None, None]
+    views = augmented(orange.expand(1, 3, 40, 40), name, 60)[:, :, 16, 16]
+    if name in COLOURS_KEPT:
+        assert (views == orange.flatten()).all()
+    else:
+        assert views.std(dim=0).min() > 4
+        changes = views / orange.flatten()
+        assert 0.4 < changes.min() < changes.max() < 2
+
+
+def test_strong_greys_a_part_of_a_fifth_of_the_views():
+    """Of a blue picture the grey part is what is not blue: 2 to 20 percent, at one grey."""
+    blue = torch.tensor([0, 0, 220], dtype=torch.uint8)[None, :, None, None].expand(1, 3, 40, 40)
+    shares = [(view[0] > 100).float().mean().item() for view in augmented(blue, "strong", 300)]
+    greyed = [share for share in shares if share]
+    assert 40 < len(greyed) < 85
+    assert 0.01 < min(greyed) < max(greyed) < 0.22
+    assert max(greyed) > 0.15
+    for name in ("fashion", "views", "looks"):
+        assert not (augmented(blue, name, 60)[:, 0] > 100).any()
+
+
+def test_the_resize_of_an_input_smooths_what_it_cannot_show():
+    """Picking every fourth pixel of a fine pattern would give black or white."""
+    fine = ((torch.arange(64)[:, None] + torch.arange(64)) % 2 * 255).byte().expand(1, 3, 64, 64)
+    assert to_input(fine, 16).abs().max() < 0.05

@@ -54,13 +54,13 @@ seconds() {
     "$python" - <<'END'
 import torch
 
-from fashionlib.catalog import FEW, load_catalog
+from fashionlib.catalog import load_catalog
 from fashionlib.heads import build_classifier
 from fashionlib.running.runs import run_training
 from fashionlib.training import Recipe, classifier_training
 
 torch.manual_seed(0)
-catalog = load_catalog("drawn", drawn=FEW)
+catalog = load_catalog("drawn", few=True)
 _, rows = run_training(classifier_training(build_classifier("fashion"), catalog, Recipe(epochs=3)))
 print(sum(row["seconds"] for row in rows[1:]))
 END

@@ -1,4 +1,4 @@
-"""What each change of network or recipe is worth (chapter 2), from recorded runs.
+"""What each change of network or recipe is worth (chapter 9), from recorded runs.
 
 The results are those of `tools/measure/ablation.py`: a run for each trial and seed, of which the
 first trial is the one that all others differ from in one thing.
@@ -8,14 +8,27 @@ from collections.abc import Callable, Iterable, Mapping
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
+from scipy import stats
 
-from fashionlib.metrics import format_accuracy
 from fashionlib.pages.ledger import mean_and_range
 from fashionlib.pages.plots import PALETTE, row_figure
 
 Results = Mapping[str, Any]
 PLAIN, MIRRORED = "plain", "with mirror image"
+# each network trained by the article's recipe and by ours; the last one is the first trial
+BY_EITHER_RECIPE = {
+    "the article's network": (
+        "the article's network, its recipe",
+        "the article's network, our recipe",
+    ),
+    "the dense network": (
+        "the dense network, the article's recipe",
+        "the dense network, our recipe",
+    ),
+    "our network": ("our network, the article's recipe", "as it is"),
+}
 
 
 def by_trial(runs: Iterable[Mapping], value: Callable[[Mapping], Any]) -> dict[str, dict[int, Any]]:
@@ -29,6 +42,14 @@ def by_trial(runs: Iterable[Mapping], value: Callable[[Mapping], Any]) -> dict[s
 def first_trial(results: Results) -> str:
     """The trial that all others are compared with."""
     return results["runs"][0]["trial"]
+
+
+def single_changes(results: Results) -> Results:
+    """The results without the runs that compare networks and recipes."""
+    others = {trial for pair in BY_EITHER_RECIPE.values() for trial in pair}
+    others.discard(first_trial(results))
+    runs = [run for run in results["runs"] if run["trial"] not in others]
+    return {**results, "runs": runs}
 
 
 def shares(results: Results) -> dict[str, dict[int, float]]:
@@ -74,6 +95,20 @@ def pays(values: list[float]) -> bool:
     return len(values) > 1 and min(values) > 0
 
 
+def sure_gain(results: Results) -> float:
+    """How many points a mean gain must be above 0 (or below) to be more than chance.
+
+    A run is as far from what its trial and its seed let expect as any other run is. So one spread
+    holds for all, and a gain needs a t test of 95 %, for all trials together (Bonferroni).
+    """
+    found = 100 * np.array([list(by_seed.values()) for by_seed in shares(results).values()])
+    trials, seeds = found.shape
+    expected = found.mean(axis=1, keepdims=True) + found.mean(axis=0) - found.mean()
+    freedom = (trials - 1) * (seeds - 1)
+    variance = ((found - expected) ** 2).sum() / freedom
+    return float(stats.t.isf(0.025 / (trials - 1), freedom) * np.sqrt(2 * variance / seeds))
+
+
 def gain_table(results: Results) -> tuple[list[str], list[list[str]]]:
     """Header and rows, the greatest mean gain first."""
     first, found = first_trial(results), _sorted(results)
@@ -91,16 +126,18 @@ def gain_table(results: Results) -> tuple[list[str], list[list[str]]]:
     return ["change", "seeds", "right", "gain, points", "time to train", "parameters"], rows
 
 
-def gain_figure(results: Results) -> Figure:
-    """A line for each change, a dot for each seed; right of zero is better."""
+def gain_figure(results: Results, band: float) -> Figure:
+    """A line for each change, a dot for each seed; right of zero is better.
+
+    Within `band` points of zero a mean may be chance: those changes are crosses, others circles.
+    """
     found = _sorted(results)
-    base = shares(results)[first_trial(results)].values()
-    band = 100 * (max(base) - min(base))
     figure, axis = row_figure(list(found), "points of validation accuracy", 0.28, 0.9)
     axis.axvspan(-band, band, color="#dddddd")
     axis.axvline(0, color="black", lw=1)
     for place, values in enumerate(found.values()):
-        colour, marker = (PALETTE[0], "o") if pays(values) else (PALETTE[1], "x")
+        sure = abs(fmean(values)) > band
+        colour, marker = (PALETTE[0], "o") if sure else (PALETTE[1], "x")
         axis.plot(values, [place] * len(values), marker, color=colour, ms=6)
         axis.plot([fmean(values)], [place], "|", color=colour, ms=16)
     return figure
@@ -110,19 +147,6 @@ def gain_alt(results: Results) -> str:
     """The figure in words: the mean gain of every change."""
     parts = [f"{trial} {fmean(values):+.1f}" for trial, values in _sorted(results).items()]
     return "Points gained, mean over the seeds: " + "; ".join(parts) + "."
-
-
-def small_table(results: Results) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: what each run of `tools/measure/small_networks.py` reached."""
-    of = results["of"]
-    rows = []
-    for run in results["runs"]:
-        validation, test = (run["right"][split] for split in ("validation", "test"))
-        shown = [format_accuracy(validation[PLAIN], of["validation"]),
-                 f"{validation[MIRRORED] / of['validation']:.1%}",
-                 format_accuracy(test[PLAIN], of["test"])]  # fmt: skip
-        rows.append([run["network"], str(run["seed"]), f"{run['parameters']:,}", *shown])
-    return ["network", "seed", "parameters", "validation", MIRRORED, "test"], rows
 
 
 def _sorted(results: Results) -> dict[str, list[float]]:

@@ -62,13 +62,3 @@ def ratios(latency: Mapping[str, Any], slow: str, fast: str) -> Rounds:
     """How many times as long `slow` took as `fast`, in each round of each setting."""
     one, other = rounds_of(latency, slow), rounds_of(latency, fast)
     return {name: [a / b for a, b in zip(one[name], other[name], strict=True)] for name in one}
-
-
-def latency_table(latency: Mapping[str, Any], batch: int) -> tuple[list[str], list[list[str]]]:
-    """Header and rows for `plots.table`: median milliseconds of each network in each setting."""
-    columns = [name for name in rounds_of(latency, "ours") if f"batch {batch}," in name]
-    rows = []
-    for network in latency["networks"]:
-        rounds = rounds_of(latency, network)
-        rows.append([network, *(f"{statistics.median(rounds[name]):.1f}" for name in columns)])
-    return ["network", *(name.replace(f"batch {batch}, ", "") for name in columns)], rows

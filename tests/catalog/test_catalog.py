@@ -18,8 +18,6 @@ from tiny import drawn_split, tiny_catalog
 
 from fashionlib import drawn
 from fashionlib.catalog import (
-    FEW,
-    MANY,
     SEVEN,
     SPLITS,
     Catalog,

@@ -14,9 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import platformdirs
 import pytest
 from complaints import complaint
+from conftest import CACHES, archive_in
 
+from fashionlib.__main__ import main
 from fashionlib.catalog import SEVEN, load_catalog, photos
 from fashionlib.catalog.photos import (
     ARCHIVE,
@@ -118,10 +121,12 @@ def sends_without_end(handler: http.server.BaseHTTPRequestHandler) -> None:
         pass  # the reader hung up, as it should
 
 
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port that nobody can take meanwhile, and where nobody listens: whoever asks is refused."""
+    with socket.socket() as kept:
+        kept.bind(("127.0.0.1", 0))
+        yield kept.getsockname()[1]
 
 
 # The manifest
@@ -310,17 +315,24 @@ def test_a_transfer_that_is_cut_is_tried_once_more(places):
 
 
 def test_a_transfer_that_stalls_is_tried_once_more(places, monkeypatch):
-    monkeypatch.setattr(photos, "TIMEOUT", (0.5, 0.5))
+    monkeypatch.setattr(photos, "TIMEOUT", (30, 2))
     content = save_archive(
         places / "served.zip", PICTURES | {"a": os.urandom(200_000)}
     ).read_bytes()
     whole = save_archive(places / "served.zip", PICTURES).read_bytes()
 
+    again = threading.Event()
+
     def stall(handler: http.server.BaseHTTPRequestHandler) -> None:
         sends(content[:150_000], promised=len(content))(handler)
-        time.sleep(1)
+        photos.TIMEOUT = (30, 30)  # of the second try, which nothing stalls
+        again.wait(30)
 
-    with served(stall, sends(whole)) as (url, asked):
+    def whole_now(handler: http.server.BaseHTTPRequestHandler) -> None:
+        again.set()
+        sends(whole)(handler)
+
+    with served(stall, whole_now) as (url, asked):
         assert extracted(ensure_photos(url)) == PICTURES
         assert len(asked) == 2
 
@@ -354,8 +366,8 @@ def test_a_wrong_download_that_is_right_the_second_time(places):
 
 
 @pytest.mark.clock
-def test_no_network(places):
-    url = f"http://127.0.0.1:{closed_port()}/photos.zip"
+def test_no_network(places, closed_port):
+    url = f"http://127.0.0.1:{closed_port}/photos.zip"
     started = time.perf_counter()
     complaint(lambda: ensure_photos(url), url, "no connection", "FASHIONLIB_DATA", "drawn")
     assert time.perf_counter() - started < 3
@@ -370,7 +382,7 @@ def test_an_error_of_the_server(places, status):
 
 
 def test_a_server_that_does_not_answer(places, monkeypatch):
-    monkeypatch.setattr(photos, "TIMEOUT", (0.5, 0.5))
+    monkeypatch.setattr(photos, "TIMEOUT", (0.2, 0.2))  # whichever of the two it is
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/photos.zip"
         complaint(lambda: ensure_photos(url), url, "did not answer in time")
@@ -439,7 +451,35 @@ resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))
     assert os.listdir(places / "data") == []
 
 
+def test_the_command_downloads_says_where_and_mends(places, monkeypatch, capsys):
+    """`fashionlib download`, twice: the second time what was altered meanwhile is made whole."""
+    archive = save_archive(places / "served.zip", PICTURES).read_bytes()
+    monkeypatch.setattr(sys, "argv", ["fashionlib", "download"])
+    with served(sends(archive)) as (url, asked):
+        monkeypatch.setattr(photos.verified_photos, "__defaults__", (url,))
+        for _ in range(2):
+            with pytest.raises(SystemExit) as ended:
+                main()
+            assert not ended.value.code
+            assert capsys.readouterr().out == f"photos are in {places / 'cache' / 'photos'}\n"
+            assert extracted(places / "cache" / "photos") == PICTURES
+            (places / "cache" / "photos" / "train" / "hat" / "b.jpg").write_bytes(b"altered")
+        assert len(asked) == 1
+    assert (places / "data" / ARCHIVE).read_bytes() == archive
+
+
 # The real archive through the real code
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_the_tests_find_the_archive_wherever_a_person_has_it(tmp_path, place):
+    """Also in the cache that `fashionlib download` fills: else they would be skipped in silence."""
+    folders = [None, *(tmp_path / name for name in "abc")]
+    assert archive_in(folders) is None
+    (tmp_path / "abc"[place]).mkdir()
+    (tmp_path / "abc"[place] / ARCHIVE).touch()
+    assert archive_in(folders) == tmp_path / "abc"[place] / ARCHIVE
+    assert platformdirs.user_cache_dir("fashionlib") in CACHES
 
 
 def test_the_real_archive_over_loopback(photos_archive, tmp_path, monkeypatch):

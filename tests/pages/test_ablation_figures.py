@@ -10,7 +10,7 @@ from tiny import striped_catalog, striped_split
 from fashionlib.heads import build_classifier
 from fashionlib.pages import ablation_figures
 from fashionlib.pages.recorded_results import recorded
-from fashionlib.training import Recipe
+from fashionlib.training import ARTICLE_RECIPE, Recipe
 
 
 def run(
@@ -75,25 +75,62 @@ def test_the_table_begins_with_what_it_compares_with_then_the_best():
 
 
 def test_the_figure_shows_every_seed():
-    figure = ablation_figures.gain_figure(RESULTS)
+    figure = ablation_figures.gain_figure(RESULTS, band=2.0)
     dots = [line for line in figure.axes[0].lines if line.get_marker() in "ox"]
     assert [len(line.get_xdata()) for line in dots] == [2, 2, 1]
+    # +3.0 is outside the band; +1.5 and -1.0 are inside
+    assert [line.get_marker() for line in dots] == ["o", "x", "x"]
     assert "larger +3.0; with mirror image +1.5; smaller -1.0" in ablation_figures.gain_alt(RESULTS)
 
 
 def test_what_is_recorded_can_be_shown():
     results = recorded("ablation")
     assert len(ablation_figures.gain_table(results)[1]) == len(ablation_figures.gains(results)) + 1
+    assert 0 < ablation_figures.sure_gain(ablation_figures.single_changes(results)) < 10
 
 
-def test_each_small_run_is_a_row():
-    right = {"validation": {"plain": 50, "with mirror image": 51}, "test": {"plain": 40}}
-    run = {"network": "tiny", "seed": 3, "parameters": 1234, "right": right}
-    _, rows = ablation_figures.small_table({"of": {"validation": 100, "test": 80}, "runs": [run]})
-    assert [row[:3] for row in rows] == [["tiny", "3", "1,234"]]
-    assert rows[0][3].startswith("50.0% (50 of 100,")
-    assert rows[0][4] == "51.0%"
-    assert rows[0][5].startswith("50.0% (40 of 80,")
+def test_networks_by_either_recipe_are_no_single_changes():
+    first, *others = ["as it is", "larger", "the dense network, our recipe"]
+    results = {"validation": 200, "runs": [run(t, 0, 160, 164) for t in (first, *others)]}
+    kept = [r["trial"] for r in ablation_figures.single_changes(results)["runs"]]
+    assert kept == ["as it is", "larger"]
+
+
+def test_each_network_is_trained_by_the_recipe_that_its_trial_names():
+    plans = ("article", "article-dense", "fashion")
+    for plan, trials in zip(plans, ablation_figures.BY_EITHER_RECIPE.values(), strict=True):
+        for trial, recipe in zip(trials, (ARTICLE_RECIPE, Recipe()), strict=True):
+            assert ablation.TRIALS[trial].plan == plan
+            assert ablation.TRIALS[trial].recipe == recipe
+
+
+def sure_gain_of(monkeypatch, **shares: list[float]) -> float:
+    """Of trials whose shares of right pictures, in percent, are given seed by seed."""
+    known = {
+        trial: {seed: value / 100 for seed, value in enumerate(values)}
+        for trial, values in shares.items()
+    }
+    monkeypatch.setattr(ablation_figures, "shares", lambda _: known)
+    return ablation_figures.sure_gain({})
+
+
+def test_of_two_trials_a_sure_gain_is_that_of_students_paired_test(monkeypatch):
+    found = sure_gain_of(monkeypatch, first=[80, 82, 84], larger=[85, 88, 86])
+    # differences 5, 6, 2: their variance is 13/3, and t of 95 % with two degrees is 4.3027
+    assert found == pytest.approx(4.3027 * (13 / 3 / 3) ** 0.5, rel=1e-4)
+
+
+def test_where_more_is_tried_a_sure_gain_is_larger(monkeypatch):
+    found = sure_gain_of(monkeypatch, first=[80, 80, 80], up=[81, 79, 80], down=[79, 81, 80])
+    # the runs are 1 point from what is expected of them four times, with four degrees of freedom;
+    # two changes: t of 97.5 % each is 3.4954
+    assert found == pytest.approx(3.4954 * (2 / 3) ** 0.5, rel=1e-4)
+
+
+def test_what_a_seed_does_to_every_trial_is_no_spread(monkeypatch):
+    plain = sure_gain_of(monkeypatch, first=[80, 82, 81], larger=[85, 84, 87])
+    easy = sure_gain_of(monkeypatch, first=[80, 92, 81], larger=[85, 94, 87])
+    assert easy == pytest.approx(plain)
 
 
 def test_each_picture_is_turned_on_one_of_its_four_sides():

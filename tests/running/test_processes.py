@@ -29,12 +29,11 @@ from tiny import (
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from fashionlib import cli
 from fashionlib.catalog import Catalog
 from fashionlib.drawn import SEVEN, drawn_pictures
 from fashionlib.errors import FashionError
 from fashionlib.heads import build_classifier
-from fashionlib.running import processes, runs
+from fashionlib.running import processes, runs, training_commands
 from fashionlib.running.runs import run_training
 from fashionlib.running.teachers import learn_from
 from fashionlib.settings import progress_bar
@@ -178,10 +177,10 @@ def on_cuda() -> list[str]:
 def who_saves(out: Path) -> list[str]:
     """What this process would write in a run of the command; the functions are replaced."""
     saved = []
-    for module, name in ((runs, "save_checkpoint"), (cli, "save_classifier")):
+    for module, name in ((runs, "save_checkpoint"), (training_commands, "save_classifier")):
         setattr(module, name, lambda *_, name=name, **__: saved.append(name))
     root = clothes_in(out / f"clothes {processes.rank()}")
-    cli.train_classifier_command(epochs=1, data=str(root), size=32, out=out / "c.safetensors")
+    training_commands.train_classifier(1, str(root), "fashion", 32, 0, out / "c.safetensors")
     return saved
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import fashionlib
 from PIL import Image
 from tiny import small_look_encoder, tiny_encoder
 
@@ -27,7 +28,7 @@ def python(*arguments, cwd: Path, **environment) -> subprocess.CompletedProcess:
 
 
 def search(*arguments, cwd: Path, **environment) -> subprocess.CompletedProcess:
-    return python("-m", "fashionlib", "search", *arguments, cwd=cwd, **environment)
+    return fashionlib("search", *arguments, cwd=cwd, **environment)
 
 
 def save_weights(path: Path, seed: int, size: int = 32) -> Path:
@@ -135,12 +136,13 @@ def test_a_flat_folder_with_file_names_of_every_kind(work, tmp_path):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
     options = ["--query", query, "--catalog", folder, "--weights", work / "encoder.safetensors"]
-    done = search(*options, cwd=work, PYTHONIOENCODING="ascii")
+    start = ["-m", "fashionlib", "search", *options]
+    done = python(*start, cwd=work, PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["rank", "distance", "file"]  # no categories here
     assert sorted(line.rpartition("/")[2] for line in lines[1:]) == sorted(names)
-    answer = json.loads(search(*options, "--json", cwd=work, PYTHONIOENCODING="ascii").stdout)
+    answer = json.loads(python(*start, "--json", cwd=work, PYTHONIOENCODING="ascii").stdout)
     assert answer["query_category"] is None
     assert {(r["category"], r["right"]) for r in answer["results"]} == {(None, None)}
     assert {os.fsencode(r["id"]) for r in answer["results"]} == set(names.values())
@@ -156,39 +158,13 @@ def test_own_weights_come_first_and_new_ones_refresh_the_index(work, tmp_path):
         assert "21 of them embedded now" in done.stderr
 
 
-# Several commands in one process: starting one takes seconds
-MAIN = """
-import io, json, sys
-from contextlib import redirect_stderr, redirect_stdout
-from fashionlib.cli import main
-answers = {}
-for name, arguments in json.loads(sys.argv[1]).items():
-    sys.argv = ["fashionlib", "search", *arguments]
-    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
-        try:
-            main()
-        except SystemExit as left:
-            answers[name] = [left.code, out.getvalue(), err.getvalue()]
-print(json.dumps(answers))
-"""
-
-
-def answers(
-    cases: dict[str, list[str]], cwd: Path, **environment: str
-) -> dict[str, tuple[int | None, str, str]]:
-    """Of each case exit code (None for none), output and complaints."""
-    done = python("-c", MAIN, json.dumps(cases), cwd=cwd, **environment)
-    assert done.returncode == 0, done.stderr
-    return {name: tuple(answer) for name, answer in json.loads(done.stdout).items()}
-
-
 def results(cases: dict[str, list[str]], cwd: Path, **environment: str) -> dict[str, dict]:
     """What each case finds, from its JSON."""
-    cases = {name: [*arguments, "--json"] for name, arguments in cases.items()}
     found = {}
-    for name, (code, out, err) in answers(cases, cwd, **environment).items():
-        assert code is None, err
-        found[name] = json.loads(out)
+    for name, arguments in cases.items():
+        done = search(*arguments, "--json", cwd=cwd, **environment)
+        assert done.returncode == 0, done.stderr
+        found[name] = json.loads(done.stdout)
     return found
 
 
@@ -234,15 +210,14 @@ def test_each_mistake_is_one_line_and_exit_code_2(work, tmp_path):
     save_encoder(tmp_path / "other.safetensors", other)
     before = sorted(tmp_path.iterdir())
     cases = {name: _arguments(GOOD | change) for name, (change, _) in MISTAKES.items()}
-    said = answers(cases, tmp_path, MPLBACKEND="agg")
     for name, (_, words) in MISTAKES.items():
-        is_one_line(said[name], words)
+        is_one_line(search(*cases[name], cwd=tmp_path, MPLBACKEND="agg"), words)
     assert sorted(tmp_path.iterdir()) == before
 
 
-def is_one_line(answer: tuple[int | None, str, str], words: str) -> None:
-    code, out, err = answer
-    assert (code, out) == (2, ""), err
+def is_one_line(done: subprocess.CompletedProcess, words: str) -> None:
+    err = done.stderr
+    assert (done.returncode, done.stdout) == (2, ""), err
     assert err.startswith("fashionlib: ")
     assert err.count("\n") == 1
     assert err.rstrip("\n").isprintable()
@@ -311,12 +286,10 @@ def test_a_folder_is_narrowed_as_the_encoder_names_it(work):
         "neither": [*start, "--colour", "", "--pattern", ""],
     }
     absent = next(name for name in encoder.colours if name not in dict(named.values()))
-    none = {"none": [*start, "--colour", absent, "--pattern", pattern]}
-    said = answers({name: [*case, "--json"] for name, case in (cases | none).items()}, work)
     words = f"no picture in flat has the colour {absent} and the pattern {pattern}."
-    is_one_line(said.pop("none"), words)
-    found = {name: {row["id"] for row in json.loads(out)["results"]}
-             for name, (_, out, _) in said.items()}  # fmt: skip
+    is_one_line(search(*start, "--colour", absent, "--pattern", pattern, cwd=work), words)
+    found = {name: {row["id"] for row in answer["results"]}
+             for name, answer in results(cases, work).items()}  # fmt: skip
     assert found["colour"] == {file.name for file in files if named[file][0] == colour}
     assert found["pattern"] == {file.name for file in files if named[file][1] == pattern}
     assert found["both"] == found["colour"] & found["pattern"]
@@ -336,16 +309,16 @@ def narrowed_by_labels(name: str, work: Path) -> None:
     query, count = str(first(work / "flat")), str(len(train))
     start = _arguments({"--query": query, "--catalog": name, "--top-k": count} | LOOKS)
     cases = {
-        "red": [*start, "--colour", "red"],
-        "checks": [*start, "--pattern", "checks"],
-        "both": [*start, "--colour", "red", "--pattern", "checks"],
+        "white": [*start, "--colour", "white"],
+        "stripes": [*start, "--pattern", "stripes"],
+        "both": [*start, "--colour", "white", "--pattern", "stripes"],
     }
     found = {case: {row["id"] for row in answer["results"]} for case, answer in
              results(cases, work, FASHIONLIB_BUDGET="quick").items()}  # fmt: skip
-    for key, look in (("colour", "red"), ("pattern", "checks")):
+    for key, look in (("colour", "white"), ("pattern", "stripes")):
         labels = zip(train.names, train.attributes[key], strict=True)
         assert found[look] == {name for name, own in labels if own == look}
-    assert found["both"] == found["red"] & found["checks"] != set()
+    assert found["both"] == found["white"] & found["stripes"] != set()
 
 
 LOOKLESS = "encoder.safetensors knows no looks: train with the objective looks."
@@ -353,10 +326,10 @@ NAMES = "the encoder's names are"
 LOOK_MISTAKES = {
     "unknown colour": (LOOKS | {"--colour": "mauve"}, f"--colour mauve: {NAMES} black, "),
     "unknown pattern": (LOOKS | {"--pattern": "red"}, f"--pattern red: {NAMES} checks, dots, "),
-    "no names": ({"--weights": "nameless.safetensors", "--colour": "red"}, f"{NAMES} none"),
+    "no names": ({"--weights": "nameless.safetensors", "--colour": "white"}, f"{NAMES} none"),
     "no looks for a look": ({"--look": "q.png"}, LOOKLESS),
     "no looks for a weight": ({"--look-weight": "0"}, LOOKLESS),
-    "no looks for a colour": ({"--colour": "red"}, LOOKLESS),
+    "no looks for a colour": ({"--colour": "white"}, LOOKLESS),
     "no looks for a pattern": ({"--pattern": "plain"}, LOOKLESS),
     "look is no image": (LOOKS | {"--look": "notes.txt"}, "notes.txt is not a picture"),
     "truncated look": (LOOKS | {"--look": "cut.jpg"}, "cut.jpg cannot be read"),
@@ -376,9 +349,8 @@ def test_mistakes_about_looks_are_told_before_anything_is_embedded(work, tmp_pat
         LookEncoder(MobileNetBackbone("article"), (SEVEN, *NAMELESS)),
     )
     cases = {name: _arguments(GOOD | change) for name, (change, _) in LOOK_MISTAKES.items()}
-    said = answers(cases, tmp_path)
     for name, (_, words) in LOOK_MISTAKES.items():
-        is_one_line(said[name], words)
+        is_one_line(search(*cases[name], cwd=tmp_path), words)
     assert not (Path(os.environ["FASHIONLIB_CACHE"]) / "indexes").exists()
 
 
@@ -416,8 +388,8 @@ class FigureCanvas(FigureCanvasAgg):
     manager_class = Manager
 """)
     options = ["--query", first(work / "flat"), "--catalog", "flat", "--show"]
-    done = search(*options, "--weights", "encoder.safetensors", cwd=work,
-                  MPLBACKEND="module://counting", PYTHONPATH=str(tmp_path))  # fmt: skip
+    options = ["-m", "fashionlib", "search", *options, "--weights", "encoder.safetensors"]
+    done = python(*options, cwd=work, MPLBACKEND="module://counting", PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "1 window"
 
@@ -512,6 +484,7 @@ def test_another_look_or_a_colour_is_not_expected_to_be_near(work):
     mores = {"plain": [], "look": ["--look", query], "weight": ["--look-weight", 0.6],
              "colour": ["--colour", colour]}  # fmt: skip
     cases = {name: [*map(str, start), *map(str, more)] for name, more in mores.items()}
-    for name, (code, _, err) in answers(cases, work).items():
-        assert code is None, err
-        assert ("Nothing is near" in err) == (name == "plain"), name
+    for name, arguments in cases.items():
+        done = search(*arguments, cwd=work)
+        assert done.returncode == 0, done.stderr
+        assert ("Nothing is near" in done.stderr) == (name == "plain"), name

@@ -16,7 +16,8 @@ class Page(NamedTuple):
     name: str  # below notebooks/, without .py
     title: str
     builds: str = ""  # in README
-    modules: tuple[str, ...] = ()  # of fashionlib that it teaches; a room ends in /
+    # of fashionlib that it teaches: "search", a whole room "stores/", or one file of a room
+    modules: tuple[str, ...] = ()
     # "first": draws the catalog that all others take from the cache; "early": takes long;
     # "alone": tells the reader how long something takes, so nothing else may run beside it
     turn: Literal["first", "early", "alone", "any"] = "any"
@@ -31,10 +32,11 @@ class Page(NamedTuple):
 CHAPTERS = (
     Page(
         "00_two_catalogs",
-        "The two catalogs",
-        "photos and drawn garments, decoded once",
+        "0 · A first search, two catalogs",
+        "a search in five lines; photos and drawn garments, decoded once",
         ("catalog/", "drawn/"),
         turn="first",
+        questions=True,
     ),
     Page(
         "01_inverted_residual_block",
@@ -62,7 +64,7 @@ CHAPTERS = (
     Page(
         "04_visual_search",
         "4 · Search by picture",
-        "an index, its failures, an explorer, and what it says to a flower",
+        "an index instead of a loop, its failures, an explorer",
         ("search",),
         turn="early",
         questions=True,
@@ -88,6 +90,21 @@ CHAPTERS = (
         ("detection",),
         questions=True,
     ),
+    Page(
+        "08_what_does_it_look_at",
+        "8 · What does it look at?",
+        "the garment or the wall behind it, and what it says to a flower",
+        ("catalog/new_backdrops",),
+        turn="early",
+        questions=True,
+    ),
+    Page(
+        "09_what_each_change_is_worth",
+        "9 · What each change is worth",
+        "for those who train: what was tried, seed by seed, and how sure that is",
+        ("running/teachers",),
+        questions=True,
+    ),
 )
 _SOLUTIONS = "exercises/solutions"
 EXERCISES = (
@@ -103,12 +120,12 @@ AROUND = ("files", "settings", "errors", "cli")  # what every chapter stands on,
 def readme_table() -> str:
     """README's table of the chapters, as Markdown."""
     rows = [
-        (f"[{page.title}](notebooks/{page.name}.py)", page.builds, page.modules)
+        (f"[{page.title}](notebooks/{page.name}.ipynb)", page.builds, page.modules)
         for page in CHAPTERS
     ]
-    first = EXERCISES[0].name.replace(f"{_SOLUTIONS}/", "exercises/")
-    answers = "notebooks that check your answers"
-    rows.append((f"[Exercises](notebooks/{first}.py)", answers, ("checks/",)))
+    tasks = [page.name.replace(f"{_SOLUTIONS}/", "exercises/") for page in EXERCISES]
+    links = ", ".join(f"[{n}](notebooks/{task}.ipynb)" for n, task in enumerate(tasks, start=1))
+    rows.append((f"Exercises {links}", "notebooks that check your answers", ("checks/",)))
     rows.append(("around them all", "folders, settings, the command line", AROUND))
     lines = ["| chapter | what you build | in `fashionlib/` |", "|---|---|---|"]
     for chapter, builds, modules in rows:

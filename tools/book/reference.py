@@ -226,4 +226,4 @@ def entry_of(name: str) -> str | None:
 
 
 def _module(name: str) -> ModuleType:
-    return import_module(f"fashionlib.{name.strip('/')}")
+    return import_module(f"fashionlib.{name.strip('/').replace('/', '.')}")

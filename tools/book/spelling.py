@@ -33,7 +33,8 @@ WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 def texts() -> list[Path]:
     """The files whose prose a reader reads: chapters, exercises, pages and project files."""
     pages = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
-    return sorted([*pair.scripts(), *(ROOT / "book").glob("*.md"), *pages])
+    book = [path for path in (ROOT / "book").glob("*.md") if path.name != "references.md"]  # names
+    return sorted([*pair.scripts(), *book, *pages])
 
 
 def prose(path: Path) -> str:

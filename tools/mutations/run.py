@@ -1,0 +1,131 @@
+"""Would a test notice? `python tools/mutations/run.py [WORD ...]`: mistakes, put in one at a time.
+
+`mutations.toml` holds mistakes of a line or two that a contributor could make, each with the tests
+that have to fail then. They are made in a copy of the tree, one after the other, and nothing else
+is touched. With words, only those whose name, file or kind holds one of them. Run it by hand after
+a change of tests; CI runs it once a week (`.github/workflows/mutations.yml`).
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+LIST = Path(__file__).with_name("mutations.toml")
+SECONDS = 600  # for the tests of one mutation: what waits forever is noticed too
+CAUGHT, SURVIVED, BROKEN = "caught", "SURVIVED", "BROKEN"
+FAILED = 1  # pytest's exit code where tests ran and failed; other codes say that they did not run
+
+
+class Mutation(NamedTuple):
+    """A mistake, and who has to notice it."""
+
+    name: str  # what is wrong then
+    kind: str  # "training", "files", …
+    file: str  # below the root
+    text: str  # stands there once
+    becomes: str
+    tests: list[str]  # as pytest takes them
+
+
+def mutations(words: list[str] | None = None) -> list[Mutation]:
+    """The list, or those of it that hold one of the words."""
+    entries = tomllib.loads(LIST.read_text(encoding="utf-8"))["mutation"]
+    found = [Mutation(**entry) for entry in entries]
+    if not words:
+        return found
+    return [m for m in found if any(word in f"{m.name} {m.file} {m.kind}" for word in words)]
+
+
+def mutated(mutation: Mutation, root: Path = ROOT) -> str:
+    """The file's text with the mistake in it.
+
+    Raises:
+        ValueError: what is to be replaced does not stand there exactly once.
+    """
+    text = (root / mutation.file).read_text(encoding="utf-8")
+    if text.count(mutation.text) != 1:
+        places = text.count(mutation.text)
+        raise ValueError(f"{mutation.name}: {mutation.text!r} is {places} times in {mutation.file}")
+    return text.replace(mutation.text, mutation.becomes)
+
+
+def copy_of_the_tree(target: Path) -> Path:
+    """What git knows or would know of this tree, as it is now."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    subprocess.run(["git", "init", "-q"], cwd=target, check=True)  # some tests ask git for files
+    return target
+
+
+def run_tests(tests: list[str], tree: Path) -> tuple[int, str]:
+    """Exit code of pytest, and the name of the first test that failed."""
+    environment = os.environ | {
+        "PYTHONPATH": str(tree),  # before the installed library, in every process
+        "PYTHONDONTWRITEBYTECODE": "1",  # a file changed twice in a second would be read once
+        "FASHIONLIB_BUDGET": "quick",
+        "TQDM_DISABLE": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
+    command = [sys.executable, "-m", "pytest", *options, *tests]
+    try:
+        done = subprocess.run(command, cwd=tree, env=environment, check=False, timeout=SECONDS,
+                              capture_output=True, text=True)  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return FAILED, "out of time"
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    why = failed[0].split(" - ")[0] if failed else done.stdout[-2000:] + done.stderr[-2000:]
+    return done.returncode, why
+
+
+def judged(mutation: Mutation, tree: Path) -> tuple[str, str]:
+    """Verdict, and who noticed; the tree is as it was afterwards."""
+    path = tree / mutation.file
+    before = path.read_bytes()
+    try:
+        path.write_text(mutated(mutation, tree), encoding="utf-8")
+        code, why = run_tests(mutation.tests, tree)
+    finally:
+        path.write_bytes(before)
+    if code == FAILED:
+        return CAUGHT, why.removeprefix("FAILED ")
+    return (SURVIVED, "") if code == 0 else (BROKEN, why)
+
+
+def main() -> int:
+    """Make each mistake, and say who noticed it; returns 1 where one was not noticed."""
+    chosen = mutations(sys.argv[1:])
+    verdicts = []
+    with tempfile.TemporaryDirectory(prefix="mutations-") as place:
+        tree = copy_of_the_tree(Path(place))
+        tests = sorted({test for mutation in chosen for test in mutation.tests})
+        code, why = run_tests(tests, tree)
+        if code:
+            print(f"without any mistake these tests do not pass: {why}")
+            return 2
+        for mutation in chosen:
+            started = time.perf_counter()
+            verdict, by = judged(mutation, tree)
+            verdicts.append(verdict)
+            seconds = time.perf_counter() - started
+            print(
+                f"{verdict:<8} {seconds:4.0f} s  {mutation.kind}: {mutation.name}  {by}", flush=True
+            )
+    caught = verdicts.count(CAUGHT)
+    print(f"{caught} of {len(verdicts)} caught ({caught / len(verdicts):.1%})")
+    return 0 if caught == len(verdicts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
