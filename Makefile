@@ -21,6 +21,7 @@ export GOMP_SPINCOUNT ?= 1000
 help:
 	@echo "make book   build the whole book, executed, into book/_build/html"
 	@echo "make test   run every test: the library, the notebooks (nbval), the built book"
+	@echo "make test ONLY=search   run what has that word in its file's name: a module, a chapter (04)"
 	@echo "make lab    open the chapters in JupyterLab"
 	@echo "make lint   ruff, and the check that every .ipynb equals its .py"
 	@echo "make pairs  regenerate the .ipynb files after editing a .py"
@@ -35,8 +36,9 @@ book: $(READY)
 	$(BIN)/python -m sphinx -W --keep-going -b html book book/_build/html
 	@echo "open book/_build/html/index.html"
 
-test: $(READY) lint browser
-	$(BIN)/python tools/book/run_tests.py
+# ONLY=search, or ONLY=04: what has that in its file's name
+test: $(READY) $(if $(ONLY),,lint browser)
+	$(BIN)/python tools/book/run_tests.py $(ONLY)
 
 browser: $(READY)
 	$(BIN)/python tools/book/browser.py

@@ -9,98 +9,223 @@
 # ---
 
 # %% [markdown]
-# # The two catalogs
+# # A first search, two catalogs
 #
-# A visual search engine needs something to look at. This book has two catalogs of clothes, with
-# the same seven classes, and every chapter runs with either.
+# You show a picture of a garment, and the computer finds those that look most like it. That is
+# where this book goes. We begin with the goal: a search in five lines, with a network that comes
+# with the library. The chapters after this one build it, part by part.
 #
-# - **photos**: *clothing-dataset-small* ([Grigorev,
-#   2020](https://github.com/alexeygrigorev/clothing-dataset-small)), real photos that people took
-#   of their own clothes and gave away (CC0). It is downloaded once, about 106 MB, and every file is
-#   checked against a hash that this library ships.
-# - **drawn**: garments that the library draws by itself from a seed. They need no network, and
-#   they come with something no photo has: exact labels of how they *look*. Colour, pattern,
-#   sleeve, length and backdrop of each picture are known, so that a later chapter can measure
-#   whether a search finds things that look alike, not only things of the same class.
-#
-# `load_catalog()` takes the photos where it can, the drawn garments where it cannot, and its
-# `about` says which. A folder of your own pictures works too: `load_catalog("my/clothes")`, with
-# one folder for each class. `drawn=` says how many garments to draw: here `MANY`, or `FEW` where
-# `FASHIONLIB_BUDGET=quick` is set, as it is when the chapters are tested.
+# First, something to search in. `load_catalog()` takes real photos where they are or can be
+# downloaded (once, about 106 MB), and garments that the library draws elsewhere. `few=` asks for a
+# quarter of them; it is for the tests.
 
 # %%
-import matplotlib.pyplot as plt
-import torch
-
 from fashionlib.catalog import load_catalog
-from fashionlib.errors import FashionError
-from fashionlib.pages import plots
-from fashionlib.pages.show import say, show, table
 from fashionlib.settings import budget
 
-plt.style.use("fashionlib.pages.book")
-drawn = load_catalog("drawn", few=budget(False, quick=True))
-print(drawn.about)
-try:
-    photos = load_catalog("photos")
-    print(photos.about)
-except FashionError as error:
-    photos = None
-    say(f"**This page was built without the photos**: {error}")
+catalog = load_catalog(few=budget(False, quick=True))
+print(catalog.about)
 
 # %% [markdown]
-# ## Photos
+# ## The goal
 #
-# Two things to notice before any training. The same sheet, floor or hanger comes back in picture
-# after picture: a network may learn the room instead of the garment. And the classes are unequally
-# frequent, differently so in each split.
+# **Before you run it:** the query is a picture that the network was not trained with. How many of
+# its five results will be of the same class? What else will they share with it: the colour, the
+# pattern, the wall behind?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# The network was trained to bring garments of one class together, and among them those of like
+# colour and pattern. So the class should be right most often. Nobody asked it to look at the wall,
+# and nobody forbade it: chapter 8 finds out whether it does.
+#
+# </details>
+
+# %%
+from fashionlib.search import build_index, embed_picture
+from fashionlib.weights import load_encoder, shipped
+
+encoder, _ = load_encoder(shipped(f"encoder_{catalog.name}"))
+index = build_index(encoder, catalog.train.images, catalog.train.names)
+query = catalog.test.images[1]
+results = index.search(embed_picture(encoder, query), k=5)
+print(*results.ids[0], sep="\n")
+
+# %% tags=["hide-input"]
+import matplotlib.pyplot as plt
+
+from fashionlib.pages.result_strips import result_strip, result_strip_alt
+from fashionlib.pages.show import say, show, table
+
+plt.style.use("fashionlib.pages.book")
+
+
+def search(number):
+    """Search with one of the test pictures, and show what was found."""
+    query = catalog.test.images[number]
+    results = index.search(embed_picture(encoder, query), k=5)
+    found = results.positions[0]
+    titles = [catalog.classes[label] for label in catalog.train.labels[found]]
+    wanted = catalog.classes[catalog.test.labels[number]]
+    words = results.distances[0].tolist(), [title == wanted for title in titles], titles
+    show(
+        result_strip(query, catalog.train.images[found], *words),
+        alt=result_strip_alt(*words),
+        caption=f"The query is of the class {wanted}. Of its 5 nearest among "
+        f"{len(index):,}, {titles.count(wanted)} are. Below each: the distance.",
+    )
+
+
+search(1)
+
+# %% [markdown]
+# Other queries go better or worse. *In Jupyter* the next cell makes a slider that goes through the
+# test pictures. *On the web page*, where no Python runs, the page *Try it* takes a picture of your
+# own.
+
+# %% tags=["remove-output"]
+import ipywidgets
+
+last = len(catalog.test) - 1
+number = ipywidgets.IntSlider(min=0, max=last, continuous_update=False)
+ipywidgets.interact(search, number=number);
+
+# %% [markdown]
+# ## One backbone, two heads
+#
+# How can a computer say that two pictures are alike? Pixel by pixel they are not: the same dress,
+# moved a little, has other numbers everywhere. So a network first turns the picture into
+# *features*, a short list of numbers that say what is to be seen. That part is the **backbone**.
+# A **head** makes an answer of the features, and heads can be exchanged:
 
 
 # %% tags=["hide-input"]
+from fashionlib.pages.plots import PALETTE
+
+
+def box(axis, x, y, width, text, colour):
+    """A rounded box with white text, its middle at (x, y)."""
+    shape = {"boxstyle": "round,pad=0.7", "facecolor": colour, "edgecolor": "none"}
+    axis.text(x, y, text, ha="center", va="center", color="white", size=9, bbox=shape, wrap=True)
+    return x - width / 2, x + width / 2
+
+
+def arrow(axis, start, end, text=""):
+    """An arrow, with what flows along it."""
+    line = {"arrowstyle": "-|>", "color": "#333333", "lw": 1.5, "shrinkA": 4, "shrinkB": 4}
+    axis.annotate("", end, start, arrowprops=line)
+    middle = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + 0.14
+    axis.text(*middle, text, ha="center", va="bottom", size=8.5)
+
+
+# %% tags=["hide-input"]
+blue, orange, green = PALETTE[0], "#B34700", "#007A5A"
+figure, axis = plt.subplots(figsize=(8.6, 3))
+axis.set(xlim=(0, 10.4), ylim=(-1.5, 1.5))
+axis.axis("off")
+axis.imshow(query.permute(1, 2, 0), extent=(0.05, 1.55, -0.75, 0.75), aspect="auto", zorder=2)
+_, end = box(axis, 3.1, 0, 1.9, "backbone\nblock by block\n(chapter 1)", blue)
+arrow(axis, (1.6, 0), (2.1, 0))
+heads = {0.85: ("classification head\n(chapter 2)", orange, "what is it?\na probability\nfor each class"),
+         -0.85: ("embedding head\n(chapter 3)", green, "what is it like?\na point among others;\nthe near ones are alike")}  # fmt: skip
+for y, (name, colour, answer) in heads.items():
+    arrow(axis, (end, 0), (5.55, y))
+    _, right = box(axis, 6.65, y, 2.2, name, colour)
+    arrow(axis, (right, y), (8.5, y))
+    axis.text(8.6, y, answer, va="center", size=9)
+axis.text(4.55, 0, "features", size=8.5, va="center")
+show(
+    figure,
+    alt="A picture goes into the backbone. Its features go to two heads: a classification head, "
+    "which answers what it is, and an embedding head, which answers what it is like.",
+    caption="One backbone, two heads. The search needs the lower one.",
+)
+
+# %% [markdown]
+# Both heads at work, on the query above. In the weights that come with the library each head has a
+# backbone of its own, trained further for its task.
+
+# %%
+from fashionlib.inference import predict
+from fashionlib.weights import load_classifier
+
+classifier, _ = load_classifier(shipped(f"classifier_{catalog.name}"))
+sure = predict(classifier, query[None])[0].softmax(dim=0)
+point = embed_picture(encoder, query)
+for share, label in zip(*sure.topk(2), strict=True):
+    print(f"{catalog.classes[label]:>12}: {share:.2f}")
+print(f"a point of {len(point)} numbers, at distance {point.norm():.2f} from the origin")
+
+# %% [markdown]
+# A search compares that point with the points of all pictures in the catalog, and gives back the
+# nearest. [Chapter 4](04_visual_search.ipynb) does so for many queries, and counts what is right.
+# [Chapter 5](05_every_number.ipynb) asks whether the two heads could share one backbone.
+#
+# ## Two catalogs
+#
+# Every chapter runs with either of two catalogs of the same seven classes.
+#
+# - **photos**: *clothing-dataset-small* ([Grigorev,
+#   2020](https://github.com/alexeygrigorev/clothing-dataset-small)), real photos that people took
+#   of their own clothes and gave away (CC0). Every file is checked against a hash that this library
+#   ships.
+# - **drawn**: garments that the library draws from a seed, without a network. They come with
+#   something that no photo has: exact labels of how they *look*, such as colour, pattern, sleeve,
+#   length and backdrop. So it can be counted whether a search finds what looks alike.
+#
+# A folder of your own pictures works too: `load_catalog("my/clothes")`, with one folder for each
+# class.
+
+
+# %% tags=["hide-input"]
+import torch
+
+from fashionlib.pages.plots import picture_grid
+
+
 def contact_sheet(catalog, across=10):
-    rows = [
-        torch.nonzero(catalog.train.labels == k)[:across, 0] for k in range(len(catalog.classes))
-    ]
-    figure = plots.picture_grid(catalog.train.images[torch.cat(rows)], columns=across, width=9)
-    alt = f"A contact sheet of the {catalog.name} catalog, one class a row: "
+    """The first pictures of each class, one class a row."""
+    labels, names = catalog.train.labels, ", ".join(catalog.classes)
+    rows = [(labels == k).nonzero()[:across, 0] for k in range(len(catalog.classes))]
     show(
-        figure,
-        alt=alt + ", ".join(catalog.classes) + ".",
-        caption=f"The {catalog.name} catalog. Rows from top to bottom: "
-        + ", ".join(catalog.classes) + ".",
-    )  # fmt: skip
+        picture_grid(catalog.train.images[torch.cat(rows)], columns=across, width=9),
+        alt=f"A contact sheet of the {catalog.name} catalog, one class a row: {names}.",
+        caption=f"The {catalog.name} catalog. Rows from top to bottom: {names}.",
+    )
 
 
+# %% tags=["hide-input"]
+photos = catalog if catalog.name == "photos" else None
 if photos is None:
-    say("*(The photos are shown here when the book is built where they can be had.)*")
+    say('No photos are here: `load_catalog("photos")` says why.')
 else:
     contact_sheet(photos)
 
 # %% [markdown]
-# ## Drawn garments
+# Look at the photos: the same sheet, floor or hanger comes back in picture after picture. A network
+# may learn the room instead of the garment.
 #
-# Every one of these is drawn when the page is built. Class by class they vary in cut, colour,
-# pattern, pose, light and backdrop; the classes lie close together on purpose (long shorts and
-# cropped pants, a rolled-up longsleeve and a t-shirt), so that telling them apart takes more
-# than counting colours.
+# The drawn garments vary, class by class, in cut, colour, pattern, pose, light and backdrop. The
+# classes lie close together on purpose (long shorts and cropped pants, a rolled-up longsleeve and a
+# t-shirt), so that telling them apart takes more than counting colours.
 
 # %%
+drawn = load_catalog("drawn", few=budget(False, quick=True))
 contact_sheet(drawn)
 
 # %% [markdown]
-# The same pictures with a few of their exact labels:
+# Some of them with what is known of each:
 
 # %% tags=["hide-input"]
-chosen = torch.arange(12)
 looks = drawn.train.attributes
 titles = [
     f"{drawn.classes[drawn.train.labels[i]]}\n{looks['colour'][i]}, {looks['pattern'][i]}"
-    for i in chosen
+    for i in range(12)
 ]
 show(
-    plots.picture_grid(drawn.train.images[chosen], titles, columns=6, width=9),
+    picture_grid(drawn.train.images[:12], titles, columns=6, width=9),
     alt="Twelve drawn garments: " + "; ".join(title.replace("\n", ", ") for title in titles) + ".",
-    caption="What is known of each drawn picture: its class, colour and pattern, among others.",
+    caption="Of each drawn picture the class, the colour and the pattern are known, among others.",
 )
 
 # %% [markdown]
@@ -108,17 +233,26 @@ show(
 #
 # Both catalogs come in three splits: *train* to learn from, *validation* to choose with, *test* to
 # report with, once.
+#
+# **Before you run it:** a network may do well by guessing the most frequent class. Will that class
+# be as frequent among the test pictures as among those it learned from?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# Not if the splits were collected apart from each other. Compare the last column of each table with
+# the one before it. Where they differ, a share of right answers means something else in each split.
+#
+# </details>
 
 # %%
-for catalog in filter(None, (photos, drawn)):
-    header = [catalog.name, *catalog.splits, "share of train"]
-    rows = [
-        [name, *(int((split.labels == k).sum()) for split in catalog.splits.values()),
-         f"{float((catalog.train.labels == k).float().mean()):.0%}"]
-        for k, name in enumerate(catalog.classes)
-    ]  # fmt: skip
-    rows.append(["all", *(len(split) for split in catalog.splits.values()), "100%"])
-    table(header, rows)
+for each in filter(None, (photos, drawn)):
+    rows = []
+    for k, name in enumerate(each.classes):
+        counts = [int((split.labels == k).sum()) for split in each.splits.values()]
+        shares = [counts[0] / len(each.train), counts[2] / len(each.test)]
+        rows.append([name, *counts, *(f"{share:.0%}" for share in shares)])
+    rows.append(["all", *(len(split) for split in each.splits.values()), "", ""])
+    table([each.name, *each.splits, "share of train", "share of test"], rows)
 
 # %% [markdown]
 # ## Decoded once
@@ -133,3 +267,41 @@ for catalog in filter(None, (photos, drawn)):
 print("pictures:", drawn.train.images.dtype, tuple(drawn.train.images.shape[1:]))
 print("labels:", drawn.train.labels.dtype)
 print("classes:", ", ".join(drawn.classes))
+
+# %% [markdown]
+# ## What you have learned
+#
+# - A search turns pictures into points and gives back those that are nearest to the query.
+# - A network has a backbone and a head. Two heads give two answers: what is it, and what is it like.
+# - There are photos and drawn garments. Only of the drawn ones are all looks known exactly.
+# - Classes are unequally frequent, and splits need not be alike.
+#
+# ## Questions
+#
+# **1.** The index is built once and searched many times. What must be done again when the encoder is
+# trained further?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# Everything in the index: all pictures of the catalog have to be embedded again. Points of two
+# encoders have nothing to do with each other, so distances between them would mean nothing.
+#
+# </details>
+#
+# **2.** Why does every search find five results, even for a picture of a cat?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# Some points are always the nearest, however far they are. To say "nothing like it is here" one
+# needs a limit on the distance, and [chapter 8](08_what_does_it_look_at.ipynb) sets one.
+#
+# </details>
+#
+# **3.** Why are there drawn garments at all, if the search is to work for photos?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# They can be had without a network, in any number. And they are the only pictures of which every
+# look is known for sure, so a measure of looks can be tested with them.
+#
+# </details>

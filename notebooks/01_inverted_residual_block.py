@@ -816,11 +816,10 @@ from fashionlib.heads import ClassificationHead, EmbeddingHead
 
 pictures = torch.randn(2, 3, 128, 128)
 for plan in ("article", "fashion"):
-    for head in (ClassificationHead, EmbeddingHead):
+    for head, numbers in ((ClassificationHead, 7), (EmbeddingHead, 64)):
         backbone = MobileNetBackbone(plan)
-        model = nn.Sequential(backbone, head(backbone.features, 7))
-        answer = list(model(pictures).shape)
-        print(f"{plan:8}{head.__name__:20}{answer}")
+        model = nn.Sequential(backbone, head(backbone.features, numbers))
+        print(f"{plan:8}{head.__name__:20}{list(model(pictures).shape)}")
 
 # %% [markdown]
 # [Chapter 3](03_train_with_triplets.ipynb) puts the second head on a trained backbone, [chapter

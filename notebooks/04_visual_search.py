@@ -11,9 +11,9 @@
 # %% [markdown]
 # # Search by picture
 #
-# The encoder of [chapter 3](03_train_with_triplets.ipynb) puts similar garments close together, so a
-# search only has to compare distances. In this chapter you build that search, see what it finds and
-# where it fails, measure how good it is, and use it on pictures of your own.
+# The encoder of [chapter 3](03_train_with_triplets.ipynb) puts similar garments close together, so
+# a search only has to compare distances. In this chapter you build that search, see what it finds
+# and where it fails, measure how good it is, and use it on pictures of your own.
 
 # %%
 import matplotlib.pyplot as plt
@@ -33,8 +33,9 @@ print(catalog.about)
 
 # %% [markdown]
 # The encoder comes with the library. It was trained like the last one of chapter 3, for longer and
-# on larger pictures. We search the training pictures, and the test pictures are the queries. Nothing
-# is chosen in this chapter, so nothing can be fitted to them.
+# on larger pictures. We search the training pictures, and the test pictures are the queries.
+# Nothing is chosen in this chapter, so nothing can be fitted to them. (Their figures were seen
+# before, while the encoder was developed: its model card says so.)
 #
 # ## A search in three lines
 #
@@ -70,8 +71,9 @@ show_strip(0, found.values[0], found.indices[0],
            "another.")  # fmt: skip
 
 # %% [markdown]
-# That is a working search. [`torch.topk`](https://docs.pytorch.org/docs/stable/generated/torch.topk.html)
-# selects the smallest distances without sorting all of them.
+# That is a working search.
+# [`torch.topk`](https://docs.pytorch.org/docs/stable/generated/torch.topk.html) selects the
+# smallest distances without sorting all of them.
 #
 # ## The search of the article
 #
@@ -91,12 +93,12 @@ def visual_search(query, catalog, encoder, k):
 
 
 # %% [markdown]
-# *Before you run it*: for one query among 200 pictures, how many pictures does the encoder see in
+# *Before you run it*: for one query among N pictures, how many pictures does the encoder see in
 # the loop, and how many when the catalog has been embedded?
 #
 # <details class="answer"><summary>Answer</summary>
 #
-# In the loop 201: every picture of the catalog and the query. With an embedded catalog one, the
+# In the loop N + 1: every picture of the catalog and the query. With an embedded catalog one, the
 # query. The catalog has not changed since the last query, so neither have its embeddings.
 #
 # </details>
@@ -151,9 +153,9 @@ for k in (1, 3, 5):
 # ## An index that knows its encoder
 #
 # The embeddings of one encoder mean nothing to another. Nothing would crash: the distances would
-# simply be wrong. So a `SearchIndex` keeps, beside the embeddings and a name for each, a fingerprint
-# of the encoder that made them. It refuses any other. (`build_index` embeds a catalog and makes its
-# index in one step.)
+# simply be wrong. So a `SearchIndex` keeps, beside the embeddings and a name for each, a
+# fingerprint of the encoder that made them. It refuses any other. (`build_index` embeds a catalog
+# and makes its index in one step.)
 
 # %% tags=["nbval-check-output"]
 import tempfile
@@ -209,7 +211,7 @@ chance = float((train.labels == test.labels[white]).float().mean())
 say(
     f"Here **{hits} of the five** are dresses. Five pictures drawn at random would hold "
     f"{5 * chance:.1f} on average, so the article's one of five "
-    + ("is what chance gives." if 0.5 <= 5 * chance < 1.5 else
+    + ("is about what chance gives." if 0.5 <= 5 * chance < 1.5 else
        "is little more than chance." if 5 * chance < 0.5 else "is less than chance.")
 )  # fmt: skip
 
@@ -261,9 +263,7 @@ measures = {
     "precision@5": precision,
     "mAP": average_precision(right),
 }
-by_class = {
-    name: score_by_class(values, test.labels, names) for name, values in measures.items()
-}
+by_class = {name: score_by_class(values, test.labels, names) for name, values in measures.items()}
 
 # %%
 rows = [
@@ -303,9 +303,8 @@ say(
 # %% [markdown]
 # Such a picture is a *hub*: in spaces of many dimensions a few points are near to very many others
 # ([Radovanović et al., 2010](https://jmlr.org/papers/v11/radovanovic10a.html)). *Re-ranking* is one
-# remedy: it moves up those results that have the query among their own neighbours
-# ([Zhong et al., 2017](https://arxiv.org/abs/1701.08384)), for the price of one more search for each
-# result.
+# remedy: it moves up those results that have the query among their own neighbours ([Zhong et al.,
+# 2017](https://arxiv.org/abs/1701.08384)), for the price of one more search for each result.
 #
 # ## Before and after
 #
@@ -317,8 +316,8 @@ say(
 # <details class="answer"><summary>Answer</summary>
 #
 # Look at the colours. Random filters pass brightness and colour on to the end, so its results often
-# have the query's colours. They know nothing of sleeves and hems, so a bright T-shirt is as near as
-# a dress.
+# have the query's colours. They know nothing of sleeves and hems, so a bright T-shirt can be as
+# near as a dress.
 #
 # </details>
 
@@ -342,8 +341,8 @@ for name, (own, others) in vectors.items():
     show_strip(white, values[0], places[0], f"Found with: {name}.")
 
 # %% [markdown]
-# Results should have the right category *and* the right look. So the table counts both. **alike** is
-# class, colour and pattern of the query, all three: what "looks like this one" means.
+# Results should have the right category *and* the right look. So the table counts both. **alike**
+# is class, colour and pattern of the query, all three: what "looks like this one" means.
 
 # %%
 from fashionlib.retrieval import (
@@ -397,9 +396,9 @@ say(
 # ### A measure that misleads
 #
 # Where nobody has labelled looks, people use a **stand-in**: how far apart are the mean colours of
-# the middles of two pictures, compared with a random picture of the same class? (Below 1 is closer.)
-# The last row of the table appends that very mean colour to the classifier's features; it has
-# learned nothing new.
+# the middles of two pictures, compared with a random picture of the same class? (Below 1 is
+# closer.) The last row of the table appends that very mean colour to the classifier's features; it
+# has learned nothing new.
 #
 # *Before you run it*: which row wins by the stand-in, and does it also win by the labels?
 #
@@ -415,9 +414,7 @@ say(
 from fashionlib.retrieval import colour_distances
 
 pictures = (seen.images, seen.labels, train.images, train.labels)
-stand_in = {
-    name: colour_distances(*pictures, order[:, :5]).ratio for name, order in orders.items()
-}
+stand_in = {name: colour_distances(*pictures, order[:, :5]).ratio for name, order in orders.items()}
 rows = [
     [name, f"{ratio:.2f}", *(f"{alike[name][key].mean():.3f}" for key in ("colour", "alike"))]
     for name, ratio in stand_in.items()
@@ -499,9 +496,9 @@ print(subprocess.run(command, cwd=folder, capture_output=True, text=True, check=
 
 # %% [markdown]
 # In your shell: `fashionlib search --query dress.jpg --catalog my/clothes`. Add `--look shirt.jpg`
-# for the look of another picture, `--look-weight` from 0 (only what it is) to 1 (only how it looks),
-# `--colour red` to search among the red ones only. The first search embeds the folder; later ones
-# embed only what is new.
+# for the look of another picture, `--look-weight` from 0 (only what it is) to 1 (only how it
+# looks), `--colour red` to search among the red ones only. The first search embeds the folder;
+# later ones embed only what is new.
 
 # %% [markdown]
 # ## What you have learned
@@ -537,8 +534,8 @@ print(subprocess.run(command, cwd=folder, capture_output=True, text=True, check=
 #
 # </details>
 #
-# **3.** Precision@5 of two encoders is measured on the same queries, and their intervals overlap. Is
-# the difference chance?
+# **3.** Precision@5 of two encoders is measured on the same queries, and their intervals overlap.
+# Is the difference chance?
 #
 # <details class="answer"><summary>Answer</summary>
 #

@@ -11,12 +11,13 @@
 # %% [markdown]
 # # A detection head
 #
-# *An optional chapter.* The article ends with a promise: its backbone takes other heads, and a
-# detection head, which says *where* a garment is, is left for the future. Here is that future, in
-# its smallest honest form: one garment a picture, its class, and one box around it.
+# *An optional chapter.* The article says that its backbone takes other heads. One of them, a
+# detection head, which says *where* a garment is, it leaves for the future. Here is a small one:
+# one garment a picture, its class, and one box around it.
 #
 # We do not train the backbone again. It stays **frozen**, just as the shipped classifier has it,
-# and only a new head learns. Can a network that was never asked *where?* answer it?
+# and only a new head learns. Can a network that was only asked *what?* also answer *where?* And if
+# so, did it learn that in its training? A second backbone with random weights will tell.
 
 # %%
 import time
@@ -25,6 +26,7 @@ import matplotlib.pyplot as plt
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import update_bn
 from torchvision.ops import box_convert, generalized_box_iou_loss
 
 from fashionlib import detection
@@ -33,10 +35,11 @@ from fashionlib.counting import count_parameters
 from fashionlib.detection import Answers, DetectionRecipe, detect, frozen_maps, iou, is_right
 from fashionlib.drawn import SEVEN
 from fashionlib.drawn.scenes import SCENE_SEEDS, draw_scenes
-from fashionlib.heads import cell_centres
+from fashionlib.heads import build_classifier, cell_centres
 from fashionlib.pages import plots
 from fashionlib.pages.boxes import box_figure
 from fashionlib.pages.show import say, show, table
+from fashionlib.pages.slider import slider
 from fashionlib.retrieval import score
 from fashionlib.settings import budget
 from fashionlib.weights import fingerprint, load_classifier, shipped
@@ -49,7 +52,8 @@ plt.style.use("fashionlib.pages.book")
 # Nobody has drawn boxes into our photos. But a garment that we draw ourselves we can also put
 # anywhere, and then we know its box to the pixel. So each **scene** has one garment of
 # `fashionlib.drawn`, at a random place and of a random size, on a backdrop with the usual clutter.
-# For training each garment is laid out three times; drawing it is what takes long.
+# Each training garment is laid out three times, because drawing a garment takes much longer than
+# placing it.
 #
 # A box is four numbers: the x and y of its centre, its width and its height, all in shares of the
 # picture's side.
@@ -94,7 +98,15 @@ print("all boxes lie inside their pictures:", bool(inside))
 # as found from one half upwards.
 #
 # Before any learning we need to know what an IoU is worth here. The **laziest detector** never
-# looks: it always answers the mean box of the training scenes.
+# looks: it always answers the mean box of the training scenes. *Before you run it:* what mean IoU
+# will it reach, nearly 0 or more?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# More than 0. Garments are large and often near the middle, so a large box in the middle always
+# covers a part of them. A detector has to be compared with this number, not with 0.
+#
+# </details>
 
 # %%
 mean_box = train.boxes.mean(dim=0, keepdim=True)
@@ -105,13 +117,13 @@ say(f"Always the mean box: a mean IoU of {lazy.mean:.3f} on the validation scene
 # ## Maps, not features
 #
 # The classifier ends with an average over all positions: a dress is a dress wherever it hangs. For
-# a box this average is the one thing we must not do, since *where* is what it averages away. So we
-# stop before it, at the **map**: for each of our scenes 12 × 12 cells of 64 channels, one cell for
-# every 16 pixels. (The head is trained for this size of map, not for any other.)
+# a box we must not average, because the average loses the place. So we stop before it, at the
+# **map**: for each of our scenes 12 × 12 cells of 64 channels, one cell for every 16 pixels. (The
+# head is trained for this size of map, not for any other.)
 #
 # A frozen backbone gives the same map for the same picture every time. So it has to see each
 # picture **only once**, and the head is then trained on stored maps, in seconds. We keep the maps
-# of three depths, the first and the last at this resolution and one between, and will choose.
+# of three depths, the first and the last at this resolution and one between, and choose later.
 
 # %%
 classifier, about = load_classifier(shipped("classifier_drawn"))
@@ -127,9 +139,9 @@ for depth, part in maps["train"].items():
 print("the classifier is unchanged:", fingerprint(classifier) == before)
 
 # %% [markdown]
-# Unchanged means the running statistics of batch normalisation, too. In training mode they would
-# have moved with every batch of scenes, gradient or not ([chapter
-# 3](03_train_with_triplets.ipynb)); `frozen_maps` asks in evaluation mode.
+# Unchanged, with the running statistics of batch normalisation. In training mode they would have
+# moved with every batch of scenes, gradient or not ([chapter 3](03_train_with_triplets.ipynb));
+# `frozen_maps` runs the backbone in evaluation mode.
 #
 # ## The head
 #
@@ -137,8 +149,9 @@ print("the classifier is unchanged:", fingerprint(classifier) == before)
 # each place anew what a hem looks like. Instead we ask **every cell the same question**: *how far
 # does the garment reach from your centre, to the left, top, right and bottom?* FCOS
 # ([Tian and others, 2019](https://arxiv.org/abs/1904.01355)) asks its cells so. A cell on the wall
-# has little to say, so each also answers *how much am I to be trusted?* A softmax makes shares of
-# these, and the box is the weighted mean of all answers. The class is read from the same cells.
+# knows little, so each cell also says how far to **trust** it. A softmax turns these numbers into
+# weights of sum 1, and the box is the weighted mean of all answers. The class is read from the same
+# cells.
 
 
 # %%
@@ -203,13 +216,23 @@ def detection_loss(logits, found, labels, boxes):
     return F.cross_entropy(logits, labels) + 5 * F.l1_loss(found, boxes) + 2 * overlap
 
 
-# %% tags=["nbval-check-output"]
-true = torch.tensor([[0.25, 0.5, 0.25, 0.25]])
-for name, x in {"equal": 0.25, "overlapping": 0.375, "beside it": 0.625, "far": 0.875}.items():
-    guess = torch.tensor([[x, 0.5, 0.25, 0.25]])
-    corners = (box_convert(b, "cxcywh", "xyxy") for b in (guess, true))
-    print(f"{name:12} IoU {iou(guess, true).item():.2f}, "
-          f"generalised {1 - generalized_box_iou_loss(*corners).item():.2f}")  # fmt: skip
+# %% [markdown]
+# *Move the slider:* the solid box goes away from the dashed one. From where on does IoU no longer
+# tell how far it is?
+
+# %% tags=["hide-input"]
+BOX = '<rect x="{}" y="15" width="25" height="25" fill="none" {}/>'
+drawings = {}
+for x in torch.arange(0.25, 0.9, 0.0625).tolist():
+    pair = torch.tensor([[0.25, 0.5, 0.25, 0.25], [x, 0.5, 0.25, 0.25]])
+    corners = box_convert(pair, "cxcywh", "xyxy")
+    generalised = 1 - float(generalized_box_iou_loss(corners[:1], corners[1:]))
+    words = f"IoU {float(iou(pair[:1], pair[1:])):.2f}, generalised {generalised:.2f}"
+    boxes = BOX.format(12.5, 'stroke="#888888" stroke-dasharray="3 2"')
+    boxes += BOX.format(100 * x - 12.5, 'stroke="#0072B2" stroke-width="1.5"')
+    drawing = f'<svg viewBox="0 0 110 50" width="330" role="img" aria-label="{words}">{boxes}</svg>'
+    drawings[f"{x:.2f}"] = f"{drawing}<p>{words}</p>"
+slider("centre of the solid box", drawings)
 
 # %% [markdown]
 # The weights 5 and 2 are those of DETR ([Carion and others,
@@ -218,39 +241,116 @@ for name, x in {"equal": 0.25, "overlapping": 0.375, "beside it": 0.625, "far": 
 # ## Train, and choose the depth
 #
 # The head is the same for each depth, and so are its starting weights and its training. Which map
-# knows best what and where? The validation scenes decide, by the share of scenes that are **right**
-# in both: the class, and an IoU of at least one half.
+# is best? The validation scenes decide, by the share of scenes that are **right** in both: the
+# class, and an IoU of at least one half.
 
 
 # %%
-def answers(name, depth):
-    return Answers(maps[name][depth], scenes[name].labels, scenes[name].boxes)
+def train_heads(maps):
+    """A head for each depth, and its history."""
+    trained = {}
+    for depth in maps["train"]:
+        torch.manual_seed(0)
+        parts = [
+            Answers(maps[name][depth], scenes[name].labels, scenes[name].boxes)
+            for name in ("train", "validation")
+        ]
+        head = DetectionHead(64, len(SEVEN))
+        trained[depth] = detection.train_head(head, *parts, recipe)
+    return trained
 
 
 recipe = DetectionRecipe(epochs=budget(15, quick=3))
-heads, histories = {}, {}
-for depth in maps["train"]:
-    torch.manual_seed(0)
-    head = DetectionHead(64, len(SEVEN))
-    parts = answers("train", depth), answers("validation", depth)
-    heads[depth], histories[depth] = detection.train_head(head, *parts, recipe)
-print("trained heads on the maps after blocks", ", ".join(map(str, heads)))
+trained = train_heads(maps)
+print("trained heads on the maps after blocks", ", ".join(map(str, trained)))
+
+# %% [markdown]
+# *Before you run the next cell:* which depth will be best for the class, and which for the place?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# For the class, deeper maps should be better: the classifier reads the class from the last one. The
+# place is in the maps of all depths, so you should see smaller differences there. Compare the
+# columns.
+#
+# </details>
+
 
 # %%
-rows = []
-for depth, head in heads.items():
-    logits, found = detect(head, maps["validation"][depth])
-    classes = (logits.argmax(dim=1) == validation.labels).float().mean()
-    last = histories[depth][-1]
-    rows.append([depth, f"{last['iou']:.3f}", f"{classes:.1%}", f"{last['right']:.1%}"])
+def judge(maps, trained):
+    """Of each depth: mean IoU, share of right classes and of both right."""
+    judged = {}
+    for depth, (head, history) in trained.items():
+        logits, _ = detect(head, maps["validation"][depth])
+        named = (logits.argmax(dim=1) == validation.labels).float().mean()
+        judged[depth] = history[-1]["iou"], float(named), history[-1]["right"]
+    return judged
+
+
+judged = judge(maps, trained)
+rows = [[depth, f"{i:.3f}", f"{n:.1%}", f"{b:.1%}"] for depth, (i, n, b) in judged.items()]
 table(["after block", "mean IoU", "class right", "both right"], rows)
-chosen = max(heads, key=lambda depth: histories[depth][-1]["right"])
+chosen = max(judged, key=lambda depth: judged[depth][2])
 say(f"Chosen: the map after block {chosen}.")
 
 # %% [markdown]
-# Compare the columns. Going deeper helps the class; chapter 3 found the same. The place is there
-# at every depth, as long as nobody averages it away: the backbone learned it without being asked,
-# because to tell a garment from a wall one must see where the garment is.
+# ## Did the backbone learn where?
+#
+# The backbone was never asked for a box, and its maps give one. Is that what its training has
+# taught it? Not before we have a **control**: the same network with random weights, and the same
+# head on its maps. Only batch normalisation sees a few scenes first, so that the maps have a
+# sensible scale. *Before you run it:* will this head be as lazy as the mean box?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# No. Edges and colours pass through random filters too, and stay at their place. The head is
+# trained, and can learn to tell garment from backdrop by them. How much is left for the training
+# of the backbone, the table tells.
+#
+# </details>
+
+# %%
+torch.manual_seed(1)
+random_weights = build_classifier("fashion", len(SEVEN))
+update_bn([train.images[:64].float() / 127.5 - 1], random_weights)
+random_maps = {
+    name: frozen_maps(random_weights, part.images, (7, 10, 13)) for name, part in scenes.items()
+}
+control = train_heads(random_maps)
+control_judged = judge(random_maps, control)
+best = max(control_judged, key=lambda depth: control_judged[depth][2])
+rows = []
+for name, depth, found in (
+    ("trained", chosen, judged),
+    ("random weights", best, control_judged),
+):
+    i, n, b = found[depth]
+    rows.append([name, depth, f"{i:.3f}", f"{n:.1%}", f"{b:.1%}"])
+table(["backbone", "after block", "mean IoU", "class right", "both right"], rows)
+
+# %% tags=["hide-input"]
+with_it, without = judged[chosen], control_judged[best]
+gains = [found[0] - lazy.mean for found in (with_it, without)]
+if gains[0] <= 0:
+    place = "With so short a training neither head is better than the mean box."
+elif gains[1] <= 0:
+    place = "Only the trained backbone helps its head to beat the mean box."
+elif gains[1] < gains[0]:
+    place = (
+        f"Above the mean box the head on the trained backbone gains {gains[0]:.3f} of IoU, the "
+        f"one on random weights {gains[1]:.3f}: **{gains[1] / gains[0]:.0%} of the gain comes "
+        "without any training of the backbone.**"
+    )
+else:
+    place = "The trained backbone gives no better boxes than random weights."
+better = with_it[1] - without[1]
+more = "more" if better > 0 else "fewer"
+classes = f"Of the classes it names {abs(better):.0%} {more} of the scenes right."
+say(f"{place} {classes}")
+
+# %% [markdown]
+# So "it can say where" does not mean "it has learned where". A claim about what a network has
+# learned needs a network that has learned nothing beside it.
 #
 # ## The test scenes, once
 #
@@ -260,11 +360,14 @@ say(f"Chosen: the map after block {chosen}.")
 # %%
 pooled = {name: F.pad(maps[name][chosen].mean(dim=(2, 3)), (0, 1), value=1.0) for name in maps}
 linear = torch.linalg.lstsq(pooled["train"], train.boxes, driver="gelsd").solution
-logits, found = detect(heads[chosen], maps["test"][chosen])
+head, _ = trained[chosen]
+logits, found = detect(head, maps["test"][chosen])
+_, by_chance = detect(control[best][0], random_maps["test"][best])
 overlaps = {
     "always the mean box": iou(mean_box, test.boxes),
     "linear, from pooled features": iou(pooled["test"] @ linear, test.boxes),
-    "**detection head, from the map**": iou(found, test.boxes),
+    "detection head, backbone of random weights": iou(by_chance, test.boxes),
+    "**detection head, trained backbone**": iou(found, test.boxes),
 }
 
 
@@ -345,8 +448,8 @@ rows = [
 table(["garments", "share of the picture", "mean IoU", "class right"], rows)
 
 # %% [markdown]
-# Read the intervals before the means: they are as in chapter 4, and for a mean IoU too wide rather
-# than too narrow.
+# Read the intervals before the means. They are made for shares of pictures; a mean IoU varies less
+# than a share of the same size, so for it they are a little too wide.
 #
 # ## Whom does it trust?
 #
@@ -355,7 +458,7 @@ table(["garments", "share of the picture", "mean IoU", "class right"], rows)
 # %%
 shown = slice(0, 6)
 with torch.inference_mode():
-    _, trust, _ = heads[chosen].ask_cells(maps["test"][chosen][shown])
+    _, trust, _ = head.ask_cells(maps["test"][chosen][shown])
 trust = trust.view(-1, 1, *maps["test"][chosen].shape[2:])
 spread = F.interpolate(trust, test.images.shape[2:], mode="bilinear")
 lit = (test.images[shown] * (spread / spread.amax(dim=(2, 3), keepdim=True)) ** 0.5).byte()
@@ -378,11 +481,11 @@ show(
 # - A box needs the **map**. Pooled features have forgotten where.
 # - A frozen backbone sees each picture once. Keep it in evaluation mode, and train on stored maps.
 # - Ask every cell the same question relative to itself, and one rule serves all places.
-# - Give a detector's IoU next to that of a detector that never looks.
+# - Give a detector's IoU next to that of a detector that never looks, and next to a backbone of
+#   random weights.
 #
-# What this is not: a detector for several garments or for none, nor one for photos, whose boxes
-# nobody has drawn. Both are a matter of data and of one more answer a cell (*is there anything?*),
-# not of another backbone.
+# This is no detector for several garments or for none, nor one for photos, whose boxes nobody has
+# drawn. For both you would need other data, and one more answer a cell (*is there anything?*).
 #
 # ## Questions
 #
@@ -399,8 +502,8 @@ show(
 #
 # <details class="answer"><summary>Answer</summary>
 #
-# They do not touch their true boxes. There IoU is constantly 0, which has no gradient. See the rows
-# "beside it" and "far" above: generalised IoU tells them apart.
+# They do not touch their true boxes. There IoU is constantly 0, which has no gradient. Move the
+# slider above to the right end: generalised IoU still changes.
 #
 # </details>
 #

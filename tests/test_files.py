@@ -55,6 +55,29 @@ def test_new_content_takes_the_place_of_the_old(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o666 & ~mask
 
 
+def test_what_is_written_is_on_the_disk_before_it_takes_the_place_of_the_old(tmp_path, monkeypatch):
+    """Else a machine that loses power has neither: the new name, and nothing in it."""
+    path, done = tmp_path / "model.bin", []
+    path.write_text("old")
+    sync, replace = os.fsync, os.replace
+
+    def synced(number: int) -> None:
+        done.append(("synced", os.fstat(number).st_ino))
+        sync(number)
+
+    def replaced(old: Path, new: Path) -> None:
+        done.append(("replaced", Path(old).stat().st_ino))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        written = temporary.stat().st_ino
+    assert done == [("synced", written), ("replaced", written)]
+    assert path.read_text() == "new"
+
+
 KILLED = """
 import os, sys
 from fashionlib.files import new_folder, replacing

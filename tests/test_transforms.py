@@ -162,8 +162,7 @@ def test_colours_are_changed_where_they_should_be_and_nowhere_else(name):
         assert (views == orange.flatten()).all()
     else:
         assert views.std(dim=0).min() > 4
-        changes = views / orange.flatten()
-        assert 0.4 < changes.min() < changes.max() < 2
+        assert (views - orange.flatten()).abs().max() < 100
 
 
 def test_strong_greys_a_part_of_a_fifth_of_the_views():

@@ -11,7 +11,6 @@ from functools import partial
 import pytest
 import torch
 from tiny import (
-    drawn_split,
     same_weights,
     small_encoder,
     striped_catalog,
@@ -452,7 +451,7 @@ def test_which_part_of_a_batch_of_looks_is_colour_and_which_pattern():
 def test_a_split_smaller_than_a_batch_is_told_from_one_that_is_not(catalog):
     """Six full batches of 96 pictures; of 90 the last ten wait, since they fill no batch."""
     for count, sizes in ((96, [16] * 6), (90, [16] * 5), (9, [9])):
-        few = replace(catalog, train=drawn_split(count, 1))
+        few = replace(catalog, train=catalog.train.at(torch.arange(count)))
         order = classifier(few).batches(0).order
         assert [len(chosen) for chosen in order] == sizes
 

@@ -61,13 +61,13 @@ class Catalog:
 
     @property
     def about(self) -> str:
-        """A line for whoever loads it: how much of what, why, and which files were skipped.
+        """A line for whoever loads it: how much of what, why in short, and what was skipped.
 
         Where the same picture is in two splits, a second line says so.
         """
         counts = ", ".join(f"{len(split):,} {name}" for name, split in self.splits.items())
         text = f"Catalog {self.name}: {counts} pictures in {len(self.classes)} classes"
-        text += f"; {self.reason}." if self.reason else "."
+        text += f"; {self.reason.partition(':')[0]}." if self.reason else "."
         if self.skipped:
             more = " …" if len(self.skipped) > 3 else ""
             text += f" Skipped {len(self.skipped)}: {' '.join(self.skipped[:3])}{more}"

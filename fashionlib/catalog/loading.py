@@ -116,7 +116,7 @@ def _load_drawn(size: int, classes: tuple[str, ...], counts: tuple[int, int, int
         raise FashionError(f"no {unknown[0]!r} is drawn: choose among {', '.join(SEVEN)}.")
     code = [Path(drawing.__file__).with_name(f"{name}.py").read_bytes() for name in DRAWING]
     group = cache_key("drawn", size, classes, counts)
-    return through_cache(group, cache_key(code), None, lambda: _draw(counts, size, classes))
+    return through_cache(group, cache_key(code, SEEDS), None, lambda: _draw(counts, size, classes))
 
 
 def _draw(counts: tuple[int, int, int], size: int, classes: tuple[str, ...]) -> Catalog:

@@ -1,4 +1,4 @@
-"""Does a search follow the garment or what lies behind it? Measured on drawn garments (chapter 4).
+"""Does a search follow the garment or what lies behind it? Measured on drawn garments (chapter 8).
 
 Photos of one shop share a sheet or a hanger, so an encoder can find "the same class" by its
 backdrop. A drawn garment can be put in front of another one, with every pixel of it kept.

@@ -1,4 +1,4 @@
-"""Embeddings as a map: 64 numbers become a place on paper (chapter 4).
+"""Embeddings as a map: 64 numbers become a place on paper (chapter 8).
 
 Source: van der Maaten and Hinton, "Visualizing Data using t-SNE", JMLR 9, 2008.
 """
@@ -46,15 +46,15 @@ def map_figure(
     Places float32 [N, 2] from `places_on_map`, pictures uint8 [N, 3, H, W], labels int64 [N].
     """
     figure, axis = plt.subplots(figsize=(width, width))
-    axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=[], yticks=[])
+    axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=[], yticks=[], frame_on=False)
     small = F.interpolate(images.float(), (THUMBNAIL, THUMBNAIL), mode="area").byte()
     for place, picture, label in zip(places.tolist(), small, labels.tolist(), strict=True):
         thumbnail = OffsetImage(np.moveaxis(picture.numpy(), 0, -1))
         frame = {"edgecolor": PALETTE[label % len(PALETTE)], "linewidth": 1.5}
         axis.add_artist(AnnotationBbox(thumbnail, place, pad=0.1, bboxprops=frame))
     for label in sorted(set(labels.tolist())):
-        # the median lies among the pictures of a class even when a few have strayed
-        middle = places[labels == label].median(dim=0).values
+        own = places[labels == label]
+        middle = own[torch.cdist(own, own).sum(dim=1).argmin()]  # nearest to all of its class
         frame = {"boxstyle": "round", "facecolor": "white", "alpha": 0.85, "edgecolor": "none"}
         axis.text(*middle.tolist(), classes[label], zorder=5, ha="center", va="center",
                   fontweight="bold", bbox=frame)  # fmt: skip

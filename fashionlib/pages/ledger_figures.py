@@ -12,29 +12,25 @@ from fashionlib.metrics import wilson_interval
 from fashionlib.pages.latency import middle, rounds_of
 from fashionlib.pages.plots import PALETTE, in_words, row_figure
 
-Runs = Mapping[str, Sequence[Mapping[str, Any]]]  # recorded runs, one a seed, by a name
+Shares = Mapping[str, Sequence[float]]  # of pictures named right, 0 to 1, one a seed, by a name
 
 
-def accuracy_dots(runs: Runs, said: float) -> Figure:
-    """A dot for the validation accuracy of each run, with its interval, and a line at `said`."""
-    figure, axis = row_figure(list(runs), "validation accuracy, %", 0.6, 0.9)
-    for row, (colour, group) in enumerate(zip(PALETTE, runs.values(), strict=False)):
-        for number, run in enumerate(group):
-            right, total = run["right"]["validation"]
+def accuracy_dots(shares: Shares, of: int, said: float) -> Figure:
+    """A dot for each seed, with the interval for so many photos, and a line at `said`."""
+    figure, axis = row_figure(list(shares), "validation accuracy, %", 0.6, 0.9)
+    for row, group in enumerate(shares.values()):
+        for number, share in enumerate(group):
             place = row + 0.18 * (number - (len(group) - 1) / 2)
-            low, high = wilson_interval(right, total)
-            axis.plot([100 * low, 100 * high], [place, place], color=colour, lw=1.5)
-            axis.plot(100 * right / total, place, "o", color=colour, ms=6)
+            low, high = wilson_interval(share * of, of)
+            axis.plot([100 * low, 100 * high], [place, place], color=PALETTE[0], lw=1.5)
+            axis.plot(100 * share, place, "o", color=PALETTE[0], ms=6)
     axis.axvline(100 * said, ls="--", color="black", lw=1)
     return figure
 
 
-def accuracy_dots_alt(runs: Runs) -> str:
+def accuracy_dots_alt(shares: Shares) -> str:
     """The dots of `accuracy_dots` in words."""
-    parts = {}
-    for name, group in runs.items():
-        counts = (run["right"]["validation"] for run in group)
-        parts[name] = ", ".join(f"{right / total:.1%}" for right, total in counts)
+    parts = {name: ", ".join(f"{x:.1%}" for x in group) for name, group in shares.items()}
     return in_words("Validation accuracy of each seed", parts)
 
 
@@ -65,7 +61,9 @@ class Point(NamedTuple):
     interval: tuple[float, float]  # of the first seed
 
 
-def accuracy_against_time(runs: Runs, sizes: Mapping[str, int], latency: Mapping) -> list[Point]:
+def accuracy_against_time(
+    runs: Mapping[str, Sequence[Mapping[str, Any]]], sizes: Mapping[str, int], latency: Mapping
+) -> list[Point]:
     """Points for the networks of `runs`: recorded test accuracy, and eager time at their size."""
     points = []
     for name, group in runs.items():

@@ -1,5 +1,6 @@
 """A page runs again when what it depends on has changed, and only then."""
 
+import shutil
 from importlib import import_module
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from page_key import LIBRARY, files_beside, key_of, library_hash, reached
 
 import fashionlib
 
+ROOT = LIBRARY.parent
 SCRIPTS = [page.script for page in (*CHAPTERS, *EXERCISES)]
 FILES = {
     "__init__.py": 'TABLE = {"load": "catalog", "Index": "fashionlib.search"}\n'
@@ -103,17 +105,62 @@ def test_but_that_of_the_source_which_a_page_shows(library):
     assert [one == other for one, other in zip(before, after, strict=True)] == [False, True]
 
 
-@pytest.mark.parametrize("name", page_key.SETTINGS)
+# What the key of a page is made of, each varied alone
+
+
+@pytest.mark.parametrize("name", ["FASHIONLIB_DATA", "FASHIONLIB_BUDGET"])
 def test_a_setting_changes_the_key(monkeypatch, name):
     before = key_of("x = 1")
     monkeypatch.setenv(name, "another")
     assert key_of("x = 1") != before
 
 
-def test_another_torch_changes_the_key(monkeypatch):
-    before = key_of("x = 1")
-    monkeypatch.setattr(page_key, "version", lambda package: "9.9")
+@pytest.mark.parametrize(
+    "package",
+    ["torch", "torchvision", "numpy", "pillow", "matplotlib", "scikit-learn", "scipy", "timm"]
+    + ["pytorch-metric-learning", "onnx", "onnxruntime", "faiss-cpu", "pymilvus", "milvus-lite"],
+)
+def test_another_version_of_a_package_changes_the_key(monkeypatch, package):
+    before, known = key_of("x = 1"), page_key.version
+    monkeypatch.setattr(page_key, "version", lambda name: "0.9" if name == package else known(name))
     assert key_of("x = 1") != before
+
+
+@pytest.fixture(scope="module")
+def whole_library(tmp_path_factory) -> Path:
+    """A copy of ours, whose files a test may change."""
+    target = tmp_path_factory.mktemp("copy") / "fashionlib"
+    shutil.copytree(LIBRARY, target, ignore=shutil.ignore_patterns("__pycache__"))
+    return target
+
+
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [
+        ("04_visual_search", "shipped/encoder_photos.safetensors"),
+        ("04_visual_search", "shipped/encoder_drawn.safetensors"),
+        ("04_visual_search", "shipped/encoder_photos.md"),
+        ("02_train_a_classifier", "shipped/classifier_photos.safetensors"),
+        ("02_train_a_classifier", "catalog/photo_looks.csv"),
+        ("02_train_a_classifier", "catalog/photos.sha256"),
+        ("05_every_number", "pages/results/article.json"),
+        ("04_visual_search", "pages/search_explorer.css"),
+        ("04_visual_search", "pages/book.mplstyle"),
+        ("00_two_catalogs", "drawn/garments.py"),
+        ("03_train_with_triplets", "siamese.py"),
+    ],
+)
+def test_another_file_of_ours_changes_the_key_of_a_page_that_uses_it(whole_library, page, name):
+    text = (ROOT / "notebooks" / f"{page}.py").read_text(encoding="utf-8")
+    before, path = library_hash(text, whole_library), whole_library / name
+    content = path.read_bytes()
+    more = b"\nchanged = 1\n" if name.endswith(".py") else b" "
+    try:
+        path.write_bytes(content + more)
+        assert library_hash(text, whole_library) != before
+    finally:
+        path.write_bytes(content)
+    assert library_hash(text, whole_library) == before
 
 
 def test_the_books_pages_depend_on_different_parts_of_the_library():

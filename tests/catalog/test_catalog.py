@@ -155,8 +155,8 @@ def test_no_network_gives_the_drawn_garments_and_says_so(private_cache, own_cach
     catalog = load_catalog(few=True)
     assert catalog.name == "drawn"
     assert "drawn: 560 train, 140 validation, 140 test" in catalog.about
-    assert "no connection" in catalog.about
-    assert "\n" not in catalog.about
+    assert catalog.about.endswith("in 7 classes; since there are no photos.")
+    assert "no connection" in catalog.reason
     complaint(lambda: load_catalog("photos"), "could not download", "FASHIONLIB_DATA")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from complaints import complaint
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, features
 
 from fashionlib.catalog.pictures import MOST_PIXELS, read_picture, to_square
 from fashionlib.errors import FashionError
@@ -349,6 +349,39 @@ def test_square_smooths_what_it_cannot_show():
     fine = (np.indices((320, 320)).sum(0) % 2 * 255).astype(np.uint8)
     square = to_square(Image.fromarray(fine).convert("RGB"), 16)
     assert np.abs(square.astype(int) - 127).max() < 4  # picking every 20th pixel gives 0 or 255
+
+
+def bicubic(old: int, new: int) -> np.ndarray:
+    """Keys's cubic with a = -0.5, stretched over what a new pixel covers: [new, old], rows of 1.
+
+    Written from the paper (Keys 1981), so that another filter in `to_square` is told from it.
+    """
+    scale = old / new
+    places = (np.arange(new)[:, None] + 0.5) * scale - 0.5
+    x = np.abs(np.arange(old)[None, :] - places) / max(scale, 1.0)
+    near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    weights = np.where(x < 1, near, np.where(x < 2, far, 0.0))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(("height", "width"), [(48, 40), (33, 17), (8, 11)])
+def test_square_is_made_by_the_bicubic_filter_and_no_other(height, width):
+    """To a level of 255, smaller and larger: bilinear, box or Lanczos are tens of levels off."""
+    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    across = np.clip(np.einsum("ow,hwc->hoc", bicubic(width, 16), picture), 0, 255)
+    wanted = np.clip(np.einsum("ph,hoc->cpo", bicubic(height, 16), across.round()), 0, 255)
+    square = to_square(Image.fromarray(picture), 16).astype(float)
+    assert np.abs(square - wanted).max() <= 1.5
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow was built without AVIF")
+def test_avif_is_read(tmp_path):
+    path = tmp_path / "phone.avif"
+    corners().save(path, quality=95)
+    assert path.read_bytes()[4:12] == b"ftypavif"
+    assert difference(read_picture(path), corners()) < 6
+    path.write_bytes(path.read_bytes()[:200])
+    complaint(lambda: read_picture(path), path)
 
 
 def test_large_jpeg_is_decoded_smaller_with_the_same_result(tmp_path):

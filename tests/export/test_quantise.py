@@ -103,6 +103,35 @@ def test_weights_of_convolutions_are_bytes_and_the_preparation_is_untouched(file
     assert files[kind][1].stat().st_size < files[kind][0].stat().st_size
 
 
+@pytest.mark.parametrize("kind", ["classifier", "encoder"])
+def test_what_flows_between_layers_is_unsigned_bytes_skips_included(files, kind):
+    """Each layer of a block gets all that it reads out of bytes, from 0 to 255."""
+    small = onnx.load(files[kind][1])
+    stored = {tensor.name: tensor for tensor in small.graph.initializer}
+    made = {name: node for node in small.graph.node for name in node.output}
+    rounded = [node for node in small.graph.node if node.op_type == "QuantizeLinear"]
+    zeros = {stored[node.input[2]].data_type for node in rounded}
+    assert zeros == {TensorProto.UINT8}
+    ends = {name for name in made if any(
+        node.op_type == "Conv" and made.get(node.input[0]) is made[name] for node in small.graph.node)}
+    assert ends
+    skips = 0
+    for node in small.graph.node:
+        if node.op_type not in ("Conv", "Gemm", "Clip", "Add"):
+            continue
+        read = [name for name in node.input if name in made]
+        if node.op_type == "Add":  # of two maps, that is a skip; others are in the heads
+            if len(read) < 2 or not all(m.op_type == "DequantizeLinear" for m in
+                                        map(made.get, read)):  # fmt: skip
+                continue
+            skips += 1
+        sources = {made[name].op_type for name in read[:1]}
+        assert sources == {"DequantizeLinear"}, node.name
+    wanted = sum(node.op_type == "Add" for node in onnx.load(files[kind][0]).graph.node)
+    assert 0 < skips <= wanted
+    assert skips == 2  # blocks of PLAN whose stride is 1 and whose channels agree
+
+
 def test_the_file_says_what_it_is(files):
     for exported, small in files.values():
         before, after = load_onnx(exported)[1], load_onnx(small)[1]

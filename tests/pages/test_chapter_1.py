@@ -33,13 +33,36 @@ def test_the_block_is_the_librarys(name):
     assert f"# the same code as fashionlib.blocks.{name}, kept equal by a test" in CODE
 
 
-def test_the_articles_block_fails_on_its_own_example():
-    # run what the chapter defines: its block, and what it builds on
-    source = "\n".join(ast.unparse(definition(name, CODE)) for name in ("conv_bn", "AlwaysAdd"))
-    space = {"nn": torch.nn, "Tensor": torch.Tensor}
+@pytest.fixture
+def printed():
+    """The article's block, as the chapter defines it."""
+    source = "\n".join(ast.unparse(definition(name, CODE)) for name in ("conv_bn", "AsPrinted"))
+    space = {"nn": torch.nn, "F": torch.nn.functional, "Tensor": torch.Tensor}
     exec(source, space)
+    return space["AsPrinted"]
+
+
+def test_the_articles_block_fails_on_its_own_example(printed):
     with pytest.raises(RuntimeError, match=r"32.*24"):
-        space["AlwaysAdd"]()(torch.randn(1, 24, 8, 8))
+        printed(24, 32)(torch.randn(1, 24, 8, 8))
+
+
+def test_the_articles_block_ends_in_a_relu_and_ours_does_not(printed):
+    x = torch.randn(2, 24, 8, 8)
+    assert printed(24, 24)(x).min() == 0
+    assert blocks.InvertedResidual(24, 24, 3)(x).min() < 0
+
+
+def test_what_only_the_implementation_has_is_cited_where_it_is_used():
+    """Expansions, strides and projected shortcuts are not in the article."""
+    link = "https://github.com/niranjanaambadi/Fashion_search_engine"
+    cells = [cell.source for cell in CELLS if "public implementation" in cell.source]
+    assert sum(link in cell for cell in cells) >= 2
+
+
+def test_two_layers_of_equal_macs_are_timed_in_one_run():
+    assert "take_turns(runs" in CODE
+    assert "assert rows[0][1] == rows[1][1]" in CODE
 
 
 def test_the_counts_are_asserted_in_the_chapter():

@@ -37,10 +37,16 @@ def test_verdicts_are_computed():
     """Every entry comes out of `judge`, with cases that are no constants, or of `uncheckable`."""
     calls = [n for n in ast.walk(TREE) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
     judged = [call for call in calls if call.func.id == "judge"]
-    assert len(judged) >= 12
+    assert len(judged) >= 18
     for call in judged:
         holds = next(word.value for word in call.keywords if word.arg == "holds")
         assert not isinstance(holds.elts[0], ast.Constant), ast.unparse(call)[:80]
+        for word in call.keywords:
+            if word.arg == "holds_if":
+                true, why = word.value.elts
+                assert not isinstance(true, ast.Constant), ast.unparse(call)[:80]
+                said = why.values[0] if isinstance(why, ast.JoinedStr) else why
+                assert said.value.startswith("If "), f"no condition: {ast.unparse(why)}"
     entries = [call for call in calls if call.func.id == "enter"]
     for call in entries:
         assert all(given.func.id in ("judge", "uncheckable") for given in call.args)
@@ -52,8 +58,9 @@ def test_verdicts_are_computed():
 @pytest.mark.parametrize(
     "said",
     ["24", "3×", "429K", "Linear(64, 7)", "Seven", "85%", "11M", "26×", "50 ms", "15 ms", "3.5×"]
-    + ["0.82", "0.09", "margin of 1", "64 numbers", "15 epochs", "30", "50%", "white dress"]
-    + ["2004.03014"],
+    + ["0.82", "0.09", "64 numbers", "15 epochs", "30", "50%", "white dress", "2004.03014"]
+    + ["maintaining accuracy", "mobile devices", "One backbone", "metric learning beats"]
+    + ["Better results with transfer", "one of them a dress"],
 )
 def test_each_figure_of_the_article_has_an_entry(said):
     claims = [
@@ -65,8 +72,8 @@ def test_each_figure_of_the_article_has_an_entry(said):
 
 
 RUNS = {
-    "one": [{"right": {"validation": [80, 100], "test": [70, 100]}}] * 2,
-    "two": [{"right": {"validation": [90, 100], "test": [95, 100]}}],
+    "one": [{"right": {"test": [70, 100]}}] * 2,
+    "two": [{"right": {"test": [95, 100]}}],
 }
 TIMES = {
     "networks": {"one": {}, "two": {}},
@@ -78,12 +85,14 @@ TIMES = {
 
 
 def test_accuracy_dots_say_every_seed():
-    axis = figures.accuracy_dots(RUNS, said=0.85).axes[0]
+    shares = {"one": [0.8, 0.8], "two": [0.9]}
+    axis = figures.accuracy_dots(shares, of=100, said=0.85).axes[0]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["one", "two"]
     dots = [line.get_xdata()[0] for line in axis.lines if line.get_marker() == "o"]
     assert dots == pytest.approx([80, 80, 90])
-    alt = figures.accuracy_dots_alt(RUNS)
-    assert "one: 80.0%, 80.0%; two: 90.0%" in alt
+    low, high = axis.lines[0].get_xdata()
+    assert (low, high) == pytest.approx((71.1, 86.7), abs=0.1)  # Wilson, 80 of 100
+    assert "one: 80.0%, 80.0%; two: 90.0%" in figures.accuracy_dots_alt(shares)
 
 
 def test_accuracy_against_time():

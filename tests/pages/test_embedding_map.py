@@ -48,3 +48,14 @@ def test_every_picture_is_on_the_map_and_every_class_named(groups):
     assert [text.get_text() for text in axis.texts] == ["dress", "hat", "shoes"]
     colours = {artist.patch.get_edgecolor() for artist in axis.artists}
     assert len(colours) == 3
+
+
+def test_a_name_stands_on_a_picture_of_its_class():
+    """Also of a class whose pictures lie far apart, around those of another."""
+    places = torch.tensor([[0.0, 0.4], [0.5, 0.0], [1.0, 0.6], [0.5, 0.5], [0.5, 0.6]])
+    labels = torch.tensor([0, 0, 0, 1, 1])
+    images = torch.zeros(5, 3, 8, 8, dtype=torch.uint8)
+    (axis,) = map_figure(places, images, labels, ("hat", "shoes")).axes
+    where = [torch.tensor(text.get_position()) for text in axis.texts]
+    assert [int((places - each).norm(dim=1).argmin()) // 3 for each in where] == [0, 1]
+    assert float((places - where[0]).norm(dim=1).min()) == 0

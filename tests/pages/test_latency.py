@@ -1,6 +1,5 @@
 """Times are compared within a round, so that a busy moment slows both sides."""
 
-import pytest
 import torch
 from torch import nn
 
@@ -46,10 +45,3 @@ def test_ratios_are_taken_round_by_round():
 
 def test_middle_is_the_quartiles():
     assert latency.middle([1.0, 2.0, 3.0, 4.0, 100.0]) == (2.0, 4.0)
-
-
-@pytest.mark.parametrize(("batch", "medians"), [(1, ["2.0", "6.0"]), (64, ["5.0", "20.0"])])
-def test_table_of_medians(batch, medians):
-    header, rows = latency.latency_table(RECORDED, batch)
-    assert header == ["network", "64 px, eager"]
-    assert [row[1] for row in rows] == medians

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from fashionlib.errors import FashionError
 from fashionlib.pages import ledger
 
 
@@ -56,32 +55,50 @@ def test_covers_and_mean_and_range():
     assert ledger.mean_and_range([0.1, 0.2, 0.6], ".1f") == "0.3 (0.1 to 0.6)"
 
 
-def test_saved_and_loaded(tmp_path):
-    entries = [entry(True, False), ledger.uncheckable("“Fast”", "there", "2 ms", "No machine.")]
-    ledger.save_ledger(entries, tmp_path / "ledger.json")
-    assert ledger.load_ledger(tmp_path / "ledger.json") == entries
-
-
-ROW = {"claim": "a", "where": "b", "measured": "c", "verdict": ledger.HOLDS, "why": "d"}
-WRONG = [{"claim": "only"}], [ROW | {"verdict": "perhaps"}], [ROW | {"why": 3}], 1, [1]
-
-
-@pytest.mark.parametrize("text", [None, "not json", "[" * 10**5, *map(json.dumps, WRONG)])
-def test_no_ledger(tmp_path, text):
-    path = tmp_path / "ledger.json"
-    if text is not None:
-        path.write_text(text)
-    with pytest.raises(FashionError, match=r"ledger\.json is no ledger: run chapter 5"):
-        ledger.load_ledger(path)
+def test_interval_of_three_seeds():
+    """By hand: mean 60, s = 1, t for two degrees of freedom 4.303, so 60 ± 4.303 / √3."""
+    low, high = ledger.t_interval([59, 60, 61])
+    assert (low, high) == pytest.approx((60 - 2.4842, 60 + 2.4842), abs=1e-3)
+    assert ledger.t_interval([0.5, 0.5, 0.5]) == (0.5, 0.5)
+    assert ledger.mean_and_interval([0.59, 0.60, 0.61], ".1%") == "60.0% (57.5% to 62.5%)"
 
 
 def test_the_table_shows_every_entry_escaped():
     entries = [entry(False, True), ledger.uncheckable("a < b", "there", "2 ms", "No machine.")]
     shown = ledger.ledger_html(entries)
-    assert shown.count("<tr>") == 3
+    assert shown.count("<tr ") == 2
     assert "a &lt; b" in shown
     assert "<span class='where'>somewhere</span>" in shown
-    assert "2 claims: “holds if” 1, “cannot be checked” 1." in shown
+    assert "2 claims" in shown
+    assert "holds if (1)" in shown
+    assert "cannot be checked (1)" in shown
+    assert "does not hold" not in shown
+
+
+def test_a_verdict_is_chosen_and_its_claims_are_left(chromium):
+    entries = [entry(True, True), entry(False, True), entry(False, False)]
+    page = chromium.new_page()
+    page.set_content(ledger.ledger_html(entries))
+    rows = page.locator("tbody tr")
+    assert [row.is_visible() for row in rows.all()] == [True, True, True]
+    page.get_by_label("holds if (1)").check()
+    assert [row.is_visible() for row in rows.all()] == [False, True, False]
+    page.get_by_label("all").check()
+    assert [row.is_visible() for row in rows.all()] == [True, True, True]
+    page.close()
+
+
+def test_surprises_are_those_that_do_not_hold_in_the_order_given():
+    entries = [
+        ledger.judge(name, "there", "1", (holds, "plain."), otherwise="no < yes.")
+        for name, holds in (("a", False), ("b", True), ("c", False), ("d", False))
+    ]
+    shown = ledger.surprises_html(entries, ["d", "b", "a", "c"], most=2)
+    assert shown.count("<li>") == 2
+    assert shown.index("“d”") < shown.index("“a”")
+    assert "no &lt; yes." in shown
+    with pytest.raises(KeyError):
+        ledger.surprises_html(entries, ["a claim that nobody entered"])
 
 
 def test_glue_leaves_a_mark_that_the_book_finds(monkeypatch):

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from tiny import tiny_catalog, tiny_encoder
@@ -16,6 +17,14 @@ def test_the_limit_keeps_the_share_and_is_one_of_the_distances():
     assert limit in distances
 
 
+def test_unless_told_otherwise_the_limit_keeps_95_of_100():
+    """As numpy counts quantiles: of 100 distances it is the 95th or 96th, of 40 the 39th."""
+    for count in (100, 40, 7):
+        distances = torch.rand(count, generator=torch.Generator().manual_seed(count))
+        wanted = np.quantile(distances.numpy(), 0.95, method="higher")
+        assert distance_limit(distances) == pytest.approx(float(wanted))
+
+
 @pytest.mark.parametrize(("count", "keep"), [(0, 0.9), (5, 0.0), (5, 1.0)])
 def test_no_limit_without_distances_or_a_share(count, keep):
     with pytest.raises(FashionError, match="a distance limit needs"):
@@ -27,6 +36,7 @@ def test_the_calibrated_limit_keeps_the_validation_pictures():
     limit = calibrated_limit(encoder, catalog)
     queries, known = (predict(encoder, s.images) for s in (catalog.validation, catalog.train))
     nearest = torch.tensor([min(float((q - row).norm()) for row in known) for q in queries])
+    assert limit == pytest.approx(np.quantile(nearest.numpy(), 0.95, method="higher"), abs=2e-4)
     assert (nearest <= limit + 1e-4).float().mean() >= 0.95
     assert (nearest > limit - 1e-3).any()
 

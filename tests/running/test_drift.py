@@ -3,6 +3,7 @@
 import pytest
 import torch
 from complaints import complaint
+from scipy.stats import ks_2samp
 
 from fashionlib.catalog import load_catalog
 from fashionlib.drawn import drawn_pictures
@@ -25,6 +26,20 @@ def test_false_alarms_are_as_rare_as_they_are_asked_to_be():
     }
     assert alarms[0.001] <= 2
     assert 8 < alarms[0.05] <= 30  # about 20
+
+
+def test_unless_told_otherwise_one_window_in_a_thousand_is_a_false_alarm():
+    """Windows on either side of the threshold, with scipy's own p-values."""
+    calibration = torch.arange(300) / 300
+    found = {}
+    for shift in (n / 200 for n in range(80)):
+        window = torch.arange(60) / 60 + shift
+        p = ks_2samp(calibration, window, alternative="greater").pvalue
+        found[p] = compare(calibration, window).alarm
+        assert compare(calibration, window).p_value == pytest.approx(p)
+    assert any(0.001 < p < 0.01 for p in found)
+    assert any(0.0002 < p < 0.001 for p in found)
+    assert all(alarm == (p < 0.001) for p, alarm in found.items())
 
 
 def test_farther_is_an_alarm_and_nearer_is_none():

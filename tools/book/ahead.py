@@ -21,6 +21,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 from page_key import read_page
 
+from fashionlib.settings import budget
+
 AT_ONCE = 2
 TURNS = {page.script.stem: page.turn for page in (*CHAPTERS, *EXERCISES)}
 
@@ -45,7 +47,8 @@ def run_ahead(pages: Sequence[Path], cache_path: str, timeout: int) -> list[Ran]
     missing = [page for page in pages if not _has(cache, page)]
     missing.sort(key=lambda page: (turns[page] != "early", page))
     first = [page for page in missing if turns[page] == "first"]
-    alone = [page for page in missing if turns[page] == "alone"]
+    # times that are taken for a test are read by nobody
+    alone = [page for page in missing if budget(turns[page] == "alone", quick=False)]
     shared = [page for page in missing if page not in first + alone]
     with patch.dict(os.environ, OMP_NUM_THREADS="1"):  # kernels inherit it
         done = [ran for pages in (first, shared) for ran in _run_all(pages, cache, timeout)]

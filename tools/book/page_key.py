@@ -1,17 +1,18 @@
 """What a page depends on besides its own cells, as one short hash that myst-nb's cache looks at.
 
 A page runs again when code of the library that it imports has changed, near or far; when a file
-beside that code has (recorded results, shipped weights, styles); when a setting or torch has. An
-edit of a docstring or a comment runs nothing, unless the page shows that source.
+beside that code has (recorded results, shipped weights and their cards, styles); when a setting or
+a package has. An edit of a docstring or a comment runs nothing, unless the page shows that source.
 """
 
 import ast
 import hashlib
 import os
 import re
+import tomllib
 from collections.abc import Iterator
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import jupytext
@@ -21,7 +22,7 @@ from sphinx.environment import BuildEnvironment
 
 LIBRARY = Path(__file__).resolve().parents[2] / "fashionlib"
 SETTINGS = ("FASHIONLIB_DATA", "FASHIONLIB_BUDGET")
-PACKAGES = ("torch", "torchvision")
+EXTRAS = ("export", "stores", "exercises")  # packages that pages run with, besides the library's
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -37,8 +38,24 @@ def read_page(text: str) -> NotebookNode:
 
 def key_of(text: str) -> str:
     """The key of a page, given its percent script."""
-    settings = [*map(version, PACKAGES), *map(os.environ.get, SETTINGS)]
+    settings = [*map(_version, packages()), *map(os.environ.get, SETTINGS)]
     return hashlib.sha256(f"{library_hash(text)} {settings}".encode()).hexdigest()[:12]
+
+
+@cache
+def packages() -> list[str]:
+    """The names of all that the library and its pages run with, as `pyproject.toml` has them."""
+    project = tomllib.loads((LIBRARY.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    lines = [*project["dependencies"], *(line for name in EXTRAS for line in extras[name])]
+    return [re.match(r"[\w.-]+", line)[0] for line in lines]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a page says what it lacks
+        return "missing"
 
 
 def outdated(app: Sphinx, env: BuildEnvironment, *names: set[str]) -> list[str]:

@@ -6,6 +6,9 @@ from the first, "as it is", in one thing, few in more. Writes
 they are and with the mean of a picture's and its mirror image's logits; loss of each epoch;
 parameters, MACs, and processor seconds. The test pictures are not looked at.
 What is in the file already is not run again; `... 0 2` keeps to seeds 0 and 2.
+
+Runs of one seed are alike to the last digit on one kind of processor only, so compare trials by
+their means: some seeds ran on an AMD, some on an Intel processor ("processor", where it was noted).
 """
 
 import sys

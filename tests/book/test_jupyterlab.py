@@ -1,0 +1,189 @@
+"""The chapters in a real JupyterLab: text reads as text, and chapter 1 runs up to its sliders."""
+
+import json
+import os
+import re
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from chapters import CHAPTERS, EXERCISES, ROOT
+from playwright.sync_api import Browser, Page
+from test_plain_markdown import DIRECTIVE
+
+NOWHERE = "http://127.0.0.1:9"
+BLOCK_EXPLORER = "block_explorer()"
+NAMES = [page.name for page in CHAPTERS]
+NAMES += [page.name.replace("/solutions", "") for page in EXERCISES]
+# every cell is drawn at once, and no cell starts a program before we ask for it
+SETTINGS = {
+    "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none", "kernelShutdown": True},
+    "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+}
+# the Markdown cells of the notebook in front, as a reader sees them; code in backticks
+SHOWN = """() => [...document.querySelectorAll(
+    ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-RenderedMarkdown")].map(cell => {
+        const copy = cell.cloneNode(true);
+        copy.querySelectorAll("pre").forEach(code => code.remove());
+        copy.querySelectorAll("code").forEach(code => code.replaceWith("`code`"));
+        copy.querySelectorAll("p, li, h1, h2, h3, tr").forEach(part => part.append("\\n"));
+        return copy.textContent;
+    })"""
+
+
+def free_port() -> int:
+    with socket.socket() as asking:
+        asking.bind(("127.0.0.1", 0))
+        return asking.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a JupyterLab that shows the repository's notebooks."""
+    folder, token, port = tmp_path_factory.mktemp("lab"), secrets.token_hex(8), free_port()
+    for name, settings in SETTINGS.items():
+        path = folder / "settings" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(settings))
+    own = {
+        "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+        "FASHIONLIB_BUDGET": "quick",
+        "HTTPS_PROXY": NOWHERE,
+        "HTTP_PROXY": NOWHERE,
+        "NO_PROXY": "127.0.0.1,localhost",
+    }
+    options = {
+        "ServerApp.ip": "127.0.0.1", "ServerApp.port": port, "ServerApp.port_retries": 0,
+        "IdentityProvider.token": token, "ServerApp.root_dir": ROOT / "notebooks",
+        "ServerApp.allow_root": True, "LabApp.expose_app_in_browser": True,
+    }  # fmt: skip
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser"]
+    command += [f"--{name}={value}" for name, value in options.items()]
+    log = (folder / "log").open("w")
+    server = subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=log)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        wait_for(f"{address}/api/status?token={token}", server, folder / "log")
+        yield f"{address}/lab?token={token}"
+    finally:
+        server.terminate()  # it ends its kernels
+        server.wait(timeout=30)
+        log.close()
+
+
+def wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
+    until = time.monotonic() + 60
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while True:
+        try:
+            direct.open(address, timeout=5).close()
+            return
+        except (urllib.error.URLError, OSError):
+            assert server.poll() is None, log.read_text()[-2000:]
+            assert time.monotonic() < until, log.read_text()[-2000:]
+            time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def desk(lab: str, chromium: Browser) -> Iterator[Page]:
+    """JupyterLab, ready for commands."""
+    context = chromium.new_context(viewport={"width": 1200, "height": 900})
+    page = context.new_page()
+    page.goto(lab)
+    page.wait_for_function("window.jupyterapp && window.jupyterapp.shell")
+    page.evaluate("window.jupyterapp.restored.then(() => null)")
+    yield page
+    context.close()
+
+
+def opened(desk: Page, path: str) -> None:
+    """Open a notebook below notebooks/ in front, and wait until its Markdown is shown."""
+    source = json.loads((ROOT / "notebooks" / path).read_text())
+    cells = sum(cell["cell_type"] == "markdown" for cell in source["cells"])
+    desk.evaluate(
+        """path => window.jupyterapp.commands.execute("docmanager:open", {
+            path, factory: "Notebook", kernelPreference: { shouldStart: false, canStart: true } })
+            .then(widget => widget.context.ready).then(() => null)""",
+        path,
+    )
+    desk.wait_for_function(f"({SHOWN})().filter(text => text.trim()).length >= {cells}")
+
+
+def closed(desk: Page) -> None:
+    desk.evaluate("""() => {
+        const front = window.jupyterapp.shell.currentWidget;
+        front.context.model.dirty = false;
+        front.close();
+    }""")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_markdown_is_read_as_text(desk, name):
+    opened(desk, f"{name}.ipynb")
+    texts = desk.evaluate(SHOWN)
+    closed(desk)
+    assert sum(map(len, texts)) > 1000
+    assert [found for text in texts for found in DIRECTIVE.findall(text)] == []
+
+
+def test_a_directive_is_noticed(desk, tmp_path):
+    planted = ["# A title\n\n:::{note}\nRead this.\n:::", "As {cite:p}`he2016` says, see {doc}`x`."]
+    assert all(DIRECTIVE.search(text) for text in planted)
+    desk.evaluate(
+        """sources => {
+            const panel = document.createElement("div");
+            panel.className = "jp-NotebookPanel";
+            panel.innerHTML = sources.map(text => `<div class=jp-RenderedMarkdown>${text}</div>`)
+                .join("");
+            document.body.append(panel);
+        }""",
+        ["<p>:::{note}<br>Read this. :::</p>", "<p>As {cite:p}<code>he2016</code> says</p>"],
+    )
+    texts = desk.evaluate(SHOWN)
+    desk.evaluate("document.querySelector('body > .jp-NotebookPanel').remove()")
+    assert [bool(DIRECTIVE.search(text)) for text in texts] == [True, True]
+
+
+def test_chapter_1_runs_up_to_its_sliders_and_they_move(desk):
+    opened(desk, "01_inverted_residual_block.ipynb")
+    number = desk.evaluate(
+        """async code => {
+            const front = window.jupyterapp.shell.currentWidget;
+            await front.sessionContext.changeKernel({ name: "python3" });
+            const cells = front.content.widgets;
+            const number = cells.findIndex(cell => cell.model.sharedModel.source.includes(code)
+                && cell.model.type === "code");
+            front.content.activeCellIndex = number;
+            window.running = window.jupyterapp.commands.execute("notebook:run-all-above")
+                .then(() => window.jupyterapp.commands.execute("notebook:run-cell"));
+            return number;
+        }""",
+        BLOCK_EXPLORER,
+    )
+    cell = desk.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell").nth(number)
+    said = cell.locator(".jp-OutputArea p").filter(has_text=re.compile("parameters"))
+    said.wait_for(timeout=120_000)
+    assert desk.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-RenderedText[data-mime-type"
+                        "='application/vnd.jupyter.error']").count() == 0  # fmt: skip
+    before = said.inner_text()
+    slider = cell.locator(".widget-slider .noUi-handle").first
+    slider.focus()
+    desk.keyboard.press("ArrowRight")
+    desk.wait_for_function(
+        "([said, before]) => said.innerText !== before",
+        arg=[said.element_handle(), before],
+        timeout=20_000,
+    )
+    after = said.inner_text()
+    closed(desk)
+    assert re.findall(r"[\d,]{3,}", after) != re.findall(r"[\d,]{3,}", before)

@@ -1,0 +1,38 @@
+"""`make test`, and the part of it that belongs to one module or chapter."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import run_tests
+
+SCRIPT = Path(run_tests.__file__)
+
+
+def test_everything_is_run():
+    whole = run_tests.runs()
+    assert len(whole) == 3
+    notebooks = [word for word in whole["the notebooks"] if word.endswith(".ipynb")]
+    names = {Path(notebook).stem[:2] for notebook in notebooks}
+    assert names == {f"0{n}" for n in range(10)} | {f"{n}_" for n in range(1, 6)}
+    assert all("solutions" in name for name in notebooks if "exercises" in name)
+    marks = [command[command.index("-m", 3) + 1] for command in list(whole.values())[:2]]
+    assert marks == ["not clock", "clock"]
+    assert all(command[-1] == "tests" for command in list(whole.values())[:2])
+
+
+def test_a_word_chooses_files_and_notebooks():
+    chosen = run_tests.runs("search")
+    assert "tests/test_search.py" in chosen["the library and the book"]
+    assert "tests/running/test_search_command.py" in chosen["the library and the book"]
+    assert chosen["the notebooks"][-1] == "notebooks/04_visual_search.ipynb"
+    assert "tests" not in chosen["the library and the book"]
+    assert set(run_tests.runs("04_")) == {"the notebooks"}
+    assert set(run_tests.runs("triplets.")) >= {"the library and the book", "the notebooks"}
+
+
+def test_a_word_that_is_nowhere_is_one_line():
+    command = [sys.executable, SCRIPT, "zebra"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "no test file and no notebook has 'zebra' in its name\n"

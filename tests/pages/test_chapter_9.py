@@ -1,0 +1,73 @@
+"""Chapter 9's sentences follow from what was recorded: other results, other sentences."""
+
+import copy
+from pathlib import Path
+
+import jupytext
+import pytest
+
+from fashionlib.pages import recorded_results, show
+
+ROOT = Path(__file__).resolve().parents[2]
+CELLS = jupytext.read(ROOT / "notebooks" / "09_what_each_change_is_worth.py").cells
+CODE = [cell for cell in CELLS if cell.cell_type == "code"]
+RECORDED = recorded_results.recorded
+SIDES = "pictures on any of their sides"
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """Runs the chapter up to the labels in doubt, with the ablation's counts changed."""
+
+    def run(more: dict[str, int]) -> str:
+        results = copy.deepcopy(RECORDED("ablation"))
+        for one in results["runs"]:
+            one["right"]["plain"] += more.get(one["trial"], 0)
+        texts: list[str] = []
+        changed = lambda name: results if name == "ablation" else RECORDED(name)  # noqa: E731
+        monkeypatch.setattr(recorded_results, "recorded", changed)
+        monkeypatch.setattr(show, "say", texts.append)
+        monkeypatch.setattr(show, "show", lambda *_, **__: None)
+        monkeypatch.setattr(show, "source", lambda _: None)
+        monkeypatch.setattr("fashionlib.catalog.load_catalog", lambda **_: None)
+        space: dict = {}
+        for cell in CODE:
+            if "doubted_labels.doubted)" in cell.source:
+                break
+            exec(cell.source, space)
+        return "\n".join(texts)
+
+    return run
+
+
+def test_as_recorded_nothing_helps_and_what_harms_is_named(said):
+    text = said({})
+    assert "Nothing that we tried helps by more than chance" in text
+    assert f"{SIDES} (-" in text
+    assert "does **not** pay" in text
+
+
+def test_a_change_that_helps_is_named(said):
+    text = said({"twenty epochs": 12, "Muon": 15})
+    assert "Nothing that we tried" not in text
+    assert "What helps, and is more than chance:" in text
+    assert "Twenty epochs pass the test" in text
+    assert "It pays." in text
+
+
+def test_the_average_pays_if_training_without_it_is_far_worse(said):
+    text = said({"no average of the weights": -15})
+    assert "photos, a number for each seed. It pays." in text
+
+
+def test_the_recipe_can_win_too(said):
+    """As if our recipe brought as much to the article's network as depth does."""
+    text = said({"the article's network, our recipe": 75, "our network, the article's recipe": 0})
+    assert "neither of the two brings more in every row and column" in text
+    assert "the two help each other" not in text
+
+
+def test_it_trains_nothing_and_looks_at_no_test_picture():
+    code = "\n".join(cell.source for cell in CODE)
+    assert "train_classifier" not in code
+    assert "catalog.test" not in code

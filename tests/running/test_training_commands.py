@@ -1,0 +1,200 @@
+"""What the training commands save and say, worked out here from what lies on the disk."""
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import save_garments
+from torch import nn
+
+from fashionlib import training as core
+from fashionlib.__main__ import main
+from fashionlib.blocks import PLANS
+from fashionlib.catalog import load_catalog
+from fashionlib.heads import build_classifier
+from fashionlib.inference import predict
+from fashionlib.running import training_commands
+from fashionlib.siamese import OBJECTIVES, RECIPE, SiameseRecipe, encoder_for
+from fashionlib.training import ARTICLE_RECIPE, Recipe, Training
+from fashionlib.transforms import Preparation
+from fashionlib.weights import load_classifier, load_encoder, load_tensors, save_classifier
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("clothes")
+    save_garments(root, 140)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where `runs` would go
+
+
+def fashionlib(*words: object) -> int:
+    """The command in this process, since starting another takes seconds; its exit code."""
+    with pytest.MonkeyPatch.context() as named:
+        named.setattr(sys, "argv", ["fashionlib", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    return ended.value.code or 0
+
+
+def begun(monkeypatch, *words: object) -> Training:
+    """The training that a command would run."""
+    asked = []
+
+    def refuse(training: Training, checkpoint: Path) -> None:
+        asked.append(training)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training_commands, "run_training", refuse)
+    assert fashionlib(*words) == 130
+    return asked[0]
+
+
+class Always(nn.Module):
+    """A classifier that has one answer; with what saving asks of a network."""
+
+    def __init__(self, like: nn.Module, answer: int) -> None:
+        super().__init__()
+        self.like, self.answer = like, answer
+        self.backbone, self.preparation = like.backbone, like.preparation
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.one_hot(torch.full((len(x),), self.answer), 3).float()
+
+    def state_dict(self, *_: object, **__: object) -> dict:
+        return self.like.state_dict()
+
+
+def test_what_is_reported_is_the_network_that_is_saved(folder, monkeypatch, capsys):
+    """A run returns a network that always says pants: so many are right, and no other number."""
+    made = []
+
+    def run(training: Training, checkpoint: Path) -> tuple[nn.Module, list]:
+        made.append(training)
+        return Always(training.average, 1), [{"seconds": 1.0}]
+
+    monkeypatch.setattr(training_commands, "run_training", run)
+    assert fashionlib("train-classifier", "--data", folder, "--plan", "article", "--size", 32) == 0
+    said = capsys.readouterr().out
+    catalog = load_catalog(folder)
+    assert catalog.classes[1] == "pants"
+    _, metadata = load_classifier("runs/classifier.safetensors")
+    for name in ("validation", "test"):
+        labels = catalog.splits[name].labels
+        right, of = int((labels == 1).sum()), len(labels)
+        assert re.search(rf"^{name} +{100 * right / of:.1f}% \({right} of {of}, ", said, re.M)
+        assert metadata["correct"][name] == [right, of]
+    assert set(metadata["correct"]) == {"validation", "test"}
+
+
+def test_a_classifier_is_saved_with_all_that_made_it(folder, capsys):
+    """Trained at 42 pixels and prepared for 48; seed, recipe, catalog and what it reaches."""
+    options = ["--data", folder, "--plan", "article", "--size", 42, "--epochs", 2, "--seed", 3]
+    assert fashionlib("train-classifier", *options, "--out", "mine.safetensors") == 0
+    model, metadata = load_classifier("mine.safetensors")
+    assert model.preparation == Preparation(48)
+    assert (metadata["recipe"]["size"], metadata["recipe"]["evaluation_size"]) == (42, 48)
+    assert (metadata["seed"], metadata["recipe"]["epochs"]) == (3, 2)
+    catalog = load_catalog(folder)
+    assert metadata["catalog"] == str(folder) == catalog.name
+    for name, (right, of) in metadata["correct"].items():
+        logits = predict(model, catalog.splits[name].images)
+        assert right == int((logits.argmax(dim=1) == catalog.splits[name].labels).sum())
+        assert of == len(logits)
+    assert not Path("mine.checkpoint.safetensors").exists()
+
+
+def test_an_encoder_is_saved_with_its_limit_and_figures(folder, capsys):
+    """The limit is the least distance within which 95 of 100 validation pictures find one."""
+    options = ["--data", folder, "--objective", "all", "--size", 42, "--epochs", 1, "--seed", 3]
+    save_classifier("c.safetensors", build_classifier("article", 3), ("hat", "pants", "t-shirt"))
+    assert fashionlib("train-siamese", *options, "--start", "c.safetensors") == 0
+    encoder, metadata = load_encoder("runs/encoder.safetensors")
+    catalog = load_catalog(folder)
+    queries, known = (predict(encoder, s.images) for s in (catalog.validation, catalog.train))
+    nearest = [min(float((query - row).norm()) for row in known) for query in queries]
+    wanted = np.quantile(nearest, 0.95, method="higher")
+    assert metadata["distance_limit"] == pytest.approx(wanted, abs=2e-4)
+    assert encoder.preparation == Preparation(48)
+    assert (metadata["seed"], metadata["recipe"]["size"]) == (3, 42)
+    said = dict(re.findall(r"^validation (\S+) +([\d.]+)$", capsys.readouterr().out, re.M))
+    assert {name: f"{value:.3f}" for name, value in metadata["validation"].items()} == said
+    right = []
+    for query, label in zip(queries, catalog.validation.labels, strict=True):
+        order = sorted(range(len(known)), key=lambda n, q=query: float((known[n] - q).norm()))
+        right.append(sum(bool(catalog.train.labels[n] == label) for n in order[:5]) / 5)
+    assert float(said["precision@5"]) == pytest.approx(sum(right) / len(right), abs=6e-4)
+
+
+@pytest.mark.parametrize(("plan", "recipe"), [("fashion", Recipe()), ("article", ARTICLE_RECIPE)])
+def test_a_classifiers_recipe_and_start_are_those_of_its_plan_and_seed(
+    folder, monkeypatch, plan, recipe
+):
+    made = begun(monkeypatch, "train-classifier", "--data", folder, "--plan", plan, "--seed", 5,
+                 "--epochs", 4)  # fmt: skip
+    assert made.recipe == Recipe(**vars(recipe) | {"epochs": 4})
+    assert made.seed == 5
+    torch.manual_seed(5)
+    start = build_classifier(PLANS[plan], 3).state_dict()
+    assert all(torch.equal(start[name], t) for name, t in made.model.state_dict().items())
+
+
+@pytest.mark.parametrize("objective", ["looks", "all"])
+def test_an_encoders_recipe_and_start_are_those_of_its_objective_and_seed(
+    folder, monkeypatch, objective
+):
+    made = begun(monkeypatch, "train-siamese", "--data", folder, "--objective", objective,
+                 "--seed", 5, "--epochs", 4)  # fmt: skip
+    plain = RECIPE if objective == "looks" else SiameseRecipe(objective)
+    assert made.recipe == SiameseRecipe(**vars(plain) | {"epochs": 4})
+    assert made.seed == 5
+    torch.manual_seed(5)
+    start = encoder_for(objective, load_catalog(folder)).state_dict()
+    assert all(torch.equal(start[name], t) for name, t in made.model.state_dict().items())
+    assert objective in OBJECTIVES
+
+
+def test_a_size_of_ones_own_moves_both_sizes(folder, monkeypatch):
+    command = ["train-classifier", "--data", folder]
+    usual, small = (begun(monkeypatch, *command, *more).recipe for more in ((), ("--size", 56)))
+    assert (usual.size, usual.evaluation_size) == (112, 128)
+    assert (small.size, small.evaluation_size) == (56, 64)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["train-classifier", "--plan", "article"], ["train-siamese", "--objective", "semi-hard"]],
+    ids=["classifier", "encoder"],
+)
+def test_ctrl_c_and_the_same_command_again_end_as_one_that_was_never_stopped(
+    folder, monkeypatch, capsys, command
+):
+    """In the middle of the second epoch; then every byte of what is saved is compared."""
+    save_classifier("runs/classifier.safetensors", build_classifier("article", 3),
+                    ("hat", "pants", "t-shirt"))  # fmt: skip
+    words = [*command, "--data", folder, "--size", 32, "--epochs", 3, "--out"]
+    assert fashionlib(*words, "whole.safetensors") == 0
+    follow = core.set_learning_rate
+
+    def interrupted(*arguments: object, **more: object) -> None:
+        if checkpoint.exists():
+            raise KeyboardInterrupt
+        follow(*arguments, **more)
+
+    checkpoint = Path("cut.checkpoint.safetensors")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(core, "set_learning_rate", interrupted)
+        assert fashionlib(*words, "cut.safetensors") == 130
+    assert f"the same command goes on from {checkpoint}" in capsys.readouterr().err
+    assert not Path("cut.safetensors").exists()
+    assert len(load_tensors(checkpoint)[1]["history"]) == 1
+    assert fashionlib(*words, "cut.safetensors") == 0
+    assert Path("cut.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
+    assert not checkpoint.exists()
