@@ -88,7 +88,7 @@ import ipywidgets
 
 last = len(catalog.test) - 1
 number = ipywidgets.IntSlider(min=0, max=last, continuous_update=False)
-ipywidgets.interact(search, number=number);
+ipywidgets.interactive(search, number=number)
 
 # %% [markdown]
 # ## One backbone, two heads
@@ -126,9 +126,12 @@ axis.axis("off")
 axis.imshow(query.permute(1, 2, 0), extent=(0.05, 1.55, -0.75, 0.75), aspect="auto", zorder=2)
 _, end = box(axis, 3.1, 0, 1.9, "backbone\nblock by block\n(chapter 1)", blue)
 arrow(axis, (1.6, 0), (2.1, 0))
-heads = {0.85: ("classification head\n(chapter 2)", orange, "what is it?\na probability\nfor each class"),
-         -0.85: ("embedding head\n(chapter 3)", green, "what is it like?\na point among others;\nthe near ones are alike")}  # fmt: skip
-for y, (name, colour, answer) in heads.items():
+is_what = "what is it?\na probability\nfor each class"
+is_like = "what is it like?\na point among others;\nthe near ones are alike"
+for y, name, colour, answer in (
+    (0.85, "classification head\n(chapter 2)", orange, is_what),
+    (-0.85, "embedding head\n(chapter 3)", green, is_like),
+):
     arrow(axis, (end, 0), (5.55, y))
     _, right = box(axis, 6.65, y, 2.2, name, colour)
     arrow(axis, (right, y), (8.5, y))
@@ -272,14 +275,15 @@ print("classes:", ", ".join(drawn.classes))
 # ## What you have learned
 #
 # - A search turns pictures into points and gives back those that are nearest to the query.
-# - A network has a backbone and a head. Two heads give two answers: what is it, and what is it like.
+# - A network has a backbone and a head. Two heads give two answers: what it is, and what it is
+#   like.
 # - There are photos and drawn garments. Only of the drawn ones are all looks known exactly.
 # - Classes are unequally frequent, and splits need not be alike.
 #
 # ## Questions
 #
-# **1.** The index is built once and searched many times. What must be done again when the encoder is
-# trained further?
+# **1.** The index is built once and searched many times. What must be done again when the encoder
+# is trained further?
 #
 # <details class="answer"><summary>Answer</summary>
 #

@@ -74,8 +74,6 @@ def test_chapter_and_library_hold_the_same_code(place):
         "triplets.triplet_loss",
         "siamese.SiameseNetwork",
         "siamese.encoder_from",
-        "siamese.three_views",
-        "siamese.random_triplets",
         "search.visual_search",
         "search.nearest",
         "heads.DetectionHead",

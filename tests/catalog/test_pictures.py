@@ -366,12 +366,17 @@ def bicubic(old: int, new: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("height", "width"), [(48, 40), (33, 17), (8, 11)])
 def test_square_is_made_by_the_bicubic_filter_and_no_other(height, width):
-    """To a level of 255, smaller and larger: bilinear, box or Lanczos are tens of levels off."""
+    """Within a level or two of 255, made smaller and larger: other filters are tens of them off."""
     picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    across = np.clip(np.einsum("ow,hwc->hoc", bicubic(width, 16), picture), 0, 255)
-    wanted = np.clip(np.einsum("ph,hoc->cpo", bicubic(height, 16), across.round()), 0, 255)
     square = to_square(Image.fromarray(picture), 16).astype(float)
-    assert np.abs(square - wanted).max() <= 1.5
+    passes = {"ow,hwc->hoc": bicubic(width, 16), "ph,hoc->poc": bicubic(height, 16)}
+    gaps = []
+    for order in (passes, dict(reversed(passes.items()))):  # Pillow begins with either
+        found = picture.astype(float)
+        for axes, weights in order.items():
+            found = np.clip(np.einsum(axes, weights, found), 0, 255).round()
+        gaps.append(np.abs(square - found.transpose(2, 0, 1)).max())
+    assert min(gaps) <= 2
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow was built without AVIF")

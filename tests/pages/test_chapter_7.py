@@ -20,7 +20,7 @@ def test_the_control_is_the_same_network_and_head_but_for_its_weights():
 
 
 def test_what_the_control_says_is_chosen_by_its_measurement():
-    (cell,) = (source for source in CODE if "comes \"\n" in source)
+    (cell,) = (source for source in CODE if 'comes "\n' in source)
     assert cell.count("if ") >= 3
     assert "gains[1] / gains[0]" in cell
 

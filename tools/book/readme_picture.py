@@ -29,7 +29,9 @@ def main() -> None:
     labels = [catalog.classes.index(name) for name in QUERIES]
     queries = torch.stack([catalog.test.images[catalog.test.labels == n][0] for n in labels])
     found = index.search(predict(encoder, queries), RESULTS).positions
-    rows = [row(query, catalog.train.images[own]) for query, own in zip(queries, found, strict=True)]
+    rows = [
+        row(query, catalog.train.images[own]) for query, own in zip(queries, found, strict=True)
+    ]
     sheet = Image.fromarray(np.concatenate(rows))
     sheet.save(TARGET, quality=85, optimize=True)
     size = TARGET.stat().st_size

@@ -1,10 +1,17 @@
-"""What the scripts that record results share: where they go, and what is written beside them."""
+"""What the scripts that record results share: where they go, and what is written beside them.
+
+Beside the files is a list of their hashes, so that a figure which somebody edits by hand is noticed
+(`tests/measure/test_recording.py`). A script writes both. `python tools/measure/recording.py NAME`
+takes a file into the list that a script wrote on another machine.
+"""
 
 import datetime
+import hashlib
 import json
 import platform
 import re
 import statistics
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +20,8 @@ import torch
 from fashionlib.catalog import Catalog
 from fashionlib.files import replacing
 from fashionlib.pages.recorded_results import RESULTS, recorded
+
+HASHES = "results.sha256"  # as `sha256sum` writes and checks them
 
 
 def machine() -> str:
@@ -56,3 +65,29 @@ def write_results(name: str, results: dict[str, Any]) -> None:
     text = re.sub(r"\[[\d.,\s-]+\]", lambda found: " ".join(found[0].split()), text)
     with replacing(RESULTS / f"{name}.json") as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+    keep_hash(name)
+
+
+def hashes() -> dict[str, str]:
+    """What each results file was when its script had written it, by file name."""
+    path = RESULTS / HASHES
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+
+
+def hash_of(name: str) -> str:
+    """The hash of a results file as it is now."""
+    return hashlib.sha256((RESULTS / f"{name}.json").read_bytes()).hexdigest()
+
+
+def keep_hash(name: str) -> None:
+    """Put a results file that its script has just written into the list."""
+    known = hashes() | {f"{name}.json": hash_of(name)}
+    with replacing(RESULTS / HASHES) as temporary:
+        lines = [f"{digest}  {file}\n" for file, digest in sorted(known.items())]
+        temporary.write_text("".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    for given in sys.argv[1:]:
+        keep_hash(given)

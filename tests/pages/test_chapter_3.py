@@ -1,0 +1,102 @@
+"""Chapter 3 takes the library's training step, and says no more than it measured."""
+
+import copy
+import re
+from pathlib import Path
+
+import jupytext
+import pytest
+import torch
+from tiny import tiny_catalog
+from torch import nn
+from torch.nn import functional as F
+
+from fashionlib import siamese, training
+from fashionlib.heads import build_classifier
+from fashionlib.siamese import SiameseRecipe, encoder_from, view
+from fashionlib.transforms import Preparation
+from fashionlib.triplets import TripletDataset
+
+CHAPTER = Path(__file__).resolve().parents[2] / "notebooks" / "03_train_with_triplets.py"
+CELLS = jupytext.read(CHAPTER, fmt="py:percent").cells
+CODE = [cell.source for cell in CELLS if cell.cell_type == "code"]
+PROSE = "\n".join(cell.source for cell in CELLS if cell.cell_type == "markdown")
+
+
+def cell_with(text: str) -> str:
+    (found,) = (source for source in CODE if text in source)
+    return found
+
+
+def test_the_step_of_the_chapter_is_the_librarys():
+    """From the same weights and the same draws, both end with the same weights."""
+    catalog, recipe = (
+        tiny_catalog(),
+        SiameseRecipe(
+            "random", epochs=1, size=32, evaluation_size=32, average=0.0, schedule="constant"
+        ),
+    )
+    space = {"nn": nn, "F": F, "view": view}
+    exec(cell_with("def triplet_losses"), space)
+    exec(cell_with("def triplet_step"), space)
+    torch.manual_seed(0)
+    classifier = build_classifier("article")
+    classifier.preparation = Preparation(32)
+    theirs = encoder_from(classifier)
+    ours = copy.deepcopy(theirs).train()
+    start = copy.deepcopy(theirs.state_dict())
+    data = TripletDataset(catalog.train.images, catalog.train.labels)
+    chosen = torch.arange(12)
+
+    torch.manual_seed(1)
+    pictures = [torch.stack(each) for each in zip(*(data[int(n)] for n in chosen), strict=True)]
+    network = space["SiameseNetwork"](ours)
+    optimizer = training.make_optimizer(network, recipe)
+    loss = space["triplet_step"](network, optimizer, pictures, recipe)
+
+    torch.manual_seed(1)
+    objective = siamese.OBJECTIVES["random"]
+    batches = training.Batches([chosen], lambda chosen: objective.load(data, chosen, recipe))
+    again = training.train_epoch(
+        theirs,
+        copy.deepcopy(theirs),
+        training.make_optimizer(theirs, recipe),
+        batches,
+        lambda network, *batch: siamese.total_loss(objective.terms(network, recipe, *batch)),
+        recipe,
+        0,
+    )
+    assert loss == pytest.approx(again, abs=1e-6)
+    moved = [not torch.equal(start[name], value) for name, value in theirs.state_dict().items()]
+    assert sum(moved) > 10
+    for name, value in theirs.state_dict().items():
+        assert torch.allclose(value, ours.state_dict()[name], atol=1e-6), name
+
+
+def test_active_shares_of_miners_are_not_compared():
+    """Mined triplets are active by construction, so no table of the trainings shows the share."""
+    mining = PROSE.partition("## Mining")[2].partition("## What does")[0]
+    assert "active because they were chosen so" in mining.replace("\n", " ")
+    trained = cell_with('found[f"{name} triplets"] = measures(encoder)')
+    assert "active" not in trained
+
+
+def test_miners_have_their_own_papers():
+    text = " ".join(PROSE.split())
+    assert re.search(r"\*\*Semi-hard\*\* ones \(\[Schroff et al\., 2015\]", text)
+    assert re.search(r"\*\*Batch-hard\*\* \(\[Hermans et al\., 2017\]", text)
+
+
+def test_the_stem_is_called_the_stem():
+    """`UpTo(…, depth + 1)` counts the stem as the first, so block n is the n-th after it."""
+    cell = cell_with("by_depth = {")
+    assert '0: "the stem", 2: "block 2"' in cell
+    assert "UpTo(classifier, depth + 1" in cell
+    assert "first block" not in PROSE.lower()
+
+
+def test_cells_that_are_read_are_short():
+    for cell in CELLS:
+        hidden = "hide-input" in cell.metadata.get("tags", [])
+        if cell.cell_type == "code" and not hidden and "import" not in cell.source:
+            assert len(cell.source.splitlines()) <= 20, cell.source

@@ -1,0 +1,112 @@
+"""Curves and bars show what they are given, in colours that colour-blind readers tell apart."""
+
+import itertools
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from tiny import striped_catalog
+
+from fashionlib.pages import plots
+from fashionlib.pages.result_strips import FRAMES
+
+
+@pytest.fixture(autouse=True)
+def close():
+    yield
+    plt.close("all")
+
+
+HISTORIES = {
+    "one": [{"epoch": 1, "loss": 2.0, "validation_accuracy": 0.25},
+            {"epoch": 2, "loss": 1.0, "validation_accuracy": 0.5}],
+    "two": [{"epoch": 1, "loss": 1.5, "validation_accuracy": 0.4}],
+}  # fmt: skip
+
+
+def test_training_curves_are_loss_on_the_left_and_accuracy_on_the_right():
+    left, right = plots.training_curves(HISTORIES).axes
+    assert [line.get_xydata().tolist() for line in left.lines] == [
+        [[1, 2.0], [2, 1.0]], [[1, 1.5]],
+    ]  # fmt: skip
+    assert [line.get_xydata().tolist() for line in right.lines] == [
+        [[1, 25.0], [2, 50.0]], [[1, 40.0]],
+    ]  # fmt: skip
+    assert [line.get_label() for line in left.lines] == ["one", "two"]
+    assert left.lines[0].get_marker() != left.lines[1].get_marker()
+    alt = plots.training_curves_alt(HISTORIES)
+    assert "one: loss 2.00 to 1.00, validation 25% to 50%" in alt
+
+
+def test_class_shares_are_percent_of_each_split():
+    """Of stripes half is across; of the first three of four pictures two."""
+    catalog = striped_catalog(3, 4)
+    axis = plots.class_shares(catalog).axes[0]
+    heights = [[bar.get_height() for bar in bars] for bars in axis.containers]
+    assert heights[0] == pytest.approx([200 / 3, 100 / 3])
+    assert heights[1:] == [pytest.approx([50, 50])] * 2
+    labels = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert labels == ["train", "validation", "test"]
+    assert "train: across 67%, down 33%" in plots.class_shares_alt(catalog)
+
+
+def test_a_row_figure_has_its_first_name_on_top():
+    figure, axis = plots.row_figure(["a", "b", "c"], "times", 0.5, 1.0)
+    assert figure.get_size_inches()[1] == pytest.approx(2.5)
+    figure.draw_without_rendering()
+    tops = {}
+    for place, text in zip(axis.get_yticks(), axis.get_yticklabels(), strict=True):
+        tops[text.get_text()] = axis.transData.transform((0, place))[1]
+    assert tops["a"] > tops["b"] > tops["c"]
+    assert axis.get_xlabel() == "times"
+
+
+# Colours: what Machado, Oliveira and Fernandes (2009) say that a person sees who lacks one kind of
+# cone, in linear RGB; and the distance of two colours as an eye counts it (CIE 1976, L*a*b*)
+
+SEEN = {
+    "all cones": np.eye(3),
+    "no red cones": np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+                              [-0.003882, -0.048116, 1.051998]]),
+    "no green cones": np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+                                [-0.011820, 0.042940, 0.968881]]),
+}  # fmt: skip
+TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+WHITE = TO_XYZ.sum(axis=1)
+TOLD_APART = 15  # 2.3 is just noticed, side by side (Mahy et al. 1994); thin lines need more
+
+
+def lab(colour: str, cones: str) -> np.ndarray:
+    """Lightness and two opponent colours, as seen with these cones."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    xyz = TO_XYZ @ np.clip(SEEN[cones] @ linear, 0, 1) / WHITE
+    f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def apart(one: str, other: str, cones: str) -> float:
+    return float(np.linalg.norm(lab(one, cones) - lab(other, cones)))
+
+
+def test_the_simulation_knows_red_and_green_from_blue_and_yellow():
+    """A red and a green of one brightness, which whoever lacks green cones takes for each other."""
+    red, green = "#b40000", "#5c6e00"
+    assert apart(red, green, "no green cones") < 15
+    assert apart(red, green, "all cones") > 60
+    assert apart("#0000ff", "#ffff00", "no green cones") > 100
+
+
+@pytest.mark.parametrize("cones", SEEN)
+def test_any_two_colours_of_the_palette_are_told_apart(cones):
+    gaps = {pair: apart(*pair, cones) for pair in itertools.combinations(plots.PALETTE, 2)}
+    assert min(gaps.values()) > TOLD_APART, min(gaps, key=gaps.get)
+
+
+@pytest.mark.parametrize("cones", SEEN)
+def test_right_and_wrong_are_told_apart_and_stand_out_from_white(cones):
+    right, wrong = FRAMES[True]["color"], FRAMES[False]["color"]
+    assert apart(right, wrong, cones) > 2 * TOLD_APART
+    for colour in (right, wrong):
+        assert apart(colour, "white", cones) > 2 * TOLD_APART
