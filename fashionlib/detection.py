@@ -80,15 +80,12 @@ def frozen_maps(
     depths = sorted(set(depths))
     if not depths or depths[0] < 1 or depths[-1] > len(blocks):
         raise FashionError(f"no such depth: choose from 1 to {len(blocks)}.")
-    channels = [_out_channels(blocks[depth - 1]) for depth in depths]
+    norms = [[x for x in blocks[d - 1].modules() if isinstance(x, nn.BatchNorm2d)] for d in depths]
+    channels = [of_block[-1].num_features for of_block in norms]  # a block's last norm has them
     as_they_are = Preparation(images.shape[-1])
     joined = predict(MapsAt(classifier.backbone, depths, as_they_are), images)
     # a clone, since what inference mode made cannot be trained on
     return {d: part.clone() for d, part in zip(depths, joined.split(channels, dim=1), strict=True)}
-
-
-def _out_channels(block: nn.Module) -> int:
-    return [part for part in block.modules() if isinstance(part, nn.BatchNorm2d)][-1].num_features
 
 
 def detection_loss(logits: Tensor, found: Tensor, labels: Tensor, boxes: Tensor) -> Tensor:

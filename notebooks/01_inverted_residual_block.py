@@ -774,31 +774,10 @@ show(
     "each pixel counts (random weights). The middle counts most, the rim hardly at all.",
 )
 
-
-# %%
-def central_side(influence: Tensor, share: float = 0.9) -> int:
-    """Side of the smallest central square that holds this share of the influence."""
-    middle, total = influence.shape[0] // 2, influence.sum()
-    for half in range(middle):
-        near = slice(middle - half, middle + half + 1)
-        if influence[near, near].sum() >= share * total:
-            return 2 * half + 1
-    return influence.shape[0]
-
-
-whole = counting.footprint(backbones["fashion"].blocks)
-
 # %% tags=["hide-input"]
-far, near = fields["fashion"][-1], fields["article"][-1]
+near = fields["article"][-1]
 say(
-    f"Of the {far} pixels that the fashion plan can see in theory, the middle "
-    f"{central_side(whole)} carry 90% of the influence while its weights are random. This "
-    "*effective* field is always smaller than the theoretical one "
-    "([Luo and others, 2016](https://arxiv.org/abs/1701.04128)). Training can widen it, up to the "
-    "theoretical one and no further."
-)
-say(
-    f"For the article's network that limit is {near} pixels: {near / 64:.0%} of the width of "
+    f"For the article's network the field is {near} pixels: {near / 64:.0%} of the width of "
     f"a picture of 64 pixels, {near / 128:.0%} of one of 128. Its final average is a vote among "
     "patches of that size, none of which sees the whole garment."
 )

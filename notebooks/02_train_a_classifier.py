@@ -42,6 +42,7 @@ from fashionlib.inference import pick_device, predict
 from fashionlib.pages import plots
 from fashionlib.pages.recorded_results import about, recorded
 from fashionlib.pages.show import say, show, table
+from fashionlib.pages.slider import slider
 from fashionlib.settings import budget
 from fashionlib.training import set_learning_rate
 from fashionlib.transforms import AUGMENTATIONS, augment, to_input
@@ -395,7 +396,7 @@ for plan, (model, history) in runs.items():
     seconds = sum(row["seconds"] for row in history)
     accuracy = metrics.format_accuracy(*right(model, catalog.validation))
     rows.append([plan, accuracy, f"{seconds:.0f} s"])
-table(["network", f"validation after {EPOCHS} epochs", "trained in"], rows)
+table(["network", f"validation, epochs: {EPOCHS}", "trained in"], rows)
 
 # %%
 correct, total = right(runs["article"][0], catalog.validation)
@@ -511,6 +512,21 @@ say(
     + f" With a label smoothing of {smoothing}, the loss asks for a probability of {most:.0%} and "
     "no more, however clear the picture is."
 )
+
+# %% [markdown]
+# A shop may leave a garment to a person where the network is not sure. *Move the slider:* how sure
+# must it be, and how much work is left for people?
+
+# %% tags=["hide-input"]
+pieces = {}
+for least in range(0, 100, 5):
+    told = sureness >= least / 100
+    kept = metrics.format_accuracy(int(is_right[told].sum()), int(told.sum())) if told.any() else ""
+    pieces[f"{least}%"] = (
+        f"<p>The network answers {float(told.float().mean()):.0%} of the validation pictures. "
+        f"Right, of those: {kept or 'there are none'}.</p>"
+    )
+slider("probability of at least", pieces)
 
 # %% [markdown]
 # ## The test pictures

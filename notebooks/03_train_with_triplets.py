@@ -106,14 +106,16 @@ class TripletDataset(Dataset):
 # %% tags=["nbval-check-output"]
 data = TripletDataset(train.images, train.labels, seed=0)
 labels = train.labels
-triplets = [data.indices(index) for index in range(500)]
-print("positive has the anchor's class:", all(labels[a] == labels[p] for a, p, _ in triplets))
-print("negative has another class:", all(labels[a] != labels[n] for a, _, n in triplets))
-print("positive is never the anchor:", all(a != p for a, p, _ in triplets))
-print("the same again:", triplets == [data.indices(index) for index in range(500)])
+triplets = torch.tensor([data.indices(index) for index in range(500)])
+again = torch.tensor([data.indices(index) for index in range(500)])
+a, p, n = triplets.T
+print("positive has the anchor's class:", bool((labels[a] == labels[p]).all()))
+print("negative has another class:", bool((labels[a] != labels[n]).all()))
+print("positive is never the anchor:", bool((a != p).all()))
+print("the same again:", torch.equal(triplets, again))
 
 # %% tags=["hide-input"]
-drawn = torch.tensor(triplets[:: len(triplets) // 8][:8]).T
+drawn = triplets[:: len(triplets) // 8][:8].T
 names = [[catalog.classes[labels[n]] for n in row] for row in drawn]
 show(
     plots.picture_grid(train.images[drawn.flatten()], columns=8, width=8),
@@ -156,7 +158,7 @@ print("d² = 2 − 2 cos:", torch.allclose(squares, 2 - 2 * cosines, atol=1e-5))
 # %% [markdown]
 # Our embeddings have length 1 (they are *L2-normalised*). Otherwise the network could change the
 # loss by making all vectors longer or shorter, and a margin of 1 would have no fixed meaning. At
-# length 1 distances go from 0 to 2, and $d^2 = 2 - 2\cos$: distance and cosine give the same order.
+# length 1 distances go from 0 to 2, and $d^2 = 2 - 2\cos$, so both give the same order.
 #
 # ## Swap a head: from the classifier to the encoder
 #
@@ -208,8 +210,8 @@ class SiameseNetwork(nn.Module):
 
 
 def triplet_step(network, optimizer, pictures, recipe):
-    anchor, positive, negative = (view(each, recipe) for each in pictures)
-    loss = triplet_loss(*network(anchor, positive, negative), recipe.margin)
+    views = [view(each, recipe) for each in pictures]
+    loss = triplet_loss(*network(*views), recipe.margin)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -225,7 +227,7 @@ optimizer = make_optimizer(network, base)
 loader = DataLoader(data, batch_size=32, shuffle=True)
 for pictures in islice(loader, 8):
     loss = triplet_step(network, optimizer, pictures, base)
-print("after eight steps the loss is below 1, what equal embeddings cost:", loss < 1)
+print("below 1, what equal embeddings cost:", loss < 1)
 after = predict(classifier, queries.images[:32])
 print("the classifier answers as before:", torch.equal(before, after))
 
@@ -346,25 +348,26 @@ say(
 # pushed far to one side, and a real collapse.
 
 # %%
-asked, known = (predict(untrained, split.images) for split in (queries, train))
+asked = predict(untrained, queries.images)
+known = predict(untrained, train.images)
 aside = 9 * F.one_hot(torch.tensor(0), DIMENSIONS)
 states = {
     "from the classifier": (asked, known),
-    "the same, pushed aside": [F.normalize(each + aside, dim=1) for each in (asked, known)],
-    "one point": [torch.full_like(each, DIMENSIONS**-0.5) for each in (asked, known)],
+    "the same, pushed aside": [F.normalize(e + aside, dim=1) for e in (asked, known)],
+    "one point": [torch.full_like(e, DIMENSIONS**-0.5) for e in (asked, known)],
 }
-a, p, n = torch.tensor(triplets).T
+a, p, n = triplets.T
 rows = []
-for name, (asked, known) in states.items():
-    right = evaluate_retrieval(asked, queries.labels, known, train.labels)["precision@5"]
-    cost = triplet_loss(known[a], known[p], known[n])
-    values = siamese.spread(known), cost, right.mean()
+for name, (first, second) in states.items():
+    right = evaluate_retrieval(first, queries.labels, second, train.labels)
+    cost = triplet_loss(second[a], second[p], second[n])
+    values = siamese.spread(second), cost, right["precision@5"].mean()
     rows.append([name, *(f"{float(value):.3f}" for value in values)])
 table(["embeddings", "spread", "loss", "precision@5"], rows)
 
 # %% [markdown]
-# The second row has next to no spread, yet it finds what the first finds. A collapse is low spread
-# *and* the precision of chance.
+# Pushed aside, the embeddings have hardly any spread, but nearly the same order: the search still
+# works. A collapse is low spread *and* the precision of chance.
 #
 # ## Mining: choose the triplets
 #
@@ -380,11 +383,11 @@ from pytorch_metric_learning.miners import BatchHardMiner, TripletMarginMiner
 
 torch.manual_seed(0)
 batch = next(siamese.balanced_batches(train.labels, 56))
-embedded, labels = predict(untrained, train.images[batch]), train.labels[batch]
-at_random = TripletDataset(embedded, labels)
+embedded, labels = known[batch], train.labels[batch]
+drawn = [TripletDataset(embedded, labels).indices(n) for n in range(len(batch))]
 mined = {
-    "random": torch.tensor([at_random.indices(n) for n in range(len(batch))]).T,
-    "semi-hard": TripletMarginMiner(0.2, type_of_triplets="semihard")(embedded, labels),
+    "random": torch.tensor(drawn).T,
+    "semi-hard": TripletMarginMiner(0.2, "semihard")(embedded, labels),
     "batch-hard": BatchHardMiner()(embedded, labels),
 }
 rows = []
@@ -412,21 +415,31 @@ table(["of one batch", "triplets", "mean loss", "active"], rows)
 for name, margin in (("semi-hard", 0.2), ("batch-hard", 0.3)):
     encoder, _ = run(name, margin=margin)
     found[f"{name} triplets"] = measures(encoder)
-columns = {"precision@1": "P@1", "precision@5": "P@5", "hit@5": "Recall@5", "mAP": "mAP"}
-rows = [
-    [name, *(f"{float(values[key].mean()):.3f}" for key in columns)]
-    for name, values in found.items()
-]
-table(["encoder", *columns.values()], rows)
+columns = {"precision@5": "P@5", "hit@5": "Recall@5", "mAP": "mAP"}
+table(
+    ["encoder", *columns.values(), "mAP, against random triplets"],
+    [
+        [
+            name,
+            *(f"{float(values[key].mean()):.3f}" for key in columns),
+            signed(values["mAP"] - found["random triplets"]["mAP"]),
+        ]
+        for name, values in found.items()
+    ],
+)
 
 # %% tags=["hide-input"]
 by_random = found["random triplets"]["mAP"]
-gains = {name: found[f"{name} triplets"]["mAP"] - by_random for name in ("semi-hard", "batch-hard")}
-told = [
-    f"{name} {signed(gain)}{verdict(gain, ', better', ', worse', ', not to be told apart')}"
-    for name, gain in gains.items()
-]
-say(f"In mAP, against random triplets: {'; '.join(told)}. One run each, from a good classifier.")
+told = {
+    name: verdict(found[f"{name} triplets"]["mAP"] - by_random, "better", "worse", "")
+    for name in ("semi-hard", "batch-hard")
+}
+apart = [f"{name} triplets are {word} than random ones" for name, word in told.items() if word]
+say(
+    f"In this one run {' and '.join(apart)}; see by how little."
+    if apart
+    else "No miner can be told from random triplets."
+)
 
 # %% [markdown]
 # *Recall@5*, as papers on metric learning use the word, is the share of queries with *at least one*
@@ -440,8 +453,9 @@ say(f"In mAP, against random triplets: {'; '.join(told)}. One run each, from a g
 # A triplet has one negative. **InfoNCE** ([van den Oord et al.,
 # 2018](https://arxiv.org/abs/1807.03748)) takes *all* others of the batch at once, in a softmax.
 # **Proxy losses** ([Movshovitz-Attias et al., 2017](https://arxiv.org/abs/1703.07464)) compare with
-# one learned point for each class, so nothing has to be mined. Our own encoder, below, learns from
-# proxies; so do two losses of [exercise 3](exercises/3_other_losses.ipynb).
+# one learned point for each class, so nothing has to be mined. [Exercise
+# 3](exercises/3_other_losses.ipynb) builds two relatives of these, and our own encoder, below,
+# learns from proxies.
 #
 # ## What does the transfer save?
 #
@@ -549,10 +563,12 @@ def means(values):
 
 # %%
 last = len(classifier.backbone.blocks) - 1  # the stem is number 0
-depths = {0: "the stem", 2: "block 2", 5: "block 5", 8: "block 8", last: f"block {last}, the last"}
+depths = {0: "the stem", 2: "block 2", 5: "block 5", 8: "block 8"}
+depths |= {last: f"block {last}, the last"}
 by_depth = {
-    name: looks(UpTo(classifier, depth + 1, train.images)) for depth, name in depths.items()
-}
+    name: looks(UpTo(classifier, depth + 1, train.images))
+    for depth, name in depths.items()
+}  # fmt: skip
 table(["up to", *header], [[name, *means(values)] for name, values in by_depth.items()])
 
 # %% tags=["hide-input"]
@@ -599,34 +615,26 @@ source(LookEncoder.forward)
 
 # %%
 source(siamese.named_parts)
+short = replace(siamese.RECIPE, epochs=2, size=SIZE, evaluation_size=LARGER)
+named, _ = run("looks", short)
+features, learned = looks(Features(classifier)), looks(named)
+rows = {"classifier features": features, "two epochs of names": learned}
+table(["encoder", *header], [[name, *means(values)] for name, values in rows.items()])
+say(f"The change of alike@5 is {signed(learned['alike'] - features['alike'])}.")
 
 # %% [markdown]
 # Where nobody has labelled looks, every picture still has one perfect match: itself. **Two views**,
 # crops with the same colours, become anchor and positive ([Chen et al.,
 # 2020](https://arxiv.org/abs/2002.05709)); the most similar other picture of the class is the
-# negative. The recorded table below has a row for that.
-
-# %%
-features = looks(Features(classifier))
-named, _ = run("looks", replace(siamese.RECIPE, epochs=2, size=SIZE, evaluation_size=LARGER))
-learned = looks(named)
-rows = {"classifier features": features, "two epochs of names": learned}
-table(["encoder", *header], [[name, *means(values)] for name, values in rows.items()])
-
-# %% tags=["hide-input"]
-say(
-    "After two epochs all three are right for "
-    f"{signed(learned['alike'] - features['alike'])} more of the results."
-)
-
-# %% [markdown]
+# negative.
+#
 # ## What looks cost, and what they bring
 #
 # The same with the encoder that comes with the library: it learned names for longer, from all
 # pictures, at full size. The queries are *test* pictures whose looks are labelled. (Of the photos
 # that is every second one. The labels of the others are held back, so that nobody can fit an
-# encoder to them.) Validation chose, but these test pictures were looked at more than once: we saw
-# figures of earlier encoders while we developed ours.
+# encoder to them.) We chose with validation pictures. But these test pictures were looked at more
+# than once: we saw figures of earlier encoders while we developed ours.
 #
 # The first two rows are a random picture of the query's class, and the best possible order: some
 # looks are too rare to be found five times. Photos of one owner are alike, which makes the
@@ -708,10 +716,9 @@ show(
 # Parts that are kept apart can be mixed: *this dress, in the stripes of that shirt*. The query
 # takes its category from one embedding and its look from another; `share` is the look's weight.
 
-# %%
+# %% tags=["hide-input"]
 source(LookEncoder.blended)
 
-# %% tags=["hide-input"]
 # Two validation pictures, of which the catalog has many of the wanted mix
 from collections import Counter
 
@@ -736,7 +743,8 @@ known = predict(encoder, train.images)
 two = predict(encoder, queries.images[[what, look]])
 pictures, titles = [], []
 for share in shares:
-    order = ranking(encoder.blended(*two, share)[None], known)[0, :5]
+    mixed = encoder.blended(*two, share)
+    order = ranking(mixed[None], known)[0, :5]
     pictures += [queries.images[[what, look]], train.images[order]]
     titles += ["this", f"in this look: {share}"]
     titles += [catalog.classes[label] for label in train.labels[order]]
@@ -822,8 +830,8 @@ for still in (False, True):
 # - A falling loss on random triplets says little. Judge an encoder by retrieval.
 # - Mined triplets are active because they were chosen so. How much a miner brings depends on where
 #   the training starts; compare on the same queries, with an interval.
-# - Deep layers know the category; the look is elsewhere. Give each a part of the embedding, and
-#   read it where it is.
+# - A network knows different things at different depths. Give class and look a part of the
+#   embedding each, and read each where it is found.
 # - Labels of the category teach no look. Two views of a picture can, and names of looks can.
 #
 # ## Questions

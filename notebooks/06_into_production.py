@@ -12,11 +12,13 @@
 # # Into production
 #
 # The search of chapter 4 runs on a laptop, for some thousands of pictures, in PyTorch. What if it
-# is to run without PyTorch, for millions, on more than one machine? The article names the tools
-# and stops there. Here each is tried: export, quantisation, approximate search, a database, a
-# pipeline for big catalogs, training on several processes, and what to watch once it runs.
+# is to run without PyTorch, on a phone, for millions of pictures, on more than one machine? The
+# article only names the tools. Here we try them: export, quantisation, approximate search, a
+# database, a pipeline for big catalogs, training on several processes, and what to watch once it
+# runs.
 
 # %%
+import statistics
 import tempfile
 from pathlib import Path
 
@@ -30,6 +32,7 @@ from fashionlib.metrics import format_accuracy
 from fashionlib.pages import production_figures as figures
 from fashionlib.pages.recorded_results import about, recorded
 from fashionlib.pages.show import say, show, source, table
+from fashionlib.pages.slider import slider
 from fashionlib.settings import budget
 from fashionlib.weights import fingerprint, load_encoder, shipped
 
@@ -60,16 +63,17 @@ say(
 # %% [markdown]
 # ### Smaller numbers
 #
-# Weights and maps in eight bits instead of 32 make the file smaller, and cost something. How much
-# was measured on all test photos: scales were calibrated on training photos and chosen on
-# validation; the preparation stays as it is.
+# Weights and maps in eight bits instead of 32 make the file smaller, and may cost some accuracy.
+# Here both are measured on all test photos. The scales were calibrated on training photos and
+# chosen on validation photos; the preparation stays as it is. *Before you run the next cell:* how
+# many of the answers will change?
 #
-# Maps are unsigned bytes and weights are signed ones, which processors have fast instructions for.
-# But some add two of their products in sixteen bits and cut off what does not fit
-# ([ONNX Runtime on overflow][overflow]): there the same file would give other answers. So the
-# weights use seven of their eight bits; then everything fits.
+# <details class="answer"><summary>Answer</summary>
 #
-# [overflow]: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
+# Few, if the scales are good: a step of eight bits is a small error, and most answers are far from
+# a tie. Compare the files' sizes with the last three columns: that is the bargain.
+#
+# </details>
 
 # %%
 exported = recorded("export")
@@ -91,17 +95,62 @@ table(
 say(f"Recorded: {about(exported)}.")
 
 # %% [markdown]
-# And time? The four ways took turns, one thread each, and what counts is the ratio within a round:
-# how many times as fast as PyTorch line by line, median and middle half of the rounds.
+# Maps are unsigned bytes and weights are signed ones, which processors have fast instructions for.
+# But some add two of their products in sixteen bits and cut off what does not fit
+# ([ONNX Runtime on overflow][overflow]): on those the same file would give other answers. So the
+# weights use seven of their eight bits; then everything fits.
+#
+# [overflow]: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
+#
+# And time? The four ways took turns, one thread each. What counts is the ratio within a round: how
+# many times as fast as PyTorch line by line, median and middle half of the rounds.
 
 # %%
 table(*figures.ways_table(exported))
 
 # %% [markdown]
+# ## On a phone
+#
+# The article says that its network runs efficiently on mobile devices, and gives 15 ms. We have no
+# phone to measure on. But the page *Try it* of this book searches in the browser, with both
+# networks on one thread, and tells its milliseconds with each answer: open it on your phone. And
+# Chromium can slow a page down, as web developers do to see what a phone would show.
+#
+# *Before you run it:* on a processor six times slower, will a search take six times as long?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# Roughly. Most of a search is computing on the page's own thread, and that is what the browser
+# slows down. Work outside of it, such as decoding the picture, is not slowed down; waiting for it
+# may take longer.
+#
+# </details>
+
+# %%
+phone = recorded("phone")
+rows = []
+for row in phone["rows"]:
+    low, half, high = statistics.quantiles(row["search"], n=4)
+    alone = statistics.median(row["networks"])
+    searched = f"{half:.0f} ({low:.0f} to {high:.0f})"
+    rows.append([f"{row['slowed by']}×", searched, f"{alone:.0f}"])
+table(["slowed down", "a whole search, ms (middle half)", "both networks, ms"], rows)
+enough = "less than a second" if half < 1000 else "a second or more"
+say(
+    f"At the slowest setting a search takes {enough}: {half:.0f} ms, of which the two networks "
+    f"are {alone:.0f}. Recorded: {about(phone)}, {phone['processor']}."
+)
+
+# %% [markdown]
+# This is a slowed-down desktop, **not a phone**: a phone has another processor, less memory, and
+# slows down when it gets warm. The table says what to expect, not what you get. A search is also
+# more than one network: the page decodes and shrinks the picture, runs a classifier and an encoder,
+# and compares the embedding with all garments.
+#
 # ## Where the vectors live
 #
 # `SearchIndex` is exact, small, and compares a query with every row. Beyond that there are
-# libraries and databases. What they have in common is little, and that little is our interface:
+# libraries and databases. They have a few methods in common, and those are our interface:
 
 # %%
 from fashionlib.stores import Store, open_store
@@ -164,8 +213,8 @@ except FashionError as error:
 # ### Past one machine
 #
 # `catalog.db` was [Milvus](https://milvus.io) in its embedded form, Milvus Lite: exact, inside this
-# process, fine for tests and small catalogs. It looks at all rows for each search, which ends
-# somewhere; the table below says where. The server is the same client with another address:
+# process, fine for tests and small catalogs. It looks at all rows for each search, so it gets slow
+# as the catalog grows; the table below says how slow. A server needs only another address:
 #
 # ```python
 # store = open_store("http://milvus.shop.example:19530", made_by, dimensions=64, index="hnsw")
@@ -176,9 +225,10 @@ except FashionError as error:
 #
 # ## Ten thousand, a hundred thousand, a million
 #
-# How far does exact search go, and what after it? We have no million garments. So the photos'
-# embeddings are **jittered**: each new vector is a photo's, moved as far, and in such directions,
-# as its nearest neighbours lie from it. The queries are real. Three kinds of index compete:
+# For how many pictures is exact search fast enough, and what comes after it? We have no million
+# garments. So the photos' embeddings are **jittered**: each new vector is a photo's, moved as far,
+# and in such directions, as its nearest neighbours lie from it. The queries are real. We compare
+# three kinds of index:
 #
 # - **flat**: compare with every vector. Exact.
 # - **IVF**, an inverted file: cluster the vectors into cells, look only into the cells nearest to
@@ -188,7 +238,16 @@ except FashionError as error:
 #   2020](https://arxiv.org/abs/1603.09320)).
 #
 # All but the first miss some of the nearest. **recall@10** is the share of the true ten that they
-# find; more cells, or a wider walk, find more and take longer.
+# find; more cells, or a wider walk, find more and take longer. *Before you run it:* ten times as
+# many vectors, how many times as slow is each kind?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# A flat index about ten times, since it looks at each vector. The others look at a small part,
+# which grows much more slowly: cells with the square root of the number of vectors, a graph with
+# its logarithm. Compare how far each curve moves to the right.
+#
+# </details>
 
 # %%
 measured = recorded("stores")
@@ -217,38 +276,52 @@ header, rows = figures.store_table(sizes)
 table(header, rows)
 
 # %% [markdown]
-# Which one, when?
+# Which one should you take?
 #
 # - Some ten thousand pictures: the exact index. Nothing to tune, nothing missed.
-# - Up to some millions, in one machine's memory: HNSW. It can grow row by row.
-# - More than the memory holds: IVF with product quantisation, and measure the recall that it costs.
+# - Up to some millions, in one machine's memory: HNSW. You can add rows one by one.
+# - More than the memory holds: IVF with product quantisation. Measure the recall that it costs.
 # - More than one machine, or many writers, or filters by many fields: a database.
 
 # %% [markdown]
 # ## A plan on paper
 #
-# From what one million costs, what would ten million cost, a billion, ten billion? Memory grows
-# with the vectors. Time follows the theory of each index, which is a guess where nobody measured,
-# so take the last column as one:
+# We know what one million costs. What would ten million cost, a billion, ten billion? Memory grows
+# with the vectors. Time follows the theory of each index; nobody measured it, so the last column is
+# a guess. *Move the slider:* which index needs a second machine first?
 
 # %%
 source(figures.growth)
-header = ["pictures", "index", "GiB for vectors", "machines", "ms on each"]
-table(header, figures.paper_plan(sizes[-1], WANTED, counts=(1e7, 1e9, 1e10)))
+
+# %% tags=["hide-input"]
+HEADER = ("index", "GiB for vectors", "machines", "ms on each")
+
+
+def line(cells, tag):
+    return "<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in cells) + "</tr>"
+
+
+plans = {}
+for count in (1e6, 1e7, 1e8, 1e9, 1e10):
+    plan = figures.paper_plan(sizes[-1], WANTED, counts=(count,))
+    body = "".join(line(row[1:], "td") for row in plan)
+    plans[f"{count:,.0f}"] = f"<table>{line(HEADER, 'th')}{body}</table>"
+slider("pictures", plans)
 
 # %% [markdown]
-# What breaks first is **memory**: a graph over a billion vectors is beyond any one machine that a
-# shop would rent, compressed cells are not. Next come **ids and categories**, text that takes as
-# much as the vectors do. Then the **time to build**: vectors come from pictures, and each has to be
-# decoded and embedded once for every new encoder. That is the next section.
+# **Memory** runs out first: a graph over a billion vectors needs several machines, compressed cells
+# fit into one. Next come **ids and categories**, text that takes as much as the vectors do. Then
+# the **time to build**: each picture has to be decoded and embedded once for every new encoder.
+# That is the next section.
 
 # %% [markdown]
 # ## Embedding a big catalog
 #
-# Decode, embed, write, a million times: something will break, and it must not start over. So the
-# folder is cut into **shards** in the order of its names. A process takes a whole shard and writes
-# one file, whole or not at all, that remembers what it was made from. A run that is killed loses
-# the shards it was at, and the next one makes those; nothing is embedded twice, nothing is missing.
+# Decode, embed, write, a million times: something will break, and then you don't want to start
+# over. So the folder is cut into **shards** in the order of its names. A process takes a whole
+# shard and writes one file, whole or not at all, that remembers what it was made from. A run that
+# is killed loses the shards it was working on. The next run makes those; nothing is embedded twice,
+# and nothing is missing.
 #
 # Here is a small folder, with one file that is no picture:
 
@@ -282,8 +355,8 @@ say(f"{mended.fresh} of {mended.pictures} pictures were embedded, and the index 
 
 # %% [markdown]
 # From the shell it is `fashionlib embed --catalog DIR --out DIR --processes N`. Decoding and
-# embedding need the processor and little else, so as many processes as there are cores pay; each
-# takes a while to start, which a big catalog does not notice. The training photos, measured apart:
+# embedding need the processor and little else, so start as many processes as there are cores. Each
+# takes a while to start, which does not matter for a big catalog. Measured on the training photos:
 
 # %%
 pipeline = recorded("pipeline")
@@ -305,7 +378,8 @@ say(f"{one['pictures']:,} photos. Recorded: {about(pipeline)}.")
 # %% [markdown]
 # ## Training on several processes
 #
-# One GPU too slow, or two there? PyTorch's `torchrun` starts the same command several times:
+# Is one GPU too slow, or do you have two? PyTorch's `torchrun` starts the same command several
+# times:
 #
 # ```bash
 # torchrun --nproc-per-node 2 -m fashionlib train-classifier --epochs 10
@@ -314,8 +388,8 @@ say(f"{one['pictures']:,} photos. Recorded: {about(pipeline)}.")
 #
 # Each process has the whole network and takes its share of every batch; the gradients are averaged,
 # so together they take the step that one would take. They talk through NCCL where there is CUDA and
-# through Gloo elsewhere, and on CUDA these commands use bfloat16 where it is safe. Three things are
-# easy to get wrong, and worth reading:
+# through Gloo elsewhere, and on CUDA these commands use bfloat16 where it is safe. Three functions
+# are easy to get wrong:
 
 # %%
 from fashionlib.running import processes
@@ -327,12 +401,12 @@ source(processes.average_buffers)
 # %% [markdown]
 # `share`: all processes agree on the order of the pictures, and process r of n takes every n-th.
 # `gather`: triplets are found among *all* pictures of a batch, so the embeddings of all processes
-# come together, and gradients find their way back. `average_buffers`: batch norm keeps running
-# statistics, each process those of its own share; what is evaluated and saved has their mean.
+# are collected, and gradients go back to the process they belong to. `average_buffers`: batch norm
+# keeps running statistics, each process those of its own share; their mean is evaluated and saved.
 # (With CUDA, `SyncBatchNorm` computes them over the whole batch.)
 #
-# Does it come out as good? The same short training, by one process and by two; the intervals say
-# how far apart two runs may be by chance:
+# Is the result as good? The same short training, by one process and by two. The intervals are of
+# each accuracy: where they overlap, the difference may be chance.
 
 # %%
 table(
@@ -354,7 +428,6 @@ say(
 )
 
 # %% [markdown]
-#
 # ## When queries change
 #
 # The catalog stays, and the queries drift: another camera, a new season, people who photograph
@@ -393,15 +466,15 @@ header = ["window", "median before", "now", "gap", "p", ""]
 table(header, rows)
 
 # %% [markdown]
-# An alarm says *look at the queries*, not what is wrong with them. Test photos are farther from the
-# catalog than validation photos are, by a little, because they share rooms with training photos
-# less often: that is a drift too.
+# An alarm says *look at the queries*, not what is wrong with them. With photos, test pictures lie a
+# little farther from the catalog than validation pictures: they share rooms with training photos
+# less often. That is a drift, too.
 #
 # ## New weights, and no closing time
 #
-# A better encoder needs every picture embedded again, while people go on searching. The two must
-# never mix: a query embedded by the new encoder means nothing in the old index, and no error would
-# say so. So encoder and index are one pair, and the pair is swapped:
+# A better encoder needs every picture embedded again, while people go on searching. Old and new
+# must never mix: a query embedded by the new encoder means nothing in the old index, and no error
+# says so. So encoder and index are one pair, and the pair is swapped:
 
 # %%
 from fashionlib.running.live_index import LiveIndex, Searcher
@@ -447,7 +520,49 @@ say(
 # ## What you have learned
 #
 # - Put the preparation into the exported file, and test that it gives the same answers.
-# - Exact search goes far. Measure before you leave it, and then measure the recall that you pay.
-# - A small common interface keeps the choice of the engine open; the exact one checks the others.
+# - Exact search is enough for many catalogs. Measure before you leave it, and then measure the
+#   recall that you lose.
+# - A small common interface lets you change the engine; the exact one checks the others.
 # - Long jobs are killed. Write whole files that know what they were made from.
-# - An encoder and its index are one thing: keep, open, check and swap them together.
+# - An encoder and its index belong together: keep, open, check and swap them as one.
+#
+# ## Questions
+#
+# **1.** The exported file and PyTorch give different embeddings for the same photo. Where do you
+# look first?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# At the preparation: another way to resize, or pixels from 0 to 1 instead of -1 to 1. Nothing
+# fails, the search only gets worse. That is why resize and scale are part of our file, and why the
+# test compares real pictures.
+#
+# </details>
+#
+# **2.** An index has a recall@10 of 0.95. Does one customer in twenty see a wrong garment?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# No. Of the ten nearest, half a garment is missed on average, and the next nearest takes its place,
+# which often looks as similar. Recall compares with exact search; it does not say whether the exact
+# results are any good.
+#
+# </details>
+#
+# **3.** Why does a store refuse to open with the weights of another encoder, and not just warn?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# Distances between embeddings of two encoders mean nothing, but they are numbers, so the search
+# would answer. A person may not notice a warning in a log for weeks.
+#
+# </details>
+#
+# **4.** The drift test rings an alarm after a new camera was installed. Do you train again?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# Not yet. The alarm says that distances have changed, not that answers are wrong. Look at the
+# queries first: perhaps the pictures are only too dark, and the camera's settings are the remedy.
+#
+# </details>

@@ -230,7 +230,8 @@ for x in torch.arange(0.25, 0.9, 0.0625).tolist():
     words = f"IoU {float(iou(pair[:1], pair[1:])):.2f}, generalised {generalised:.2f}"
     boxes = BOX.format(12.5, 'stroke="#888888" stroke-dasharray="3 2"')
     boxes += BOX.format(100 * x - 12.5, 'stroke="#0072B2" stroke-width="1.5"')
-    drawing = f'<svg viewBox="0 0 110 50" width="330" role="img" aria-label="{words}">{boxes}</svg>'
+    size = 'viewBox="0 0 110 50" style="width: 20em; max-width: 100%"'
+    drawing = f'<svg {size} role="img" aria-label="two boxes">{boxes}</svg>'
     drawings[f"{x:.2f}"] = f"{drawing}<p>{words}</p>"
 slider("centre of the solid box", drawings)
 

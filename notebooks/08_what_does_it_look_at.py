@@ -305,70 +305,29 @@ say(
 )
 
 # %% [markdown]
-# ## Whose clothes are these?
+# ## The same person's photos
 #
-# The dataset's author asked for photos, and people sent theirs; its full version lists a number for
-# each sender ([Grigorev, 2020](https://github.com/alexeygrigorev/clothing-dataset-small)). So we
-# can count whose clothes our network has learned from, and who judges it.
+# [Chapter 2](02_train_a_classifier.ipynb) counts who sent the photos: nearly all people of the
+# validation photos sent training photos too. That gives us a test on photos. Results from the
+# query's own person share a room, a sheet, a camera, and a taste. How many are there? And if that
+# person's photos are taken out of the catalog, are the results still of the right class? (Drawn
+# garments belong to nobody: of those we ask the same of the kind of backdrop.)
 
 # %%
-from collections import Counter
-
-from fashionlib.catalog import SEVEN
 from fashionlib.catalog.photos import read_manifest
 from fashionlib.pages.recorded_results import recorded
 
-listed = recorded("senders")
-sender = dict(zip(sorted(read_manifest()), listed["photos"], strict=True))
-senders = {"train": [], "validation": [], "test": []}
-for name, number in sender.items():
-    split, category, _ = name.split("/")
-    if category in SEVEN:
-        senders[split].append(number)
-
-# %%
-known = set(senders["train"])
-rows = []
-for split, numbers in senders.items():
-    most = Counter(numbers).most_common(1)[0][1] / len(numbers)
-    also = sum(number in known for number in numbers) / len(numbers)
-    rows.append([split, len(numbers), len(set(numbers)), f"{most:.0%}", f"{also:.0%}",
-                 listed["for children"][split]])  # fmt: skip
-table(["photos", "how many", "people", "most from one", "from people of the training photos",
-       "for children"], rows)  # fmt: skip
-
-# %% tags=["hide-input"]
-(_, _, _, _, shared, _), (_, _, people, most, news, _) = rows[1:]
-say(
-    f"Of the validation photos {shared} are of people whose clothes and rooms the network has "
-    f"seen; of the test photos {news}. "
-    + (
-        "So the test asks the honest question: how is it for somebody new? "
-        if news == "0%"
-        else "So neither split asks how it is for somebody new. "
-    )
-    + f"But it asks only {people} people, and {most} of its photos are of one of them. An "
-    "interval over photos does not know that, and is too narrow: how it is for the next person, "
-    f"{people} people can hardly tell."
-)
-
-# %% [markdown]
-# That gives us a test on photos too. Results from the query's own sender share a room, a sheet, a
-# camera, and a taste. How many are there? And if that person's photos are taken out of the catalog,
-# are the results still of the right class? (Of drawn garments, where nobody sent any, we ask the
-# same of the kind of backdrop.)
-
-# %%
+people = dict(zip(sorted(read_manifest()), recorded("senders")["photos"], strict=True))
 photos = catalog.name == "photos"
-WHAT = "sender" if photos else "backdrop"
+WHAT = "person" if photos else "backdrop"
 
 
 def owners(split):
-    return [sender[n] for n in split.names] if photos else list(split.attributes["backdrop"])
+    return [people[n] for n in split.names] if photos else list(split.attributes["backdrop"])
 
 
-def sender_shares(asked, vectors, known):
-    """For each query: same sender; by chance in its class; right class; right without them."""
+def person_shares(asked, vectors, known):
+    """For each query: same person; by chance in its class; right class; right without them."""
     order = ranking(vectors, known)
     same = matches(order, owners(asked), owners(train))
     right = matches(order, asked.labels, train.labels)
@@ -388,17 +347,17 @@ pairs = {
     }.items()
 }
 pairs["our encoder"] = [predict(encoder, asked.images), embeddings]
-of_sender = {name: sender_shares(asked, *pair) for name, pair in pairs.items()}
+of_person = {name: person_shares(asked, *pair) for name, pair in pairs.items()}
 header = ["encoder", f"same {WHAT} @5", "by chance in the class", "class @5",
-          f"class @5, other {WHAT}s alone"]  # fmt: skip
-table(header, rows_of(of_sender))
+          f"class @5, without the same {WHAT}"]  # fmt: skip
+table(header, rows_of(of_person))
 
 # %% tags=["hide-input"]
-same, by_chance, all_right, other_right = of_sender["our encoder"]
+same, by_chance, all_right, other_right = of_person["our encoder"]
 more, less = resampled(same - by_chance), resampled(other_right - all_right)
 say(
-    f"Our encoder's results are of the query's own {WHAT} in {float(same.mean()):.1%}, where "
-    f"{float(by_chance.mean()):.1%} would be chance: "
+    f"Of our encoder's results {float(same.mean()):.1%} have the query's {WHAT}; by chance, within "
+    f"the class, it would be {float(by_chance.mean()):.1%}: "
     + ("more than chance. " if more.low > 0 else "no more than chance explains. ")
     + f"Without the same {WHAT} the share of the right class changes by {less.mean:+.3f} "
     f"({less.low:+.3f} to {less.high:+.3f}): "
@@ -610,10 +569,12 @@ say(
 )
 
 # %% [markdown]
-# And by person (for drawn garments by backdrop): how good is the search for each of those who sent
-# the test photos? The intervals are Wilson's, too wide rather than too narrow.
+# And by person, or by backdrop of drawn garments: how good is the search for each of those who
+# sent the test photos? The intervals are Wilson's, too wide rather than too narrow.
 
 # %%
+from collections import Counter
+
 order = ranking(queries, embeddings)
 precision = precision_at_k(matches(order, test.labels, train.labels), 5)
 who = owners(test)
@@ -635,10 +596,9 @@ say(
 )
 
 # %% [markdown]
-# What no table here can show: children's clothes (the column above counts them), clothes that are
-# worn by a person, dress of cultures that are not in the photos, more than one garment in a
-# picture. The network has seen none or few of these. It will still answer, and its answer will look
-# as sure as any other. Say so to whoever uses it. A model card is the place:
+# No table here shows children's clothes, clothes that somebody wears, clothes of cultures that are
+# not in the photos, or two garments in one picture: the network has seen few of these or none. It
+# will still answer, and look as sure as ever. Say so to whoever uses it. A model card is the place:
 
 # %%
 card = shipped(f"encoder_{catalog.name}").with_suffix(".md").read_text(encoding="utf-8")
@@ -647,8 +607,8 @@ say(next(line for line in card.splitlines() if "**Limits**" in line))
 # %% [markdown]
 # ## What you have learned
 #
-# - Ask what else the encoder might be matching. Cover a part, move the wall, take out the same
-#   sender's photos.
+# - Ask what else the encoder might be matching. Cover a part, move the wall, take out the photos of
+#   the same person.
 # - A remedy is worth what a fair comparison says: same start, same pictures, one difference. Look
 #   at its price as well.
 # - Pictures of one person are not independent. Count people, not only pictures.

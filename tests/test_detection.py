@@ -67,6 +67,14 @@ def test_right_takes_class_and_box():
     assert is_right(logits, found, torch.tensor([0, 0, 2]), box).tolist() == [True, False, False]
 
 
+def test_an_overlap_of_exactly_half_is_enough():
+    """The lower half of a square, and a little less of it."""
+    box = torch.tensor([[0.5, 0.5, 1.0, 1.0]]).expand(2, 4)
+    found = torch.tensor([[0.5, 0.25, 1.0, 0.5], [0.5, 0.25, 1.0, 0.49]])
+    labels = torch.zeros(2, dtype=torch.int64)
+    assert is_right(torch.eye(2)[labels], found, labels, box).tolist() == [True, False]
+
+
 def test_cell_centres_against_a_loop():
     centres = cell_centres(2, 4)
     wanted = [[(x + 0.5) / 4, (y + 0.5) / 2] for y in range(2) for x in range(4)]

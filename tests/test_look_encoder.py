@@ -147,15 +147,42 @@ def test_attention_is_a_share_for_each_place_and_begins_in_the_middle(encoder, p
 
 
 def test_looks_teach_where_to_look_and_what_to_see(encoder, pictures):
-    """A gradient of the look reaches the attention and every block, one of the category too."""
+    """A gradient of the look reaches the attention and every block, one of the category too.
+
+    The attention's weights are not the zeros they begin as, which nothing could reach through.
+    """
+    torch.nn.init.normal_(encoder.where[1].weight)
     encoder.train()
     for numbers, reaches in (((2, 3), True), ((0, 1), False)):
         encoder.zero_grad()
         parts = encoder.parts(encoder(pictures))
         sum((parts[n] * torch.randn(parts[n].shape[1])).sum() for n in numbers).backward()
-        assert (encoder.where[1].weight.grad.abs().max() > 0) == reaches
+        gradient = encoder.where[1].weight.grad
+        assert (gradient is not None and bool(gradient.abs().max() > 0)) == reaches
         for block in encoder.backbone.blocks:
             assert max(float(p.grad.abs().max()) for p in block.parameters()) > 0
+
+
+def test_what_is_attended_to_has_the_gradient_of_small_changes(encoder):
+    """Against differences: the maps are moved a little, and the attention moves as it says."""
+    torch.nn.init.normal_(encoder.where[1].weight)
+    encoder = encoder.double()
+    generator = torch.manual_seed(3)
+    maps = [torch.rand(1, c, n, n, generator=generator).double() for c, n in ((32, 4), (64, 2))]
+    for number in range(2):
+        others = list(maps)
+
+        def attention(own: torch.Tensor, place: int = number, rest: list = others) -> torch.Tensor:
+            rest[place] = own
+            return encoder.attention(rest)
+
+        own = maps[number].clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(attention(own)[0, 0, 1, 2], own)
+        assert gradient.abs().max() > 1e-3
+        step = torch.randn(own.shape, generator=generator).double() * 1e-5
+        ends = [attention(maps[number] + sign * step)[0, 0, 1, 2] for sign in (1, -1)]
+        wanted = float(ends[0] - ends[1]) / 2
+        assert float((gradient * step).sum()) == pytest.approx(wanted, rel=1e-4)
 
 
 def test_mean_and_deviation_against_a_loop():

@@ -1,6 +1,7 @@
 """Search: exact, the same every time, and tied to the encoder that made the index."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -249,6 +250,18 @@ def test_files_that_are_no_index(tmp_path, encoder):
     build_index(encoder, noise(3), "abc").save(path)
     path.write_bytes(path.read_bytes()[:-20])
     complaint(lambda: SearchIndex.load(path, encoder), path)
+
+
+def test_an_index_that_cannot_be_saved_is_one_line(tmp_path, encoder):
+    """A file where the folder should be, a folder where the file should be, and a device."""
+    index = build_index(encoder, noise(3), "abc")
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "i", tmp_path / "folder", Path("/proc/version/i"),
+                 Path("/proc/i")):  # fmt: skip
+        complaint(lambda path=path: index.save(path), f"could not write {path}")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
+    assert (tmp_path / "file").read_text() == "in the way"
 
 
 def test_kill_during_save_leaves_the_old_index(tmp_path):

@@ -130,10 +130,8 @@ def classifier_on(answer: Callable[..., nn.Module]) -> None:
         task.need(not logs, "these are logarithms of shares: leave log_softmax to the loss.")
         count = sum(parameter.numel() for parameter in model.head.parameters())
         plain = (features + 1) * classes
-        numbers = (
-            f"the head has {count} numbers to train, one linear layer with a bias has {plain}."
-        )
-        task.need(count == plain, numbers)
+        numbers = f"the head has {count} numbers to train, one linear layer with a bias"
+        task.need(count == plain, f"{numbers} has {plain}.")
     task.done("logits from a head as wide as the features")
 
 

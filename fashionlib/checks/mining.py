@@ -134,10 +134,8 @@ def _judge_batch_hard(task: Task, found: list[Triplet], embeddings: Tensor) -> N
         for mine, best, rule in zip(chosen, hardest[anchor], rules, strict=True):
             own, other = distances[anchor, [mine, best]]
             role = f"the {rule.split()[0]} of picture {anchor}"
-            sentence = (
-                f"{role} is at {own:.2f}, but there is one at {other:.2f}: the hardest {rule}."
-            )
-            task.need(mine == best, sentence)
+            places = f"{role} is at {own:.2f}, but there is one at {other:.2f}"
+            task.need(mine == best, f"{places}: the hardest {rule}.")
 
 
 def _embeddings(seed: int) -> Tensor:
@@ -178,11 +176,8 @@ def _each_anchor_once(task: Task, triplets: list[Triplet]) -> None:
     task.need(ALONE not in anchors, alone)
     _allowed(task, triplets)
     wanted = [n for n in range(len(LABELS)) if n != ALONE]
-    counts = f"there are {len(anchors)} triplets for {len(wanted)} pictures"
-    task.need(
-        anchors == wanted,
-        f"{counts} that have a positive and a negative: each is to be the anchor once.",
-    )
+    counts = f"there are {len(anchors)} triplets for {len(wanted)} pictures that have a positive"
+    task.need(anchors == wanted, f"{counts} and a negative: each is to be the anchor once.")
 
 
 def _allowed(task: Task, triplets: list[Triplet]) -> None:

@@ -112,10 +112,8 @@ def class_weights(answer: Callable[[Tensor, int], Tensor]) -> None:
         even, by_root = (close(x / x.mean(), torch.ones(len(counts))) for x in (total, rooted))
         upside_down = close(weights / weights.sum(), number / number.sum())
         task.need(not upside_down, "large classes have large weights: the other way round.")
-        by_root = by_root and not even
-        task.need(
-            not by_root, "the square root leaves large classes ahead: use one over the count."
-        )
+        root = "the square root leaves large classes ahead: use one over the count."
+        task.need(even or not by_root, root)
         ends = f"it goes from {float(total.min()):.2f} to {float(total.max()):.2f}."
         task.need(even, f"weight times number of pictures is to be the same everywhere, but {ends}")
         mean = float(total.sum() / number.sum())

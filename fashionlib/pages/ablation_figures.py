@@ -17,18 +17,6 @@ from fashionlib.pages.plots import PALETTE, row_figure
 
 Results = Mapping[str, Any]
 PLAIN, MIRRORED = "plain", "with mirror image"
-# each network trained by the article's recipe and by ours; the last one is the first trial
-BY_EITHER_RECIPE = {
-    "the article's network": (
-        "the article's network, its recipe",
-        "the article's network, our recipe",
-    ),
-    "the dense network": (
-        "the dense network, the article's recipe",
-        "the dense network, our recipe",
-    ),
-    "our network": ("our network, the article's recipe", "as it is"),
-}
 
 
 def by_trial(runs: Iterable[Mapping], value: Callable[[Mapping], Any]) -> dict[str, dict[int, Any]]:
@@ -42,14 +30,6 @@ def by_trial(runs: Iterable[Mapping], value: Callable[[Mapping], Any]) -> dict[s
 def first_trial(results: Results) -> str:
     """The trial that all others are compared with."""
     return results["runs"][0]["trial"]
-
-
-def single_changes(results: Results) -> Results:
-    """The results without the runs that compare networks and recipes."""
-    others = {trial for pair in BY_EITHER_RECIPE.values() for trial in pair}
-    others.discard(first_trial(results))
-    runs = [run for run in results["runs"] if run["trial"] not in others]
-    return {**results, "runs": runs}
 
 
 def shares(results: Results) -> dict[str, dict[int, float]]:
@@ -88,11 +68,6 @@ def costs(results: Results) -> dict[str, float]:
         if same:
             ratios[trial] = fmean(seconds / ours for seconds, ours in same)
     return ratios
-
-
-def pays(values: list[float]) -> bool:
-    """Whether a change gained in more than one seed, and lost in none."""
-    return len(values) > 1 and min(values) > 0
 
 
 def sure_gain(results: Results) -> float:

@@ -1,4 +1,4 @@
-"""Which labels of training pictures are in doubt (chapter 2).
+"""Which labels of training pictures are in doubt (chapter 9).
 
 Source: Northcutt et al., "Confident Learning", JAIR 2021, arXiv 1911.00068, section 3.
 """

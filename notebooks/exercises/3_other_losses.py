@@ -14,10 +14,10 @@
 # Triplets compare pictures with each other. Two famous losses compare each picture with its
 # **class** instead, so nothing has to be mined:
 #
-# - **Center loss** {cite:p}`wen2016discriminative` keeps a centre for each class, and pulls every
-#   embedding towards its own;
-# - **ArcFace** {cite:p}`deng2019arcface` keeps a direction for each class, and makes the
-#   classification harder: the right class has to win by an *angle*.
+# - **Center loss** ([Wen et al., 2016](https://doi.org/10.1007/978-3-319-46478-7_31)) keeps a
+#   centre for each class, and pulls every embedding towards its own;
+# - **ArcFace** ([Deng et al., 2019](https://arxiv.org/abs/1801.07698)) keeps a direction for each
+#   class, and makes the classification harder: the right class has to win by an *angle*.
 #
 # You write both, look at what they do in two dimensions, and let them compete with triplets: the
 # same starting weights, the same pictures, the same number of epochs.
@@ -32,7 +32,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fashionlib import checks, retrieval, siamese, training
-from fashionlib.catalog import FEW, MANY, load_catalog
+from fashionlib.catalog import load_catalog
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.pages.depths import Features
@@ -44,7 +44,7 @@ from fashionlib.triplets import TripletDataset, triplet_loss
 from fashionlib.weights import load_classifier, shipped
 
 plt.style.use("fashionlib.pages.book")
-catalog = load_catalog(drawn=budget(MANY, quick=FEW))
+catalog = load_catalog(few=budget(False, quick=True))
 print(catalog.about)
 CLASSES = len(catalog.classes)
 EPOCHS, SIZE = budget(4, quick=1), budget(64, quick=32)
@@ -273,10 +273,9 @@ show(
 )
 
 # %% [markdown]
-# Cross-entropy alone is content with a ray for each class: the longer a vector, the surer the
-# answer, and two pictures of one class may be far apart. The centre pulls a ray together into a
-# blob. For ArcFace and for our triplets the length means nothing at all; both are measured on the
-# circle of directions.
+# Cross-entropy alone gives a ray for each class: the longer a vector, the surer the answer, and two
+# pictures of one class may be far apart. The centre pulls a ray together into a blob. For ArcFace
+# and for our triplets the length means nothing; both measure angles only.
 #
 # ## In 64 dimensions
 #
@@ -363,15 +362,16 @@ say(" ".join(sentences))
 
 # %% [markdown]
 # Read mAP next to precision@5. Five good neighbours can be found in a loose group too; mAP looks at
-# the whole class, so it is where a loss should show that asks for a class in one place.
+# the whole class, so a loss that pulls each class together should show there.
 #
 # ## What you have learned
 #
-# - Losses with classes (Center loss, ArcFace) need no mining: every picture teaches in every batch.
+# - Losses with classes (Center loss, ArcFace) need no mining: every picture has a loss in every
+#   batch.
 # - Center loss works only beside a loss that keeps classes apart.
 # - ArcFace asks for an angle; a margin and a scale are two more numbers to choose.
 # - They need a class for every picture. Triplets need only *alike* and *unlike*: for the look of a
-#   garment, which no label names, triplets are what is left.
+#   garment, where no label gives it, that is an advantage.
 #
 # Try more: set `weight` of the Center loss to 0 and to 10; set ArcFace's `scale` to 64, or its
 # `margin` to 0, which is a softmax on the sphere; train with 2 dimensions all the way down.

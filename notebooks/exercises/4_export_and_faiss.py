@@ -11,13 +11,13 @@
 # %% [markdown]
 # # Exercise 4: ONNX and FAISS
 #
-# A shop does not run notebooks. Its search has two parts that are often served apart from each
-# other: the **encoder**, as a file that needs no PyTorch, and the **index**, in a library made for
-# millions of vectors. You move both out of Python's reach, and check after each move that the
-# answers are still the same, or how often they are not.
+# A shop does not run notebooks. Its search has two parts that often run in two places: the
+# **encoder**, as a file that needs no PyTorch, and the **index**, in a library made for millions of
+# vectors. You move both out of PyTorch, and check after each step that the answers are still the
+# same, or how often they are not.
 #
-# [ONNX](https://onnx.ai) is the file, onnxruntime runs it. FAISS {cite:p}`douze2024faiss` is the
-# index.
+# [ONNX](https://onnx.ai) is the file, onnxruntime runs it. FAISS ([Douze et al.,
+# 2024](https://arxiv.org/abs/2401.08281)) is the index.
 
 # %%
 import json
@@ -32,7 +32,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fashionlib import checks
-from fashionlib.catalog import FEW, MANY, load_catalog
+from fashionlib.catalog import load_catalog
 from fashionlib.errors import FashionError
 from fashionlib.export import PreparationLayer
 from fashionlib.heads import build_encoder
@@ -45,7 +45,7 @@ from fashionlib.weights import fingerprint, load_encoder, shipped
 faiss, onnxruntime = optional("faiss", "exercises"), optional("onnxruntime", "exercises")
 
 plt.style.use("fashionlib.pages.book")
-catalog = load_catalog(drawn=budget(MANY, quick=FEW))
+catalog = load_catalog(few=budget(False, quick=True))
 print(catalog.about)
 encoder, _ = load_encoder(shipped(f"encoder_{catalog.name}"))
 folder = Path(tempfile.mkdtemp())
@@ -103,9 +103,9 @@ assert difference < 1e-4
 # %% [markdown]
 # ## A catalog worth an index
 #
-# A few thousand pictures need no FAISS: comparing with all of them takes no time worth saving. To
-# see something we make the catalog larger. Each new vector is one of the real embeddings, moved a
-# little in a random direction: garments nobody has photographed, spread as the real ones are.
+# A few thousand pictures need no FAISS: comparing with all of them is fast enough. So we make the
+# catalog larger. Each new vector is one of the real embeddings, moved a little in a random
+# direction.
 
 # %%
 index = build_index(encoder, catalog.train.images, catalog.train.names)
@@ -123,7 +123,7 @@ print(f"{len(exact):,} embeddings of {vectors.shape[1]} dimensions")
 # positions, both [Q, k]. Two habits of it matter:
 #
 # - for speed, its L2 distances are **squared**. The order is the same, but a limit like the one of
-#   {doc}`/chapters/04_visual_search` would be wrong;
+#   [chapter 4](../04_visual_search.ipynb) would be wrong;
 # - where it finds fewer than `k`, it fills up with position **-1** and a huge distance. Python
 #   takes `catalog[-1]` for the last picture, without a word.
 
@@ -143,7 +143,15 @@ def search_faiss(index, queries, k):
 checks.export_and_faiss.search_faiss(search_faiss)
 
 # %% [markdown]
-# A *flat* index compares with every vector, as ours does. So it has to find the same.
+# A *flat* index compares with every vector, as ours does. *Before you run it:* will it find exactly
+# the same pictures?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# Nearly always. Both are exact, but they add up in another order, so distances differ in the last
+# digits, and two neighbours that are equally far may change places.
+#
+# </details>
 
 # %%
 flat = faiss.IndexFlatL2(vectors.shape[1])
@@ -159,7 +167,8 @@ say(f"**{same:.2%}** of the positions are those of our index; distances differ b
 #
 # An *approximate* index looks at a part of the catalog only, and may miss some. How many it does
 # not miss is its **recall@k**: of the k that an exact search finds, the share that it finds too.
-# (Not the recall of {doc}`/chapters/04_visual_search`, which asks for pictures of the right class.)
+# (Not the recall of [chapter 4](../04_visual_search.ipynb), which asks for pictures of the right
+# class.)
 
 
 # %%
@@ -176,10 +185,11 @@ checks.export_and_faiss.recall(recall)
 # %% [markdown]
 # ## Task 4: Choose how much to look at
 #
-# An **inverted file** (IVF) puts the vectors into cells by k-means {cite:p}`sivic2003video`. A
-# search looks into the `nprobe` cells nearest to the query: more cells, more recall, more time. So
-# state the recall you want, and take the smallest `nprobe` that reaches it. Choose with
-# *validation* queries: the test pictures then say whether the choice holds for others.
+# An **inverted file** (IVF) puts the vectors into cells by k-means ([Sivic and Zisserman,
+# 2003](https://doi.org/10.1109/ICCV.2003.1238663)). A search looks into the `nprobe` cells nearest
+# to the query: more cells, more recall, more time. So state the recall you want, and take the
+# smallest `nprobe` that reaches it. Choose with *validation* queries: the test pictures then say
+# whether the choice holds for others.
 
 
 # %%
@@ -255,14 +265,14 @@ show(
 )
 
 # %% [markdown]
-# Up to the dashed line a little more time buys much recall, beyond it much time buys little. Where
-# to stop is a decision of the shop, not of the library.
+# At first a little more time gives much more recall, later much more time gives little. Where to
+# stop is for the shop to decide.
 #
 # ## Task 5: Refuse an index of other weights
 #
 # A FAISS file holds vectors and nothing else. Search it with an encoder that was trained for one
-# more epoch, and it answers: with distances between two different worlds. Our `SearchIndex` keeps
-# the fingerprint of the weights that made it; for FAISS you keep it in a small file beside it.
+# more epoch, and it answers, with distances that mean nothing. Our `SearchIndex` keeps the
+# fingerprint of the weights that made it; for FAISS you keep it in a small file beside it.
 
 
 # %%
@@ -299,12 +309,12 @@ except FashionError as error:
 #
 # - Export the preparation with the network, and check the file against PyTorch on real pictures.
 # - FAISS squares its distances, and says -1 where it finds nothing.
-# - Approximate search is a bargain of recall against time: state the recall, then choose, with
-#   queries that are not the ones you report on.
-# - An index without the name of its encoder is a bug in waiting.
+# - Approximate search trades recall for time: state the recall you want, then choose, with queries
+#   that are not the ones you report on.
+# - Keep with an index which encoder made it. Else a wrong one will search it one day.
 #
 # In the library these are `fashionlib.export` (pictures of any height and width) and
-# `fashionlib.stores` (FAISS and Milvus behind one door).
+# `fashionlib.stores` (FAISS and Milvus behind one interface).
 #
 # Try more: `faiss.IndexHNSWFlat(64, 32)` has a graph instead of cells, and `index.hnsw.efSearch` in
 # the place of `nprobe`. Which of the two is faster at the same recall?

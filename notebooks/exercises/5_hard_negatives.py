@@ -12,7 +12,7 @@
 # # Exercise 5: Hard negatives
 #
 # Chapter 3 took its *miners* from a library, in a line each. Here you write them: random, semi-hard
-# {cite:p}`schroff2015facenet` and batch-hard
+# ([Schroff et al., 2015](https://arxiv.org/abs/1503.03832)) and batch-hard
 # ([Hermans et al.](https://arxiv.org/abs/1703.07737)) triplets, each in a few lines of plain torch,
 # equal to the library's. Then you look at the hardest triplets of a trained encoder, and train
 # with each of your miners.
@@ -28,7 +28,7 @@ import matplotlib.pyplot as plt
 import torch
 
 from fashionlib import checks, siamese
-from fashionlib.catalog import FEW, MANY, load_catalog
+from fashionlib.catalog import load_catalog
 from fashionlib.inference import pick_device, predict
 from fashionlib.pages import plots
 from fashionlib.pages.show import say, show, table
@@ -37,7 +37,7 @@ from fashionlib.siamese import SiameseRecipe, train_siamese
 from fashionlib.weights import load_classifier, load_encoder, shipped
 
 plt.style.use("fashionlib.pages.book")
-catalog = load_catalog(drawn=budget(MANY, quick=FEW))
+catalog = load_catalog(few=budget(False, quick=True))
 print(catalog.about)
 EPOCHS, SIZE, MARGIN = budget(4, quick=1), budget(64, quick=32), 0.3
 
@@ -179,12 +179,21 @@ show(
 
 # %% [markdown]
 # That is the trouble with the very hardest: mislabelled and odd pictures are always among them, and
-# the larger the batch, the surer it finds them.
+# a larger batch finds more of them.
 #
 # ## Train with each
 #
 # `train_siamese` finds an objective by its name in a dictionary, so yours can be added to it. All
 # three start from a copy of the same classifier, with the same seed, margin and number of epochs.
+# *Before you run it:* will one of them be clearly the best?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# Don't count on it. From a good classifier the miner matters little ([Musgrave et al.,
+# 2020](https://arxiv.org/abs/2003.08505) compare many losses and miners on equal terms). Look at
+# the differences, and remember that it is one seed.
+#
+# </details>
 
 # %%
 MINERS = {
@@ -254,9 +263,10 @@ say(
 # ## What you have learned
 #
 # - A batch holds its triplets already: two masks and one table of distances are all a miner needs.
-# - Random triplets are soon solved; mined ones keep teaching.
-# - Semi-hard mining leaves out the impossible, batch-hard mining looks for it, and odd pictures or
-#   wrong labels are what it finds first.
+# - Most random triplets soon keep the margin and teach nothing; mined ones break it, because that
+#   is how they are chosen.
+# - Semi-hard mining leaves out the hardest, batch-hard mining looks for them, and finds odd
+#   pictures and wrong labels first.
 #
 # ## Further
 #

@@ -12,6 +12,7 @@ import ahead
 import page_key
 import pytest
 from ahead import TURNS, run_ahead
+from myst_nb.core.execute import ExecutionError
 from sphinx.application import Sphinx
 from sphinx.errors import SphinxError
 
@@ -153,3 +154,21 @@ def test_the_book_runs_its_pages_ahead(monkeypatch):
     ((pages, *rest),) = asked
     assert {page.stem for page in pages} == set(TURNS)
     assert rest == ["a folder", 7]
+
+
+def test_a_page_that_fails_in_sphinx_stops_the_book_too(tmp_path, monkeypatch):
+    """By the book's own settings: what nobody ran ahead is run by myst-nb, and may not fail."""
+    settings = runpy.run_path(str(ROOT / "book" / "conf.py"))
+    ours = {name: value for name, value in settings.items() if name.startswith("nb_execution")}
+    write(tmp_path / "pages", a="1 / 0")
+    (tmp_path / "pages" / "index.md").write_text("# i\n\n```{toctree}\na\n```\n")
+    more = {
+        "extensions": ["myst_nb"],
+        "nb_custom_formats": settings["nb_custom_formats"],
+        "nb_execution_cache_path": str(tmp_path / "cache"),
+        "exclude_patterns": [],
+    }
+    folders = [tmp_path / "pages", None, tmp_path / "html", tmp_path / "trees"]
+    with pytest.raises(ExecutionError, match=r"a\.py"):
+        Sphinx(*(f and str(f) for f in folders), "html", ours | more, status=None).build()
+    assert "nb_execution_raise_on_error" in ours

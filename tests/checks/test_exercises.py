@@ -1,19 +1,27 @@
 """Exercises come from their solutions, stop at their first check, and checkers say one sentence."""
 
+import base64
+import io
+import json
 import re
 import sys
 
 import exercises
 import jupytext
 import nbformat
+import numpy as np
 import pytest
+import solutions
 import torch
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
+from PIL import Image
 from solved import defined
 
 from fashionlib import checks
 from fashionlib.checks import NotYet, Task
+from fashionlib.pages.recorded_results import recorded
 
 SOLUTIONS = exercises.solutions()
 
@@ -208,6 +216,56 @@ def test_the_book_shows_the_task_and_folds_the_solution():
         "checks.mining.twice(twice)",
         "The end.",
     ]
+
+
+TAGGED = SOLUTION.replace("nbval-check-output", exercises.FULL)
+
+
+def test_the_book_shows_what_a_full_run_gave_where_one_is_recorded(tmp_path, monkeypatch):
+    monkeypatch.setattr(exercises, "RESULTS", tmp_path / "solutions.json")
+    assert "remove-output" not in exercises.for_the_book(TAGGED)
+    recorded = {"source": "checks.mining.twice(twice)", "shown": ["| a |\n| --- |", "B."]}
+    runs = {"6_twice": {"note": "A full run.", "cells": [recorded]}}
+    exercises.RESULTS.write_text(json.dumps({"exercises": runs}))
+    cells = jupytext.reads(exercises.for_the_book(TAGGED), fmt="py:percent").cells
+    assert cells[4].metadata["tags"] == [exercises.FULL, "remove-output"]
+    assert cells[5].source == "| a |\n| --- |\n\nB.\n\n*A full run.*"
+    assert cells[6].source == "The end."
+    changed = TAGGED.replace("checks.mining.twice(twice)", "checks.mining.twice( twice)")
+    assert "remove-output" not in exercises.for_the_book(changed)
+
+
+def tagged(solution) -> list[str]:
+    """Sources of the cells whose results are recorded."""
+    cells = jupytext.read(solution, fmt="py:percent").cells
+    return [cell.source for cell in cells if exercises.FULL in cell.metadata.get("tags", [])]
+
+
+@pytest.mark.parametrize("solution", SOLUTIONS, ids=by_name)
+def test_what_is_recorded_is_of_the_cells_as_they_are(solution):
+    """Another source in the file than in the script: run `tools/measure/solutions.py` again."""
+    assert len(tagged(solution)) >= 3
+    run = recorded("solutions")["exercises"].get(solution.stem)
+    if run:
+        assert [cell["source"] for cell in run["cells"]] == tagged(solution)
+        assert all(cell["shown"] for cell in run["cells"])
+
+
+def test_a_recorded_figure_is_the_same_picture_in_fewer_bytes():
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 2, (40, 60, 3)) * 255
+    Image.fromarray(noise.astype(np.uint8)).save(buffer, format="png")
+    html = (
+        f'<img alt="a" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+    )
+    outputs = [{"data": {"text/html": html}}, {"data": {"text/markdown": "B."}}, {"text": "c"}]
+    picture, text = solutions.shown(NotebookNode(outputs=outputs))
+    assert text == "B."
+    data = re.search(r"base64,([^\"]+)", picture)[1]
+    again = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert again.size == (60, 40)
+    assert len(picture) < len(html)
+    assert np.array_equal(np.asarray(again.convert("RGB")), noise)
 
 
 # What all checkers share

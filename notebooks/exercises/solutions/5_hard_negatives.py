@@ -158,7 +158,7 @@ checks.mining.batch_hard(batch_hard)
 # nearer the negative is than the positive, the first triplets are those that the encoder gets most
 # wrong. Look at them before you train on them: is it the encoder that errs, or the label?
 
-# %%
+# %% tags=["full-budget"]
 encoder, _ = load_encoder(shipped(f"encoder_{catalog.name}"))
 some = torch.randperm(len(catalog.train), generator=torch.manual_seed(0))[: budget(1200, quick=200)]
 images, labels = catalog.train.images[some], catalog.train.labels[some]
@@ -197,12 +197,21 @@ show(
 
 # %% [markdown]
 # That is the trouble with the very hardest: mislabelled and odd pictures are always among them, and
-# the larger the batch, the surer it finds them.
+# a larger batch finds more of them.
 #
 # ## Train with each
 #
 # `train_siamese` finds an objective by its name in a dictionary, so yours can be added to it. All
 # three start from a copy of the same classifier, with the same seed, margin and number of epochs.
+# *Before you run it:* will one of them be clearly the best?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# Don't count on it. From a good classifier the miner matters little ([Musgrave et al.,
+# 2020](https://arxiv.org/abs/2003.08505) compare many losses and miners on equal terms). Look at
+# the differences, and remember that it is one seed.
+#
+# </details>
 
 # %%
 MINERS = {
@@ -224,7 +233,7 @@ def run(objective):
     return train_siamese(encoder, catalog, replace(base, objective=objective))
 
 
-# %%
+# %% tags=["full-budget"]
 histories = {name: run(name)[1] for name in MINERS}
 untrained = siamese.evaluate_encoder(siamese.encoder_from(classifier).to(pick_device()), catalog)
 columns = ("loss", "active", "spread", "precision@5", "mAP")
@@ -234,7 +243,7 @@ rows = [
 rows.insert(0, ["before", "", "", *(f"{untrained[key]:.3f}" for key in columns[2:])])
 table(["last epoch", *columns], rows)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "full-budget"]
 figure, axes = plt.subplots(1, 3, figsize=(10, 3))
 for axis, key in zip(axes, ("active", "spread", "mAP"), strict=True):
     for marker, (name, history) in zip("osD", histories.items(), strict=True):
@@ -255,7 +264,7 @@ show(
     "to one point, as in chapter 3.",
 )
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "full-budget"]
 last = {name: history[-1] for name, history in histories.items()}
 best = max(last, key=lambda name: last[name]["mAP"])
 tight = min(last, key=lambda name: last[name]["spread"])
@@ -272,9 +281,10 @@ say(
 # ## What you have learned
 #
 # - A batch holds its triplets already: two masks and one table of distances are all a miner needs.
-# - Random triplets are soon solved; mined ones keep teaching.
-# - Semi-hard mining leaves out the impossible, batch-hard mining looks for it, and odd pictures or
-#   wrong labels are what it finds first.
+# - Most random triplets soon keep the margin and teach nothing; mined ones break it, because that
+#   is how they are chosen.
+# - Semi-hard mining leaves out the hardest, batch-hard mining looks for them, and finds odd
+#   pictures and wrong labels first.
 #
 # ## Further
 #

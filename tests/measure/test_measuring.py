@@ -1,0 +1,264 @@
+"""What the scripts of `tools/measure` count and time, on cases that are worked out by hand."""
+
+import itertools
+import time
+from dataclasses import replace
+
+import ablation
+import article
+import export
+import look_ablation
+import looks
+import pytest
+import recording
+import stores
+import throughput
+import torch
+from tiny import same_weights, striped_catalog
+from torch import nn
+
+from fashionlib.catalog import Split
+from fashionlib.heads import build_classifier
+from fashionlib.inference import predict
+from fashionlib.training import Recipe
+from fashionlib.transforms import Preparation
+
+
+def logits_of(answers: list[int], classes: int = 3) -> torch.Tensor:
+    return nn.functional.one_hot(torch.tensor(answers), classes).float()
+
+
+# Indexes
+
+
+def test_recall_is_the_share_of_the_nearest_that_are_found():
+    nearest = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 8]])
+    found = iter([[4, 3, 9, 0], [5, 6, 7, 8]])
+    assert stores.recall(lambda query: next(found), torch.zeros(2, 3), nearest) == 6 / 8
+
+
+def test_a_larger_catalog_lies_as_its_photos_do():
+    """Unit vectors, each about as far from a photo as a photo's nearest neighbour is."""
+    photos = nn.functional.normalize(torch.randn(300, 6), dim=1)
+    made = stores.enlarge(photos, 500, seed=1)
+    assert torch.allclose(made.norm(dim=1), torch.ones(500), atol=1e-5)
+    assert torch.equal(made, stores.enlarge(photos, 500, seed=1))
+    assert not torch.equal(made, stores.enlarge(photos, 500, seed=2))
+    between = torch.cdist(photos, photos).fill_diagonal_(9).min(dim=1).values.median()
+    to_photos = torch.cdist(made, photos).min(dim=1).values.median()
+    assert 0.4 * between < to_photos < 1.6 * between
+
+
+def test_times_are_of_each_index_and_ratios_to_the_first():
+    """One that computes five times as long; by the processor's clock, in each round."""
+
+    def busy(milliseconds: float) -> None:
+        until = time.process_time() + milliseconds / 1000
+        while time.process_time() < until:
+            pass
+
+    rows = [{"search": lambda _, ms=ms: busy(ms)} for ms in (5.0, 1.0)]
+    stores.measure_times(rows, torch.zeros(10, 2))
+    slow, fast = rows
+    assert slow["processor_ms"][1] == pytest.approx(5, rel=0.2)
+    assert fast["processor_ms"][1] == pytest.approx(1, rel=0.3)
+    assert fast["ms"][1] >= 0.9 * fast["processor_ms"][1]
+    assert slow["times_as_fast"] == [1.0] * stores.ROUNDS
+    assert all(3 < ratio < 7 for ratio in fast["times_as_fast"])
+
+
+# What 8 bits cost
+
+
+def test_classifiers_are_compared_by_right_and_by_equal_answers():
+    catalog = striped_catalog(4, 4)
+    labels = catalog.validation.labels.tolist()
+    exact = {"validation": logits_of(labels)}
+    rounded = {"validation": logits_of([labels[0], 2, 2, labels[3]])}
+    found = export.compare_classifiers(exact, rounded, catalog, "validation")
+    assert found == {"right": {"exact": 4, "int8": 2}, "same": 2, "photos": 4}
+    assert export.agreement(found) == 2
+
+
+def test_encoders_are_compared_by_what_they_find():
+    """On a line, by hand: the second query, rounded, lies among the other class."""
+    catalog = striped_catalog(12, 2)
+    places = torch.arange(12.0)[:, None]
+    by_class = torch.where(catalog.train.labels[:, None] == 0, places, places + 100)
+    exact = {"train": by_class, "validation": torch.tensor([[0.0], [101.0]])}
+    rounded = {"train": by_class, "validation": torch.tensor([[0.0], [0.0]])}
+    found = export.compare_encoders(exact, rounded, catalog, "validation")
+    assert catalog.validation.labels.tolist() == [0, 1]
+    means = {name: row["mean"] for name, row in found["precision"].items()}
+    assert means == {"exact": 1.0, "int8": 0.5, "mixed": 0.5}
+    assert found["same"] == {"int8": 5, "mixed": 5}
+    assert found["results"] == 10
+    assert export.agreement(found) == 5
+
+
+def test_scales_are_chosen_by_the_validation_photos_and_test_is_asked_of_that_choice_alone(
+    tmp_path, monkeypatch
+):
+    catalog = striped_catalog(40, 10)
+    asked = []
+
+    def outputs(run, _, splits):
+        asked.append((run, splits))
+        return {split: logits_of([int(run)] * 4) for split in splits}
+
+    monkeypatch.setattr(export, "load_onnx", lambda path: (path.stem[-1], {}))
+    monkeypatch.setattr(export, "quantise_onnx", lambda old, new, pictures: None)
+    monkeypatch.setattr(export, "CALIBRATION", (10, 20, 31))
+    monkeypatch.setattr(export, "outputs", outputs)
+    compare = lambda exact, rounded, _, split: {  # noqa: E731
+        "same": int(rounded[split][0].argmax()), "split": split,
+    }  # fmt: skip
+    monkeypatch.setattr(export, "compare_classifiers", compare)
+    path, found = export.cost("classifier", tmp_path / "exported2.onnx", tmp_path, catalog)
+    assert [row["pictures"] for row in found["tried"]] == [10, 20, 31]
+    assert (found["chosen"], path.name) == (31, "classifier_31.onnx")
+    assert found["test"]["split"] == "test"
+    with_test = [run for run, splits in asked if "test" in splits]
+    assert with_test == ["2", "1"]  # the exported file, and the chosen one
+
+
+# Networks and looks
+
+
+class Brightness(nn.Module):
+    """Answers 1 where the left half is brighter, else 0; 0 and a little 1 where both are alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.preparation, self.unused = Preparation(8), nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        left, right = x[..., :4].mean(dim=(1, 2, 3)), x[..., 4:].mean(dim=(1, 2, 3))
+        return torch.stack([torch.full_like(left, 0.1), left - right], dim=1)
+
+
+def test_pictures_named_right_plain_and_with_the_mirror_image():
+    """A picture and its mirror image cancel out, so together they always answer 0."""
+    images = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
+    images[:2, :, :, :4] = 200
+    split = Split(images, torch.tensor([1, 0, 0, 1]), ("a", "b", "c", "d"))
+    assert ablation.right(Brightness(), split) == {"plain": 2, "with mirror image": 2}
+    split = replace(split, labels=torch.tensor([1, 1, 0, 0]))
+    assert ablation.right(Brightness(), split) == {"plain": 4, "with mirror image": 2}
+
+
+def test_balanced_classes_come_equally_often():
+    labels = torch.tensor([0] * 900 + [1] * 100)
+    split = Split(torch.zeros(1000, 1), labels, tuple(map(str, range(1000))))
+    found = ablation.balanced(split)
+    assert len(found) == 1000
+    assert 430 < int((found.labels == 1).sum()) < 570
+
+
+def test_shares_of_five_are_counts():
+    assert looks.plain({"a": torch.tensor([0.2, 1.0])}) == {"a": [1.0, 5.0]}
+
+
+def dressed(count: int) -> Split:
+    """Labels of two classes, three colours and two patterns, and no pictures."""
+    colours = tuple(("red", "blue", "grey")[n] for n in torch.randint(3, (count,)).tolist())
+    patterns = tuple(("plain", "dots")[n] for n in torch.randint(2, (count,)).tolist())
+    looks_of = {"colour": colours, "pattern": patterns}
+    labels = torch.randint(2, (count,))
+    return Split(torch.zeros(count, 1), labels, tuple(map(str, range(count))), looks_of)
+
+
+def test_a_wanted_look_is_another_and_there_is_enough_of_it():
+    """Pairs by hand: for each query the other's colour and pattern both differ, and five exist."""
+    queries, train = dressed(21), dressed(60)
+    firsts, seconds = looks.pairs(queries, train)
+    assert len(firsts) > 10
+
+    def look(split: Split, n: int) -> tuple[str, str]:
+        return split.attributes["colour"][n], split.attributes["pattern"][n]
+
+    for first, second in zip(firsts.tolist(), seconds.tolist(), strict=True):
+        wanted = look(queries, second)
+        assert queries.labels[first] != queries.labels[second]
+        assert all(a != b for a, b in zip(look(queries, first), wanted, strict=True))
+        stock = sum(
+            bool(train.labels[n] == queries.labels[first]) and look(train, n) == wanted
+            for n in range(60)
+        )
+        assert stock >= looks.K
+    assert torch.equal(looks.pairs(queries, train)[1], seconds)
+
+
+def test_class_and_colour_together_are_less_than_either():
+    queries, train = dressed(7), dressed(35)
+    order = torch.stack([torch.randperm(35) for _ in range(7)])
+    found = looks.both(order, queries, train)["category and colour"]
+    for n, row in enumerate(order.tolist()):
+        right = [
+            bool(train.labels[p] == queries.labels[n])
+            and train.attributes["colour"][p] == queries.attributes["colour"][n]
+            for p in row[: looks.K]
+        ]
+        assert float(found[n]) == pytest.approx(sum(right) / looks.K)
+
+
+def test_trials_differ_from_the_first_and_from_each_other():
+    trials = list(ablation.TRIALS.items())
+    for (one, first), (other, second) in itertools.combinations(trials, 2):
+        assert first != second, (one, other)
+
+
+# Trainings that are recorded
+
+
+def test_a_recorded_classifier_is_counted_on_both_splits():
+    catalog = striped_catalog(32, 8)
+    recipe = Recipe(epochs=1, size=32, evaluation_size=40, batch_size=16)
+    model, found = article.run(build_classifier("article", 2), catalog, recipe, seed=0)
+    for name in ("validation", "test"):
+        split = catalog.splits[name]
+        answers = predict(model, split.images).argmax(dim=1)
+        assert found["right"][name] == [int((answers == split.labels).sum()), len(split)]
+    assert found["parameters"] == sum(p.numel() for p in model.parameters())
+    assert [row["epoch"] for row in found["history"]] == [1]
+
+
+def test_the_articles_encoder_has_any_length_and_its_own_backbone():
+    classifier = build_classifier("article").eval()
+    encoder = article.plain_encoder(classifier).eval()
+    embeddings = encoder(torch.rand(5, 3, 32, 32)).detach()
+    assert embeddings.shape == (5, 64)
+    assert embeddings.norm(dim=1).std() > 1e-4
+    assert same_weights(encoder.backbone, classifier.backbone)
+    assert encoder.backbone is not classifier.backbone
+
+
+def test_only_trials_and_seeds_that_are_missing_are_run():
+    done = [{"trial": name, "seed": 0} for name in list(look_ablation.TRIALS)[1:]]
+    missing = look_ablation.missing(done, [0, 1])
+    first = next(iter(look_ablation.TRIALS))
+    assert missing == [(first, 0), *((name, 1) for name in look_ablation.TRIALS)]
+
+
+def test_what_a_script_has_measured_is_read_again(monkeypatch, tmp_path):
+    monkeypatch.setattr(recording, "RESULTS", tmp_path)
+    monkeypatch.setattr(recording, "recorded", lambda name: {"runs": [name]})
+    assert recording.measured("none", "runs") == []
+    (tmp_path / "some.json").touch()
+    assert recording.measured("some", "runs") == ["some"]
+
+
+def test_a_round_of_training_takes_so_many_batches_and_moves_the_weights(monkeypatch):
+    taken = []
+
+    def batches():
+        while True:
+            taken.append(1)
+            yield torch.zeros(4, 3, 32, 32, dtype=torch.uint8), torch.arange(4)
+
+    monkeypatch.setattr(throughput, "BATCHES", 3)
+    train = throughput.trainer(7, batches())
+    train()
+    assert len(taken) == 3
+    train()
+    assert len(taken) == 6

@@ -1,0 +1,68 @@
+"""Chapter 4's three lines are the library's search, and its sentences follow its measurements."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import jupytext
+import pytest
+import torch
+
+from fashionlib.search import SearchIndex
+
+CHAPTER = Path(__file__).resolve().parents[2] / "notebooks" / "04_visual_search.py"
+CELLS = jupytext.read(CHAPTER, fmt="py:percent").cells
+CODE = [cell.source for cell in CELLS if cell.cell_type == "code"]
+
+
+def cell_with(text: str) -> str:
+    (found,) = (source for source in CODE if text in source)
+    return found
+
+
+def test_the_three_lines_find_what_the_index_finds():
+    torch.manual_seed(0)
+    train, test = (SimpleNamespace(images=torch.randn(count, 3, 2, 2)) for count in (9, 2))
+    space = {
+        "torch": torch, "encoder": None, "train": train, "test": test,
+        "predict": lambda encoder, images: images.flatten(1),
+    }  # fmt: skip
+    for start in ("embeddings = predict", "query = predict"):
+        exec(next(source for source in CODE if source.startswith(start)), space)
+    index = SearchIndex(train.images.flatten(1), tuple(map(str, range(9))), "")
+    wanted = index.search(test.images[0].flatten(), k=5)
+    assert torch.equal(space["found"].indices, wanted.positions)
+    assert torch.allclose(space["found"].values, wanted.distances)
+
+
+def test_the_search_comes_before_the_articles_loop():
+    texts = ("topk(5", "show_strip(0,", "def visual_search", "def nearest")
+    places = [next(n for n, source in enumerate(CODE) if text in source) for text in texts]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
+    ("dresses", "said"), [(1, "little more than chance"), (4, "about what chance"), (9, "less")]
+)
+def test_one_of_five_is_held_against_chance(dresses, said):
+    """Of 20 pictures so many are dresses; three of the five results are."""
+    heard = []
+    train = SimpleNamespace(labels=(torch.arange(20) >= dresses).long())
+    chosen = torch.tensor([0, 0, 0, 19, 19])
+    space = {
+        "train": train, "test": SimpleNamespace(labels=torch.tensor([0])), "white": 0,
+        "found": SimpleNamespace(positions=chosen[None]), "say": heard.append,
+    }  # fmt: skip
+    exec(cell_with("so the article's one of five"), space)
+    assert heard[0].startswith("Here **3 of the five**")
+    assert said in heard[0]
+
+
+@pytest.mark.parametrize(("best", "said"), [("a", "both agree"), ("b", "Measure what")])
+def test_the_stand_in_is_called_misleading_where_it_is(best, said):
+    heard = []
+    colour = {name: {"colour": torch.tensor([float(name == best)])} for name in "ab"}
+    exec(
+        cell_with("by_stand_in = min"),
+        {"stand_in": {"a": 0.3, "b": 0.5}, "alike": colour, "say": heard.append},
+    )
+    assert said in heard[0]

@@ -1,0 +1,85 @@
+"""What chapter 8 concludes follows from what it measured."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import jupytext
+import pytest
+import torch
+
+from fashionlib.catalog.photos import read_manifest
+from fashionlib.pages.recorded_results import recorded
+from fashionlib.retrieval import matches, precision_at_k, ranking, resampled
+from fashionlib.siamese import RECIPE
+
+CHAPTER = Path(__file__).resolve().parents[2] / "notebooks" / "08_what_does_it_look_at.py"
+CELLS = jupytext.read(CHAPTER, fmt="py:percent").cells
+CODE = [cell.source for cell in CELLS if cell.cell_type == "code"]
+
+
+def cell_with(text: str) -> str:
+    (found,) = (source for source in CODE if text in source)
+    return found
+
+
+WORSE, SAME, BETTER = -0.2, 0.0, 0.2
+
+
+@pytest.mark.parametrize(
+    ("wall", "right", "said"),
+    [
+        (SAME, WORSE, "a price and no gain"),
+        (WORSE, WORSE, "a gain, and a price"),
+        (WORSE, SAME, "helps at no price"),
+        (SAME, SAME, "no sure difference"),
+        (BETTER, BETTER, "no sure difference"),
+    ],
+)
+def test_what_swapped_edges_are_worth_is_chosen_by_their_measurement(wall, right, said):
+    """Fewer results on the query's backdrop are a gain, fewer of the right class a price."""
+    torch.manual_seed(0)
+    plain = [torch.rand(60) for _ in range(4)]
+    noise = 0.02 * torch.randn(60)
+    noise -= noise.mean()
+    swapped = [each + change + noise
+               for each, change in zip(plain, (wall, 0, right, 0), strict=True)]  # fmt: skip
+    heard = []
+    exec(
+        cell_with("plain, swapped = again.values()"),
+        {"again": {"own": plain, "swapped": swapped}, "resampled": resampled,
+         "still": range(60), "say": heard.append},
+    )  # fmt: skip
+    assert said in heard[0]
+    assert f"right class by {right:+.3f}" in heard[0]
+
+
+def test_both_runs_of_the_remedy_start_alike_and_differ_in_the_edges_alone():
+    cell = cell_with('swapped edges": 0.5')
+    assert "train_siamese(copy.deepcopy(ours), drawn, replace(recipe, swap=swap))" in cell
+    assert cell.index("for name, swap") < cell.index("torch.manual_seed(0)")
+    assert RECIPE.swap == 0.0  # "our encoder's recipe does without"
+
+
+def test_shares_of_the_same_person_by_hand():
+    """Two queries, at the two ends of a line of six pictures, of which two and four are theirs."""
+    train = SimpleNamespace(labels=torch.tensor([0, 0, 1, 0, 1, 1]), names="aabbbb")
+    asked = SimpleNamespace(labels=torch.tensor([0, 1]), names="ab")
+    space = {
+        "torch": torch, "ranking": ranking, "matches": matches, "precision_at_k": precision_at_k,
+        "photos": True, "people": {"a": 1, "b": 2}, "train": train,
+    }  # fmt: skip
+    exec(cell_with("def owners(split)").partition("\n\n\n")[2], space)
+    line = torch.arange(6.0)[:, None]
+    same, chance, right, others = space["person_shares"](asked, torch.tensor([[-1.0], [7]]), line)
+    assert same.tolist() == pytest.approx([2 / 5, 4 / 5])
+    assert chance.tolist() == pytest.approx([2 / 3, 3 / 3])
+    assert right.tolist() == pytest.approx([3 / 5, 3 / 5])
+    assert others.tolist() == pytest.approx([1 / 4, 0 / 2])
+
+
+def test_the_senders_of_all_photos_are_those_of_each_split():
+    """Recorded in two ways: of each photo in the manifest's order, and by split."""
+    stored = recorded("senders")
+    people = dict(zip(sorted(read_manifest()), stored["photos"], strict=True))
+    for split in ("validation", "test"):
+        assert {name: str(people[name]) for name in stored[split]} == stored[split]
