@@ -46,8 +46,7 @@ print(catalog.about)
 embeddings = predict(encoder, train.images)
 
 # %%
-query = predict(encoder, test.images[:1])
-distances = torch.cdist(query, embeddings)
+distances = torch.cdist(predict(encoder, test.images[:1]), embeddings)
 found = distances.topk(5, largest=False)
 print("distances:", [round(value, 3) for value in found.values[0].tolist()])
 print("positions:", found.indices[0].tolist())
@@ -285,9 +284,9 @@ table(["class", "queries", *measures], rows)
 # number between 0 and 1. In the last row their intervals come from drawing the queries again and
 # again (a bootstrap). For a single class we keep Wilson's, as if they were shares. That is too wide
 # rather than too narrow, and it does not shrink to nothing where every query of a small class is
-# right. All of them treat each photo as independent of the others. The test photos come from few
-# people, which makes them less sure than they look: [chapter 8](08_what_does_it_look_at.ipynb)
-# counts.
+# right. All of them treat each photo as independent of the others. But the test photos come from
+# few people ([chapter 2](02_train_a_classifier.ipynb) counts them), so we know less than the
+# intervals say.
 
 # %% tags=["hide-input"]
 weakest = min(by_class["precision@5"].items(), key=lambda item: item[1].mean)
@@ -301,10 +300,11 @@ say(
 )
 
 # %% [markdown]
-# Such a picture is a *hub*: in spaces of many dimensions a few points are near to very many others
-# ([Radovanović et al., 2010](https://jmlr.org/papers/v11/radovanovic10a.html)). *Re-ranking* is one
-# remedy: it moves up those results that have the query among their own neighbours ([Zhong et al.,
-# 2017](https://arxiv.org/abs/1701.08384)), for the price of one more search for each result.
+# Far above its share, such a picture is a *hub*: in spaces of many dimensions a few points are near
+# to very many others ([Radovanović et al., 2010](https://jmlr.org/papers/v11/radovanovic10a.html)).
+# *Re-ranking* is one remedy: it moves up those results that have the query among their own
+# neighbours ([Zhong et al., 2017](https://arxiv.org/abs/1701.08384)), for the price of one more
+# search for each result.
 #
 # ## Before and after
 #
@@ -397,8 +397,8 @@ say(
 #
 # Where nobody has labelled looks, people use a **stand-in**: how far apart are the mean colours of
 # the middles of two pictures, compared with a random picture of the same class? (Below 1 is
-# closer.) The last row of the table appends that very mean colour to the classifier's features; it
-# has learned nothing new.
+# closer.) One row, *features and 2 × mean colour*, appends that very mean colour to the
+# classifier's features. It has learned nothing new.
 #
 # *Before you run it*: which row wins by the stand-in, and does it also win by the labels?
 #

@@ -287,8 +287,9 @@ table(header, rows)
 # ## A plan on paper
 #
 # We know what one million costs. What would ten million cost, a billion, ten billion? Memory grows
-# with the vectors. Time follows the theory of each index; nobody measured it, so the last column is
-# a guess. *Move the slider:* which index needs a second machine first?
+# with the vectors; a machine here has 64 GiB for them. Time follows the theory of each index;
+# nobody measured it, so the last column is a guess. *Move the slider:* which index needs a second
+# machine first?
 
 # %%
 source(figures.growth)

@@ -248,9 +248,8 @@ say(
 # ## A remedy, and its price
 #
 # Our encoder attends to places ([chapter 3](03_train_with_triplets.ipynb)). Another remedy is in
-# the training: a share of the batches gets its **edges from other pictures**, and an encoder that
-# must name the garment had better not look there. It needs no marks of what is garment, so it works
-# on photos as well.
+# the training: a share of the batches gets its **edges from other pictures**, so looking there
+# does not help to name the garment. Nobody has to mark what is garment, so it works on photos too.
 
 # %%
 from fashionlib.transforms import swap_frames
@@ -307,7 +306,7 @@ say(
 # %% [markdown]
 # ## The same person's photos
 #
-# [Chapter 2](02_train_a_classifier.ipynb) counts who sent the photos: nearly all people of the
+# [Chapter 2](02_train_a_classifier.ipynb) counts who sent the photos: most of those who sent
 # validation photos sent training photos too. That gives us a test on photos. Results from the
 # query's own person share a room, a sheet, a camera, and a taste. How many are there? And if that
 # person's photos are taken out of the catalog, are the results still of the right class? (Drawn
@@ -490,8 +489,8 @@ say(
 #
 # ## For whom will it fail?
 #
-# For whoever photographs otherwise than those who sent the photos. Let us send the same validation
-# pictures in other ways.
+# For people who take photos in another way than those who sent ours. Let us send the same
+# validation pictures in other ways.
 
 # %%
 from torch.nn import functional as F

@@ -121,8 +121,9 @@ say(
         if recipe_gains[1] > 2 * max(recipe_gains[0], 0)
         else "The recipe is worth about as much to either network. "
     )
-    + "As for parameters alone: by our recipe, the dense network has thirteen times as many as the "
-    f"article's, and is {dense[1] - printed[1]:+.0f} points from it."
+    + "By our recipe the dense network, which has thirteen times as many parameters as the "
+    "article's, is "
+    + ("no better." if dense[1] < printed[1] + 1 else f"{dense[1] - printed[1]:.0f} points better.")
 )
 
 # %% [markdown]

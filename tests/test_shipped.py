@@ -1,7 +1,7 @@
 """The weights that come with the library are what their model cards say."""
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import shipped_weights
@@ -37,6 +37,20 @@ def test_the_card_says_what_the_file_says(name, tmp_path, monkeypatch):
     monkeypatch.setattr(shipped_weights, "SHIPPED", tmp_path)
     shipped_weights.write_card(name, load(name)[1])
     assert (tmp_path / f"{name}.md").read_text(encoding="utf-8") == card
+
+
+@pytest.mark.parametrize("name", CATALOGS)
+def test_they_were_trained_by_the_recipes_as_they_are(name):
+    """Another recipe in the code than in the files: train them again."""
+    mixup = {"mixup": shipped_weights.MIXUP}
+    for kind, recipes, more in (
+        ("classifier", shipped_weights.CLASSIFIER_RECIPES, mixup),
+        ("encoder", shipped_weights.ENCODER_RECIPES, {}),
+    ):
+        model, metadata = load(f"{kind}_{name}")
+        assert metadata["recipe"] == asdict(recipes[name]) | more
+        assert metadata["seed"] == shipped_weights.SEED
+        assert model.preparation.size == recipes[name].evaluation_size
 
 
 @pytest.mark.parametrize("name", CATALOGS)

@@ -17,7 +17,7 @@ Shares = Mapping[str, Sequence[float]]  # of pictures named right, 0 to 1, one a
 
 def accuracy_dots(shares: Shares, of: int, said: float) -> Figure:
     """A dot for each seed, with the interval for so many photos, and a line at `said`."""
-    figure, axis = row_figure(list(shares), "validation accuracy, %", 0.6, 0.9)
+    figure, axis = row_figure(list(shares), "validation accuracy, %", 0.45, 0.9)
     for row, group in enumerate(shares.values()):
         for number, share in enumerate(group):
             place = row + 0.18 * (number - (len(group) - 1) / 2)

@@ -18,11 +18,10 @@ def test_it_lists_the_notebooks_in_the_order_of_the_book():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.script.stem)
-def test_what_it_says_of_a_page_is_so(page):
+def test_a_page_has_the_title_that_it_says(page):
     text = page.script.read_text()
     heading = re.search(r"^# # (.+)$", text, re.MULTILINE)[1]
     assert page.title.partition(" · ")[2] == heading or page.title == heading
-    assert page.questions == ("# ## Questions\n" in text)
 
 
 def test_the_table_of_readme():

@@ -10,7 +10,7 @@ from browsing import opened, served
 from chapters import CHAPTERS, ROOT
 from markdown_it import MarkdownIt
 
-SCRIPTS = [page.script for page in CHAPTERS if page.questions]
+SCRIPTS = [page.script for page in CHAPTERS]
 SETTINGS = """
 extensions = ["myst_parser"]
 myst_enable_extensions = {extensions}

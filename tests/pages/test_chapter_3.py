@@ -90,7 +90,7 @@ def test_miners_have_their_own_papers():
 def test_the_stem_is_called_the_stem():
     """`UpTo(…, depth + 1)` counts the stem as the first, so block n is the n-th after it."""
     cell = cell_with("by_depth = {")
-    assert '0: "the stem", 2: "block 2"' in cell
+    assert '0: "the stem", 2: "block 2"' in cell_with("depths = {")
     assert "UpTo(classifier, depth + 1" in cell
     assert "first block" not in PROSE.lower()
 

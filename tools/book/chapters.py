@@ -21,7 +21,6 @@ class Page(NamedTuple):
     # "first": draws the catalog that all others take from the cache; "early": takes long;
     # "alone": tells the reader how long something takes, so nothing else may run beside it
     turn: Literal["first", "early", "alone", "any"] = "any"
-    questions: bool = False  # it ends with what was learned and with questions
 
     @property
     def script(self) -> Path:
@@ -36,14 +35,12 @@ CHAPTERS = (
         "a search in five lines; photos and drawn garments, decoded once",
         ("catalog/", "drawn/"),
         turn="first",
-        questions=True,
     ),
     Page(
         "01_inverted_residual_block",
         "1 · The inverted residual block",
         "the block, its skip, its cost, and the bug behind a headline number",
         ("blocks", "heads", "counting"),
-        questions=True,
     ),
     Page(
         "02_train_a_classifier",
@@ -51,7 +48,6 @@ CHAPTERS = (
         "the training loop in the open, honest accuracies",
         ("transforms", "inference", "metrics", "training", "weights"),
         turn="alone",
-        questions=True,
     ),
     Page(
         "03_train_with_triplets",
@@ -59,7 +55,6 @@ CHAPTERS = (
         "an encoder that knows what looks alike",
         ("triplets", "siamese", "look_encoder", "retrieval"),
         turn="early",
-        questions=True,
     ),
     Page(
         "04_visual_search",
@@ -67,7 +62,6 @@ CHAPTERS = (
         "an index instead of a loop, its failures, an explorer",
         ("search",),
         turn="early",
-        questions=True,
     ),
     Page(
         "05_every_number",
@@ -88,7 +82,6 @@ CHAPTERS = (
         "7 · A detection head",
         "optional: where is the garment?",
         ("detection",),
-        questions=True,
     ),
     Page(
         "08_what_does_it_look_at",
@@ -96,14 +89,12 @@ CHAPTERS = (
         "the garment or the wall behind it, and what it says to a flower",
         ("catalog/new_backdrops",),
         turn="early",
-        questions=True,
     ),
     Page(
         "09_what_each_change_is_worth",
         "9 · What each change is worth",
         "for those who train: what was tried, seed by seed, and how sure that is",
         ("running/teachers",),
-        questions=True,
     ),
 )
 _SOLUTIONS = "exercises/solutions"
