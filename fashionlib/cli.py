@@ -22,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+STOPPED = 130  # exit code of what Ctrl-C ended; typer returns it in silence
 # those of fashionlib.blocks and fashionlib.siamese, kept equal by a test
 PlanName = StrEnum("PlanName", ["article", "article-dense", "fashion"])
 ObjectiveName = StrEnum(
@@ -163,7 +164,7 @@ def embed_command(
         embedded = embed_folder(catalog, out, weights, processes)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on", file=sys.stderr)
-        raise typer.Exit(130) from None
+        sys.exit(STOPPED)
     line = f"{embedded.pictures:,} pictures in {embedded.shards:,} shards in {out}, "
     tell(f"{line}{embedded.fresh:,} of them embedded now")
     for line in skipped_lines(embedded.skipped):
@@ -185,7 +186,8 @@ def export(
 def main() -> None:
     """Run the command line; a person's mistake is one line and exit code 2."""
     try:
-        code = app(standalone_mode=False)
+        if (code := app(standalone_mode=False)) == STOPPED:
+            raise KeyboardInterrupt
     except FashionError as error:
         print(f"fashionlib: {error}", file=sys.stderr)
         code = 2

@@ -318,8 +318,8 @@ def train_siamese(
     The objectives "two-views" and "looks" take a `LookEncoder`, the others any encoder. Where
     nobody has labelled looks, "looks" learns what the encoder that comes with the library says.
 
-    A row has `epoch`, `loss`, `active` (the share of triplets whose loss is not 0: what they do
-    not teach any more, the others must), and of the validation pictures among the training
+    A row has `epoch`, `loss`, `active` (the share of triplets whose loss is not 0; mined ones
+    are active because they were chosen so), and of the validation pictures among the training
     pictures `precision@5`, `mAP` and `spread`. The rest is as in `train_classifier`.
 
     Raises:
@@ -404,8 +404,8 @@ def active_share(losses: Tensor) -> float:
 def spread(embeddings: Tensor) -> float:
     """How far unit vectors float [N, D] lie apart: 0 when all are one point, 1 when all over.
 
-    It is 1 minus the length of their mean. Near 0 the encoder has collapsed: whatever it sees,
-    it answers the same.
+    It is 1 minus the length of their mean. Near 0, and with a precision no better than chance,
+    the encoder has collapsed: it gives every picture the same vector.
     """
     return 1 - float(embeddings.mean(dim=0).norm())
 

@@ -79,16 +79,8 @@ def search(number):
 search(1)
 
 # %% [markdown]
-# Other queries go better or worse. *In Jupyter* the next cell makes a slider that goes through the
-# test pictures. *On the web page*, where no Python runs, the page *Try it* takes a picture of your
-# own.
-
-# %% tags=["remove-output"]
-import ipywidgets
-
-last = len(catalog.test) - 1
-number = ipywidgets.IntSlider(min=0, max=last, continuous_update=False)
-ipywidgets.interactive(search, number=number)
+# Other queries go better or worse. *In Jupyter*, put another number into `search(1)` and run the
+# cell again. *On the web page*, where no Python runs, the page *Try it* takes a picture of your own.
 
 # %% [markdown]
 # ## One backbone, two heads

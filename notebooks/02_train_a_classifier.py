@@ -358,9 +358,9 @@ for epoch in range(short.epochs):
 #
 # The first network is the article's as it is printed: three blocks. The article does not print how
 # it was trained, so we take the settings of the public implementation: pictures of 64×64, a flip
-# and a small rotation, Adam at a constant rate. The second network is ours. It has as many
-# parameters as the article *says* that its network has. Chapter 1 found that this number belongs to
-# another network, whose "depthwise" convolution is dense.
+# and a small rotation, Adam at a constant rate. The second network is ours. It has about as many
+# parameters as the article says its own has. (Chapter 1 found that this number belongs to another
+# network, whose "depthwise" convolution is dense.)
 
 # %% tags=["nbval-check-output"]
 for plan in ("article", "fashion"):
@@ -595,7 +595,7 @@ flattered = metrics.against(test_right, len(test_labels), as_test[0]) == "is bel
 say(
     f"Test is {100 * abs(gap):.1f} points {'above' if gap >= 0 else 'below'} validation. With the "
     f"same mix of classes the difference is {100 * left:+.1f} points: the mix "
-    + ("explains a part of it. " if abs(left) < abs(gap) else "does not explain it. ")
+    + ("explains a part of it. " if abs(left) < abs(gap) else "does not account for it. ")
     + (
         "What remains is more than chance: validation flatters this network."
         if flattered

@@ -436,7 +436,7 @@ told = {
 }
 apart = [f"{name} triplets are {word} than random ones" for name, word in told.items() if word]
 say(
-    f"In this one run {' and '.join(apart)}; see by how little."
+    f"In this one run of two epochs {' and '.join(apart)}. Another seed may say otherwise."
     if apart
     else "No miner can be told from random triplets."
 )
@@ -578,12 +578,12 @@ best, stem, deep = (
     by_depth[name]["colour"] for name in (peaks["colour"], "the stem", depths[last])
 )  # fmt: skip
 say(
-    "Best found at: "
-    + ", ".join(f"{shown} at {peaks[look]}" for look, shown in NAMES.items())
-    + ". Colour, to the last block: "
+    "Best: "
+    + "; ".join(f"{shown}: {peaks[look]}" for look, shown in NAMES.items())
+    + f". The colour from {peaks['colour']} to the last block: "
     f"{signed(deep - best)}{verdict(deep - best, '', ', a loss', ', perhaps by chance')}"
     + (
-        f"; back to the stem: {signed(stem - best)}"
+        f"; from there back to the stem: {signed(stem - best)}"
         + verdict(stem - best, "", ", a loss too", ", perhaps by chance")
         if peaks["colour"] != "the stem"
         else ""
@@ -722,7 +722,7 @@ show(
 # %% tags=["hide-input"]
 source(LookEncoder.blended)
 
-# Two validation pictures, of which the catalog has many of the wanted mix
+# Two validation pictures, the second striped: the catalog has some of the wanted mix
 from collections import Counter
 
 train_looks, query_looks = (
@@ -734,7 +734,7 @@ _, what, look = max(
     (stock[kind, *wanted], a, b)
     for a, (kind, colour, _) in enumerate(query_looks)
     for b, (other, *wanted) in enumerate(query_looks)
-    if kind != other and colour != wanted[0] and wanted[1] != "plain"
+    if kind != other and wanted[0] not in (colour, "multi") and wanted[1] == "stripes"
 )
 
 # %% [markdown]

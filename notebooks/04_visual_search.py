@@ -380,8 +380,8 @@ table(["encoder", *(f"{name} @5" for name in LOOKS.values())], rows)
 # %% tags=["hide-input"]
 gain = resampled(alike["our encoder"]["alike"] - alike["classifier features"]["alike"])
 say(
-    f"Compared query by query, our encoder has {gain.mean:+.3f} more results alike than the "
-    f"classifier's features ({gain.low:+.3f} to {gain.high:+.3f}): "
+    f"Compared query by query, our encoder's share of results alike is {gain.mean:+.3f} from that "
+    f"of the classifier's features ({gain.low:+.3f} to {gain.high:+.3f}): "
     + ("more than chance explains." if gain.low > 0 else "too little to be sure of.")
 )
 
@@ -389,9 +389,9 @@ say(
 # The best possible is below 1, since some looks are too rare to be found five times. Drawn garments
 # have exact labels. Those of the photos were given by an AI model, not by people, and only every
 # second test photo has some; [chapter 3](03_train_with_triplets.ipynb) says how far they can be
-# trusted. All these intervals are from resampled queries. Differences are taken query by query: the
-# same queries are easy or hard for both, so two overlapping intervals can still hide a sure
-# difference.
+# trusted. All these intervals come from queries drawn again and again. Differences are taken query
+# by query: the same queries are easy or hard for both, so two overlapping intervals can still hide
+# a sure difference.
 #
 # ### A measure that misleads
 #

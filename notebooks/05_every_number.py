@@ -22,12 +22,13 @@
 # - *cannot be checked*: the claim leaves out what one would have to know.
 #
 # The article leaves much out: the size of the pictures (64 pixels), flips and turns by ten
-# degrees, the optimizer (Adam), the expansions of its blocks (3, 3, 6). We take these from [the
+# degrees, steps by Adam, the expansions of its blocks (3, 3, 6). We take these from [the
 # repository that holds it](https://github.com/niranjanaambadi/Fashion_search_engine/tree/65facdb),
 # which has the networks, a script for the classifier and [a longer
 # post](https://github.com/niranjanaambadi/Fashion_search_engine/blob/65facdb/docs/fashion_search_blog_post.md).
-# It has no script for the triplets or the search, and no weights, so those numbers of the article
-# cannot be made again by its own code.
+# (The post weighs the classes in its loss and the script does not; we follow the script.) There is
+# no script for the triplets or the search, and there are no weights, so those numbers cannot be
+# made again by the article's own code.
 
 # %% tags=["hide-input"]
 from dataclasses import replace
@@ -101,8 +102,8 @@ def enter(*entries):
 #
 # - A mean over seeds has a **t interval** of 95 %: mean ± t·s/√n. The range of three seeds is none:
 #   a fourth seed lies outside it half of the time.
-# - A share of photos has a Wilson interval. Means of other figures over queries, and differences
-#   between two encoders on the same queries, are resampled.
+# - A share of photos, or a mean of shares, has a Wilson interval. For a difference between two
+#   encoders on the same queries, the queries are drawn again and again.
 # - Times are divided within one round, in which all networks take turns. We give the median of
 #   these ratios and their middle half.
 #
@@ -504,8 +505,6 @@ table(
         for name, (work, *spans) in rows.items()
     ],
 )
-
-# %% tags=["hide-input"]
 work, *spans = rows["ours, to the article's without groups"]
 least, most = min(map(min, spans)), max(map(max, spans))
 saved, *got = rows["the article's without groups, to as printed"]
@@ -568,8 +567,6 @@ show(
     caption="Left the triplet loss, right the precision@5 on validation: mean and range of the "
     "seeds.",
 )
-
-# %% tags=["hide-input"]
 first, last = ({n: [h[at]["loss"] for h in v] for n, v in triplets.items()} for at in (0, -1))
 for name in pair:
     runs = seeds_of(name)
@@ -616,8 +613,6 @@ for kept in (2, 4, 8, 16, 32, 64):
     found = matches(ranking(test, train), catalog.test.labels, catalog.train.labels)
     quality[kept] = float(average_precision(found).mean())
 table(["numbers kept", *quality], [["mAP", *(f"{value:.3f}" for value in quality.values())]])
-
-# %% tags=["hide-input"]
 enough = next(kept for kept, value in quality.items() if value >= 0.99 * quality[64])
 enter(
     judge(
@@ -695,8 +690,8 @@ enter(
         holds_if=(
             all(t_interval(v)[1] >= 0 for v in changed.values()),
             "If the search asks for the class, as its triplets do: then the classifier loses "
-            f"nothing. For looks a copy finds {alike[ours]:.2f} alike, the shared one "
-            f"{alike[shared]:.2f}.",
+            f"nothing. Asked for looks, it has {alike[shared]:.2f} of its results right, a copy "
+            f"trained for them {alike[ours]:.2f}.",
         ),
         otherwise="The classifier forgets while its backbone learns to search.",
     ),
@@ -837,9 +832,10 @@ enter(
         measured=f"{len(queries)} queries: {dresses_at_5.mean:.2f} of the results are dresses, "
         f"{white_at_5.mean:.2f} white dresses (chance among dresses: {chance:.2f})",
         holds=(white_at_5.low > 0.5, "Most of our results are."),
-        otherwise="More often than chance, with our encoder, but most results are others."
+        otherwise="More often than chance, with our encoder; so few queries cannot tell whether "
+        "most results are such."
         if white_at_5.low > chance
-        else "Not more often than chance, even with our encoder.",
+        else "So few queries cannot tell our encoder from chance.",
     )
 )
 

@@ -243,9 +243,10 @@ except FashionError as error:
 #
 # <details class="answer"><summary>Answer</summary>
 #
-# A flat index about ten times, since it looks at each vector. The others look at a small part,
-# which grows much more slowly: cells with the square root of the number of vectors, a graph with
-# its logarithm. Compare how far each curve moves to the right.
+# A flat index about ten times, since it looks at each vector, and more once the vectors are too
+# many for the processor's cache. The others look at a small part, which grows much more slowly:
+# cells with the square root of the number of vectors, a graph with its logarithm. Compare how far
+# each curve moves to the right.
 #
 # </details>
 

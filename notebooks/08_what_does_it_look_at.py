@@ -355,8 +355,9 @@ table(header, rows_of(of_person))
 same, by_chance, all_right, other_right = of_person["our encoder"]
 more, less = resampled(same - by_chance), resampled(other_right - all_right)
 say(
-    f"Of our encoder's results {float(same.mean()):.1%} have the query's {WHAT}; by chance, within "
-    f"the class, it would be {float(by_chance.mean()):.1%}: "
+    f"Of our encoder's results {float(same.mean()):.1%} are "
+    + ("photos of the query's own person" if photos else "on the query's kind of backdrop")
+    + f"; by chance, within the class, it would be {float(by_chance.mean()):.1%}: "
     + ("more than chance. " if more.low > 0 else "no more than chance explains. ")
     + f"Without the same {WHAT} the share of the right class changes by {less.mean:+.3f} "
     f"({less.low:+.3f} to {less.high:+.3f}): "

@@ -210,13 +210,15 @@ def test_outputs_that_are_closed_or_full(tmp_path):
 
 
 def test_ctrl_c_while_the_library_loads(tmp_path):
-    command = [sys.executable, "-X", "importtime", "-m", "fashionlib", "--help"]
+    arguments = ["-m", "fashionlib", "search", "--query", "none.png"]
+    command = [sys.executable, "-X", "importtime", *arguments]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True,
                                preexec_fn=heed_interrupts)  # fmt: skip  # noqa: PLW1509
     said = ""
     while "torch._C" not in said:  # in the middle of it
         said = process.stderr.readline()
+        assert said, "torch was not loaded"
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130

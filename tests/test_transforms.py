@@ -178,6 +178,6 @@ def test_strong_greys_a_part_of_a_fifth_of_the_views():
 
 
 def test_the_resize_of_an_input_smooths_what_it_cannot_show():
-    """Picking every fourth pixel of a fine pattern would give black or white."""
-    fine = ((torch.arange(64)[:, None] + torch.arange(64)) % 2 * 255).byte().expand(1, 3, 64, 64)
-    assert to_input(fine, 16).abs().max() < 0.05
+    """Stripes of two pixels, four times smaller: of the middle two alone all would be white."""
+    stripes = torch.tensor([0, 255, 255, 0], dtype=torch.uint8).repeat(16).expand(1, 3, 64, 64)
+    assert to_input(stripes, 16)[..., 1:-1].abs().max() < 0.05

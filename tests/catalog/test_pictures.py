@@ -396,6 +396,8 @@ def test_large_jpeg_is_decoded_smaller_with_the_same_result(tmp_path):
     assert 256 <= min(small.size) < 600
     gap = np.abs(to_square(whole, 64).astype(int) - to_square(small, 64).astype(int))
     assert gap.mean() < 1
+    smaller = read_picture(save_large_jpeg(tmp_path / "screen.jpg", 800, 1100), 64)
+    assert smaller.size == (400, 550)  # a quarter would be below four times 64
 
 
 def test_small_jpeg_is_decoded_whole_whatever_the_size(tmp_path):

@@ -245,8 +245,8 @@ def tagged(solution) -> list[str]:
 def test_what_is_recorded_is_of_the_cells_as_they_are(solution):
     """Another source in the file than in the script: run `tools/measure/solutions.py` again."""
     assert len(tagged(solution)) >= 3
-    run = recorded("solutions")["exercises"].get(solution.stem)
-    if run:
+    runs = recorded("solutions")["exercises"] if exercises.RESULTS.is_file() else {}
+    if run := runs.get(solution.stem):
         assert [cell["source"] for cell in run["cells"]] == tagged(solution)
         assert all(cell["shown"] for cell in run["cells"])
 

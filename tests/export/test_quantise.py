@@ -128,6 +128,8 @@ def test_skips_and_limits_of_a_block_are_in_bytes_too(files):
     assert len(skips) == 2
     for node in skips:
         assert [made[name].op_type for name in node.input] == ["DequantizeLinear"] * 2
+        readers = {other.op_type for other in network if node.output[0] in other.input}
+        assert readers == {"QuantizeLinear"}
     assert not [node for node in network if node.op_type == "Clip"]
 
 

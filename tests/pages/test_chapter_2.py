@@ -1,6 +1,7 @@
 """Chapter 2 looks at the test pictures last, and finds copies that file names do not show."""
 
 import ast
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 
 from fashionlib import metrics
 from fashionlib.catalog import Split
+from fashionlib.pages import recorded_results
 
 ROOT = Path(__file__).resolve().parents[2]
 CELLS = jupytext.read(ROOT / "notebooks" / "02_train_a_classifier.py").cells
@@ -30,6 +32,17 @@ def defined(name: str, **known):
 def test_no_network_meets_the_test_pictures_before_the_end():
     for cell in CELLS[:OPENED]:
         assert not re.search(r"predict\([^)]*test|right\([^)]*test|test\.labels", cell.source)
+
+
+def test_every_recorded_classifier_that_was_judged_on_test_is_counted():
+    judged = {
+        path.stem
+        for path in recorded_results.RESULTS.glob("*.json")
+        if '"test"' in json.dumps(json.loads(path.read_text()).get("runs", []))
+    }
+    code = "\n".join(cell.source for cell in CELLS if cell.cell_type == "code")
+    (names,) = re.findall(r"for name in (\([^)]*\))\}\ncounts", code)
+    assert set(ast.literal_eval(names)) == judged
 
 
 def test_the_test_pictures_are_judged_once():

@@ -52,7 +52,7 @@ def mutations(words: list[str] | None = None) -> list[Mutation]:
     found = [Mutation(**entry) for entry in entries]
     if not words:
         return found
-    return [m for m in found if any(word in f"{m.name} {m.file} {m.kind}" for word in words)]
+    return [m for m in found if any(word in f"{m.name} {m.file} kind:{m.kind}" for word in words)]
 
 
 def mutated(mutation: Mutation, root: Path = ROOT) -> str:
@@ -80,24 +80,24 @@ def copy_of_the_tree(target: Path) -> Path:
     return target
 
 
-def run_tests(tests: list[str], tree: Path) -> tuple[int, str]:
-    """Exit code of pytest, and the name of the first test that failed.
+def run_tests(tests: list[str], tree: Path, *options: str) -> tuple[int, list[str]]:
+    """Exit code of pytest, and the tests that failed; without any, the end of what it said.
 
     In a copy of this process, which has imported what takes seconds, but nothing of the tree.
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
         child = os.fork()
         if child == 0:
-            _become_pytest(tests, tree, said.fileno())
+            _become_pytest([*options, *tests], tree, said.fileno())
         code = _exit_code(child)
         said.seek(0)
         lines = said.read().splitlines()
-    failed = [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
-    why = failed[0].split(" - ")[0] if failed else "\n".join(lines[-20:])
-    return (FAILED, "out of time") if code is None else (code, why)
+    marked = [line.split(" - ")[0] for line in lines if line.startswith(("FAILED ", "ERROR "))]
+    failed = [line.partition(" ")[2] for line in marked] or lines[-20:]
+    return (FAILED, ["out of time"]) if code is None else (code, failed)
 
 
-def _become_pytest(tests: list[str], tree: Path, output: int) -> NoReturn:
+def _become_pytest(arguments: list[str], tree: Path, output: int) -> NoReturn:
     os.dup2(output, 1)
     os.dup2(output, 2)
     sys.stdout = sys.stderr = open(output, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
@@ -108,7 +108,7 @@ def _become_pytest(tests: list[str], tree: Path, output: int) -> NoReturn:
     sys.dont_write_bytecode = True  # a file changed twice in a second would be read once
     code = 3
     try:
-        code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests])
+        code = pytest.main(["-q", "-p", "no:cacheprovider", *arguments])
     finally:
         sys.stdout.flush()
         os._exit(int(code))
@@ -133,12 +133,12 @@ def judged(mutation: Mutation, tree: Path) -> tuple[str, str]:
     before = path.read_bytes()
     try:
         path.write_text(mutated(mutation, tree), encoding="utf-8")
-        code, why = run_tests(mutation.tests, tree)
+        code, failed = run_tests(mutation.tests, tree, "-x")
     finally:
         path.write_bytes(before)
     if code == FAILED:
-        return CAUGHT, why.removeprefix("FAILED ")
-    return (SURVIVED, "") if code == 0 else (BROKEN, why)
+        return CAUGHT, failed[0]
+    return (SURVIVED, "") if code == 0 else (BROKEN, "\n".join(failed))
 
 
 def main() -> int:
@@ -150,13 +150,15 @@ def main() -> int:
         for name in SLOW:
             import_module(name)
         tests = sorted({test for mutation in chosen for test in mutation.tests})
-        code, why = run_tests(tests, tree)
-        if code:
-            print(f"without any mistake these tests do not pass: {why}")
-            return 2
+        code, failed = run_tests(tests, tree)
+        already = failed if code else []
+        print(*(f"fails without any mistake: {test}" for test in already), sep="\n")
         for mutation in chosen:
             started = time.perf_counter()
-            verdict, by = judged(mutation, tree)
+            if any(one.startswith(test) for test in mutation.tests for one in already):
+                verdict, by = BROKEN, "its tests fail without it too"
+            else:
+                verdict, by = judged(mutation, tree)
             verdicts.append(verdict)
             seconds = time.perf_counter() - started
             print(

@@ -1,0 +1,64 @@
+"""Exercises are recorded one at a time; what is recorded is what their tagged cells show."""
+
+import json
+import os
+import sys
+
+import pytest
+import recording
+import solutions
+from tiny import tiny_catalog
+
+from fashionlib.pages import recorded_results
+
+SCRIPT = """# %%
+import os
+
+from fashionlib.pages.show import say, table
+
+print("not shown")
+
+# %% tags=["full-budget"]
+table(["budget"], [[os.environ["FASHIONLIB_BUDGET"]]])
+say("Said.")
+
+# %%
+say("Of a cell without the tag.")
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Two solutions, and results, of their own."""
+    (tmp_path / "solutions").mkdir()
+    for name in ("1_one", "2_two"):
+        (tmp_path / "solutions" / f"{name}.py").write_text(SCRIPT)
+    monkeypatch.setattr(solutions.exercises, "EXERCISES", tmp_path)
+    monkeypatch.setattr(solutions, "load_catalog", tiny_catalog)
+    for module in (solutions, recording, recorded_results):
+        monkeypatch.setattr(module, "RESULTS", tmp_path)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    return tmp_path
+
+
+def record(folder, monkeypatch, *arguments: str) -> dict:
+    monkeypatch.setattr(sys, "argv", ["solutions.py", *arguments])
+    solutions.main()
+    return json.loads((folder / "solutions.json").read_text())["exercises"]
+
+
+def test_the_tagged_cells_of_one_exercise(folder, monkeypatch):
+    exercises = record(folder, monkeypatch, "2")
+    assert list(exercises) == ["2_two"]
+    (cell,) = exercises["2_two"]["cells"]
+    assert cell["source"].startswith('table(["budget"]')
+    assert cell["shown"] == ["| budget |\n| --- |\n| full |", "Said."]
+    assert "torch" in exercises["2_two"]["note"]
+
+
+def test_what_is_there_of_the_others_stays(folder, monkeypatch):
+    monkeypatch.setattr(solutions, "run", lambda name: {"note": name, "cells": []})
+    record(folder, monkeypatch, "2")
+    assert list(record(folder, monkeypatch, "1")) == ["1_one", "2_two"]
+    (folder / "solutions.json").unlink()
+    assert list(record(folder, monkeypatch)) == ["1_one", "2_two"]
