@@ -72,7 +72,7 @@ def search(number):
         result_strip(query, catalog.train.images[found], *words),
         alt=result_strip_alt(*words),
         caption=f"The query is of the class {wanted}. Of its 5 nearest among "
-        f"{len(index):,}, {titles.count(wanted)} are. Below each: the distance.",
+        f"{len(index):,}, {titles.count(wanted)} are. Above each: the distance.",
     )
 
 
@@ -80,7 +80,8 @@ search(1)
 
 # %% [markdown]
 # Other queries go better or worse. *In Jupyter*, put another number into `search(1)` and run the
-# cell again. *On the web page*, where no Python runs, the page *Try it* takes a picture of your own.
+# cell again. *On the web page*, where no Python runs, the page *Try it* takes a picture of your
+# own.
 
 # %% [markdown]
 # ## One backbone, two heads
@@ -92,43 +93,45 @@ search(1)
 
 
 # %% tags=["hide-input"]
+from matplotlib.patches import FancyBboxPatch
+
 from fashionlib.pages.plots import PALETTE
 
 
 def box(axis, x, y, width, text, colour):
-    """A rounded box with white text, its middle at (x, y)."""
-    shape = {"boxstyle": "round,pad=0.7", "facecolor": colour, "edgecolor": "none"}
-    axis.text(x, y, text, ha="center", va="center", color="white", size=9, bbox=shape, wrap=True)
-    return x - width / 2, x + width / 2
+    """A rounded box with white text; its left end is at x, its middle at height y."""
+    shape = FancyBboxPatch(
+        (x, y - 0.42), width, 0.84, "round,pad=0,rounding_size=0.12", fc=colour, ec="none"
+    )
+    axis.add_patch(shape)
+    middle = {"ha": "center", "va": "center", "color": "white", "size": 9}
+    axis.text(x + width / 2, y, text, **middle)
 
 
-def arrow(axis, start, end, text=""):
-    """An arrow, with what flows along it."""
-    line = {"arrowstyle": "-|>", "color": "#333333", "lw": 1.5, "shrinkA": 4, "shrinkB": 4}
+def arrow(axis, start, end):
+    """An arrow, with a little room at both ends."""
+    line = {"arrowstyle": "-|>", "color": "#333333", "lw": 1.5, "shrinkA": 3, "shrinkB": 3}
     axis.annotate("", end, start, arrowprops=line)
-    middle = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + 0.14
-    axis.text(*middle, text, ha="center", va="bottom", size=8.5)
 
 
 # %% tags=["hide-input"]
-blue, orange, green = PALETTE[0], "#B34700", "#007A5A"
-figure, axis = plt.subplots(figsize=(8.6, 3))
-axis.set(xlim=(0, 10.4), ylim=(-1.5, 1.5))
-axis.axis("off")
-axis.imshow(query.permute(1, 2, 0), extent=(0.05, 1.55, -0.75, 0.75), aspect="auto", zorder=2)
-_, end = box(axis, 3.1, 0, 1.9, "backbone\nblock by block\n(chapter 1)", blue)
-arrow(axis, (1.6, 0), (2.1, 0))
+figure, axis = plt.subplots(figsize=(8.6, 2.8))
+axis.imshow(query.permute(1, 2, 0), extent=(0.05, 1.35, -0.65, 0.65))
+arrow(axis, (1.35, 0), (1.85, 0))
+box(axis, 1.85, 0, 1.45, "backbone\nblock by block\n(chapter 1)", PALETTE[0])
+axis.text(3.75, 0, "features", size=9, va="center")
 is_what = "what is it?\na probability\nfor each class"
 is_like = "what is it like?\na point among others;\nthe near ones are alike"
 for y, name, colour, answer in (
-    (0.85, "classification head\n(chapter 2)", orange, is_what),
-    (-0.85, "embedding head\n(chapter 3)", green, is_like),
+    (0.75, "classification head\n(chapter 2)", "#B34700", is_what),
+    (-0.75, "embedding head\n(chapter 3)", "#007A5A", is_like),
 ):
-    arrow(axis, (end, 0), (5.55, y))
-    _, right = box(axis, 6.65, y, 2.2, name, colour)
-    arrow(axis, (right, y), (8.5, y))
-    axis.text(8.6, y, answer, va="center", size=9)
-axis.text(4.55, 0, "features", size=8.5, va="center")
+    arrow(axis, (3.3, 0), (4.5, y))
+    box(axis, 4.5, y, 1.6, name, colour)
+    arrow(axis, (6.1, y), (6.65, y))
+    axis.text(6.7, y, answer, va="center", size=9)
+axis.set(xlim=(0, 8.6), ylim=(-1.3, 1.3))
+axis.axis("off")
 show(
     figure,
     alt="A picture goes into the backbone. Its features go to two heads: a classification head, "

@@ -720,7 +720,7 @@ print("the loaded network answers the same:", same)
 #
 # </details>
 #
-# **5.** A program takes the mean of the accuracies of all batches. Why is that not the accuracy?
+# **5.** A script takes the mean of the accuracies of all batches. Why is that not the accuracy?
 #
 # <details class="answer"><summary>Answer</summary>
 #

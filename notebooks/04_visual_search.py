@@ -380,8 +380,8 @@ table(["encoder", *(f"{name} @5" for name in LOOKS.values())], rows)
 # %% tags=["hide-input"]
 gain = resampled(alike["our encoder"]["alike"] - alike["classifier features"]["alike"])
 say(
-    f"Compared query by query, our encoder's share of results alike is {gain.mean:+.3f} from that "
-    f"of the classifier's features ({gain.low:+.3f} to {gain.high:+.3f}): "
+    "Compared query by query, our encoder's share of results alike differs from that of the "
+    f"classifier's features by {gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}): "
     + ("more than chance explains." if gain.low > 0 else "too little to be sure of.")
 )
 

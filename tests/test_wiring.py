@@ -178,6 +178,14 @@ def test_an_epochs_triplets_are_its_own(catalog):
     assert set(told) == {(0, 0), (0, 1)}
 
 
+def test_the_share_of_active_triplets_is_that_of_the_epoch(catalog, monkeypatch):
+    """All of the first epoch, none of the second: not the mean of both."""
+    epochs = iter([1.0] * 3 + [0.0] * 3)  # three batches of 28 an epoch
+    monkeypatch.setattr(siamese, "active_share", lambda losses: next(epochs))
+    _, history = finish(metric(catalog))
+    assert [row["active"] for row in history] == [1.0, 0.0]
+
+
 # The loop
 
 
@@ -271,7 +279,7 @@ def of_chosen(data: siamese.TripletDataset, chosen: Tensor) -> Tensor:
 def test_edges_are_swapped_in_the_share_of_batches_that_is_asked_for(
     plain_colours, swap, least, most
 ):
-    chosen = torch.arange(14)
+    chosen = torch.arange(27, 13, -1)
     own = of_chosen(plain_colours, chosen)
     swapped = 0
     for _ in range(40):
@@ -285,7 +293,7 @@ def test_edges_are_swapped_in_the_share_of_batches_that_is_asked_for(
 
 
 def test_of_two_views_only_the_second_has_other_edges(plain_colours):
-    chosen = torch.arange(14)
+    chosen = torch.arange(27, 13, -1)
     own = of_chosen(plain_colours, chosen)
     recipe = replace(METRIC, objective="two-views", swap=1.0)
     views, labels = siamese.two_views(plain_colours, chosen, recipe)
@@ -297,9 +305,9 @@ def test_of_two_views_only_the_second_has_other_edges(plain_colours):
 
 
 def test_views_of_a_triplet_are_of_its_three_pictures(plain_colours):
-    chosen = torch.arange(14)
+    chosen = torch.arange(27, 13, -1)
     (views,) = siamese.three_views(plain_colours, chosen, replace(METRIC, objective="random"))
-    triplets = torch.tensor([plain_colours.indices(n) for n in range(14)]).T
+    triplets = torch.tensor([plain_colours.indices(n) for n in chosen.tolist()]).T
     for part, column in zip(views, triplets, strict=True):
         assert torch.equal(greys_of(part)[0], of_chosen(plain_colours, column))
 
@@ -439,7 +447,7 @@ def test_which_part_of_a_batch_of_looks_is_colour_and_which_pattern():
     catalog = striped_catalog(28, 8)
     made = siamese_training(small_encoder("looks"), catalog, replace(METRIC, objective="looks"))
     given = made.batches(0)
-    chosen = torch.arange(10)
+    chosen = torch.tensor([9, 3, 20, 4, 27, 0])
     looks = given.load(chosen)[2]
     for column, (names, key) in enumerate(
         ((made.model.colours, "colour"), (made.model.patterns, "pattern"))

@@ -161,5 +161,5 @@ def footprints(picture: np.ndarray, maps: Mapping[str, Tensor], fields: Sequence
         bare(axis)
         axis.set_facecolor("#eeeeee")
         axis.spines[:].set_visible(False)
-    figure.colorbar(drawn, ax=axes[1], label="share of the influence (log scale)", shrink=0.8)
+    figure.colorbar(drawn, ax=axes[1], label="share of the influence", format="%g", shrink=0.8)
     return figure

@@ -43,6 +43,7 @@ def recall_curves(sizes: Sequence[Row], wanted: float) -> Figure:
         axis.axvline(1, ls=":", color="black", lw=1)
         axis.axhline(wanted, ls=":", color="black", lw=1)
         axis.set(xscale="log", xlabel="ms a query", title=f"{size['vectors']:,} vectors")
+        axis.xaxis.set_major_formatter("{x:g}")
     axes[0, 0].set_ylabel("recall@10")
     axes[0, -1].legend(frameon=False, fontsize=8)
     return figure

@@ -254,6 +254,7 @@ for name, x, marker in (("our index", slow, "s"), ("FAISS, flat", brute, "D")):
     axis.plot([x], [1.0], marker, label=name)
 axis.axhline(WANTED, color="#666666", linestyle="--")
 axis.set(xscale="log", xlabel="milliseconds a query", ylabel="recall@10, test")
+axis.xaxis.set_major_formatter("{x:g}")
 axis.legend(frameon=False)
 show(
     figure,

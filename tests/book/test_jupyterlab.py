@@ -113,15 +113,20 @@ def desk(lab: str, chromium: Browser) -> Iterator[Page]:
 
 
 @contextlib.contextmanager
-def opened(desk: Page, path: str) -> Iterator[None]:
-    """A notebook below notebooks/ in front, once its Markdown is shown; closed without saving."""
+def opened(desk: Page, path: str, kernel: bool = False) -> Iterator[None]:
+    """A notebook below notebooks/ in front, once its Markdown is shown; closed without saving.
+
+    With a kernel it can run; without one it opens sooner.
+    """
     source = json.loads((ROOT / "notebooks" / path).read_text())
     cells = sum(cell["cell_type"] == "markdown" for cell in source["cells"])
     desk.evaluate(
-        """path => window.jupyterapp.commands.execute("docmanager:open", {
-            path, factory: "Notebook", kernelPreference: { shouldStart: false, canStart: true } })
-            .then(widget => widget.context.ready).then(() => null)""",
-        path,
+        """([path, shouldStart]) => window.jupyterapp.commands.execute("docmanager:open", {
+            path, factory: "Notebook",
+            kernelPreference: { name: "python3", shouldStart, canStart: true } })
+            .then(widget => widget.context.ready.then(() => widget.sessionContext.ready))
+            .then(() => null)""",
+        [path, kernel],
     )
     try:
         desk.wait_for_function(f"({SHOWN})().filter(text => text.trim()).length >= {cells}")
@@ -163,7 +168,6 @@ def test_a_directive_is_noticed(desk, tmp_path):
 # run all cells above the one that makes the sliders, then that one; gives its number
 RUN = """async code => {
     const front = window.jupyterapp.shell.currentWidget;
-    await front.sessionContext.changeKernel({ name: "python3" });
     const number = front.content.widgets.findIndex(cell =>
         cell.model.type === "code" && cell.model.sharedModel.source.includes(code));
     front.content.activeCellIndex = number;
@@ -177,7 +181,7 @@ FAILED = """() => window.jupyterapp.shell.currentWidget.content.widgets
 
 
 def test_chapter_1_runs_up_to_its_sliders_and_they_move(desk):
-    with opened(desk, "01_inverted_residual_block.ipynb"):
+    with opened(desk, "01_inverted_residual_block.ipynb", kernel=True):
         number = desk.evaluate(RUN, BLOCK_EXPLORER)
         assert desk.evaluate(FAILED) == []
         cell = desk.locator(f".jp-NotebookPanel .jp-Cell[data-windowed-list-index='{number}']")

@@ -1,5 +1,6 @@
 """Chapter 6's tables choose on validation, and extrapolate by a rule that is written down."""
 
+import matplotlib.pyplot as plt
 import pytest
 
 from fashionlib.pages import production_figures as figures
@@ -46,6 +47,15 @@ def test_curves_show_every_setting():
     assert {name: drawn[name] for name in figures.KINDS} == {
         "flat": 1, "IVF, Flat": 2, "IVF, PQ32": 1, "IVF, PQ16": 1, "HNSW": 2,
     }  # fmt: skip
+
+
+def test_ticks_are_plain_numbers():
+    """The book's style draws a $ as it is, so the formulas of a logarithmic axis would show."""
+    with plt.style.context("fashionlib.pages.book"):
+        (axis,) = figures.recall_curves([SIZE], 0.95).axes
+        said = [label.get_text() for label in axis.get_xticklabels()]
+        assert "0.1" in said
+        assert not any("$" in text for text in said)
 
 
 def test_tables():

@@ -57,7 +57,7 @@ def run(name: str) -> dict[str, Any]:
     NotebookClient(notebook, timeout=6 * 3600, resources=resources).execute()
     minutes = (time.perf_counter() - started) / 60
     about = about_this_run(__file__, load_catalog())
-    note = f"The full run: {about['catalog']}, {minutes:.0f} minutes on {about['machine']}"
+    note = f"The full run: {about['catalog']}, {minutes:.0f} min on {about['machine']}"
     return {
         "note": f"{note}, {about['date']}, torch {about['versions']['torch']}.",
         "cells": [

@@ -323,7 +323,7 @@ gain = 100 * (last["Lite0, pretrained"] - last["Lite0, from scratch"])
 say(
     f"After the last epoch **{best}** is ahead; within the {seconds['ours']:.0f} seconds that ours "
     f"took, **{fair}**. Pretrained weights change the accuracy of the same network by "
-    f"{gain:+.0f} points ({EPOCHS} epochs at {SIZE} px). One run each, and intervals of several "
+    f"{gain:+.0f} points (epochs: {EPOCHS}, {SIZE} px). One run each, and intervals of several "
     "points: small differences may be chance."
 )
 
