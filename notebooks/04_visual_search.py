@@ -397,8 +397,8 @@ say(
 #
 # Where nobody has labelled looks, people use a **stand-in**: how far apart are the mean colours of
 # the middles of two pictures, compared with a random picture of the same class? (Below 1 is
-# closer.) One row, *features and 2 × mean colour*, appends that very mean colour to the
-# classifier's features. It has learned nothing new.
+# closer.) One row appends that very mean colour to the classifier's features. It has learned
+# nothing new.
 #
 # *Before you run it*: which row wins by the stand-in, and does it also win by the labels?
 #

@@ -1,4 +1,4 @@
-"""What each change to network or recipe gains (chapter 2): `python tools/measure/ablation.py`.
+"""What each change to network or recipe gains (chapter 9): `python tools/measure/ablation.py`.
 
 Each trial trains from scratch on the photos, ten epochs unless that is what it changes, and differs
 from the first, "as it is", in one thing, few in more. Writes

@@ -1,4 +1,4 @@
-"""Training photos whose label is in doubt (chapter 2): `python tools/measure/doubted_labels.py`.
+"""Training photos whose label is in doubt (chapter 9): `python tools/measure/doubted_labels.py`.
 
 The training photos are dealt into five parts. Five networks train by the recipe of chapter 2,
 each on four parts, and each judges the fifth, which it has never seen. Writes

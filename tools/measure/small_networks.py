@@ -1,4 +1,4 @@
-"""How good 33,039 parameters can be (chapter 2): `python tools/measure/small_networks.py`.
+"""How good 33,039 parameters can be (chapter 9): `python tools/measure/small_networks.py`.
 
 The article's network as printed, and one of no more parameters that has more and narrower blocks;
 both trained for sixty epochs from scratch on the photos, by the same recipe. Writes

@@ -1,4 +1,4 @@
-"""All ten classes of the photos, from scratch (chapter 2): `python tools/measure/ten_classes.py`.
+"""All ten classes of the photos, from scratch (chapter 9): `python tools/measure/ten_classes.py`.
 
 The network of chapter 2 with ten answers, by the recipe of `small_networks.py`, sixty epochs a
 seed. Writes `pages/results/ten_classes.json`: for each seed the pictures named right, as they

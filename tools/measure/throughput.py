@@ -3,7 +3,7 @@
 Our loop, with the pictures decoded once, and the usual one, torchvision's `ImageFolder` in a
 `DataLoader` that decodes them in each epoch, with and without workers; same network, augmentation
 and step. They take turns, some batches each. Then the parts of one of our steps. Writes
-`pages/results/throughput.json` (chapter 2); run it on a quiet machine.
+`pages/results/throughput.json` (chapter 9); run it on a quiet machine.
 """
 
 import copy
