@@ -60,7 +60,7 @@ from fashionlib.pages.show import say, show, table
 plt.style.use("fashionlib.pages.book")
 
 
-def search(number):
+def show_search(number):
     """Search with one of the test pictures, and show what was found."""
     query = catalog.test.images[number]
     results = index.search(embed_picture(encoder, query), k=5)
@@ -76,11 +76,11 @@ def search(number):
     )
 
 
-search(1)
+show_search(1)
 
 # %% [markdown]
-# Other queries go better or worse. *In Jupyter*, put another number into `search(1)` and run the
-# cell again. *On the web page*, where no Python runs, the page *Try it* takes a picture of your
+# Other queries go better or worse. *In Jupyter*, put another number into `show_search(1)` and run
+# the cell again. *On the web page*, where no Python runs, the page *Try it* takes a picture of your
 # own.
 
 # %% [markdown]

@@ -433,7 +433,7 @@ say(
 # ## When queries change
 #
 # The catalog stays, and the queries drift: another camera, a new season, people who photograph
-# other things. No single query needs to be beyond the limit of chapter 4. But the *distribution* of
+# other things. No single query needs to be beyond the limit of chapter 8. But the *distribution* of
 # their distances moves, and that can be tested. Calibrated on validation pictures, a window of
 # queries is compared with them by the test of Kolmogorov and Smirnov:
 

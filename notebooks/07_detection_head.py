@@ -278,7 +278,7 @@ print("trained heads on the maps after blocks", ", ".join(map(str, trained)))
 
 
 # %%
-def judge(maps, trained):
+def at_each_depth(maps, trained):
     """Of each depth: mean IoU, share of right classes and of both right."""
     judged = {}
     for depth, (head, history) in trained.items():
@@ -288,7 +288,7 @@ def judge(maps, trained):
     return judged
 
 
-judged = judge(maps, trained)
+judged = at_each_depth(maps, trained)
 rows = [[depth, f"{i:.3f}", f"{n:.1%}", f"{b:.1%}"] for depth, (i, n, b) in judged.items()]
 table(["after block", "mean IoU", "class right", "both right"], rows)
 chosen = max(judged, key=lambda depth: judged[depth][2])
@@ -318,7 +318,7 @@ random_maps = {
     name: frozen_maps(random_weights, part.images, (7, 10, 13)) for name, part in scenes.items()
 }
 control = train_heads(random_maps)
-control_judged = judge(random_maps, control)
+control_judged = at_each_depth(random_maps, control)
 best = max(control_judged, key=lambda depth: control_judged[depth][2])
 rows = []
 for name, depth, found in (

@@ -1,4 +1,4 @@
-"""Pictures that are not clothing, to see what a search says to them (chapter 4)."""
+"""Pictures that are not clothing, to see what a search says to them (chapter 8)."""
 
 from functools import partial
 

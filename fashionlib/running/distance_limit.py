@@ -1,4 +1,4 @@
-"""How far is too far? A distance to tell queries that are no clothing (chapter 4).
+"""How far is too far? A distance to tell queries that are no clothing (chapter 8).
 
 A search engine always finds *something*: the nearest picture of a flower is still some garment.
 Whether the nearest is near enough is a question of its own.

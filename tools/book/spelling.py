@@ -21,6 +21,7 @@ NOT_PROSE = re.compile(
     r"|\{[\w:-]+\}`[^`]*`|`[^`]*`"  # roles and inline code
     r"|\$\$.*?\$\$|\$[^$]+\$"
     r"|^:{3,} ?\{.*?$|^:[\w-]+:.*?$"  # directives and their options
+    r"|\[[^\]]*,?\s\(?\d{4}\)?\]\("  # who wrote a paper
     r"|<[^>]*>|\]\([^)]*\)|https?://\S+"  # tags and the targets of links
     r"|\[\^?[\w-]+\]:.*?$"
     r"|\b\w*\d\w*\b"
