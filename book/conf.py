@@ -31,7 +31,8 @@ from lighten import lighten  # noqa: E402
 # time that the book takes
 SHORT = """# %% [markdown]
 # :::{note}
-# For this page, trainings ran as short as they do in the tests. Run the notebook for the full ones.
+# For this page, trainings ran as short as they do in the tests. What is marked *The full run* was
+# recorded once; run the notebook for all of it.
 # :::
 
 # %% tags=["remove-cell"]

@@ -39,7 +39,7 @@ class InvertedResidual(nn.Module):
     Maps float [N, in_channels, H, W] to [N, out_channels, ceil(H / stride), ceil(W / stride)].
 
     The input is added to the output only where both have the same shape, that is for stride 1
-    and equal channels (MobileNetV2, section 3.2). `project_skip=True` adds it everywhere, through
+    and equal channels (MobileNetV2, section 3.3). `project_skip=True` adds it everywhere, through
     a 1×1 convolution where the shapes differ. `depthwise=False` leaves out `groups`, the
     mistake behind the article's parameter count: the wide convolution then mixes all channels.
     """
