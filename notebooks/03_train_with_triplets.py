@@ -343,17 +343,17 @@ say(
 # %% [markdown]
 # **A small loss on easy triplets is no proof of a good search.** Judge an encoder by retrieval.
 #
-# The brackets hold a 95 % interval. Precision@5 is no share of pictures that are right or wrong, so
-# Wilson's interval does not fit: we draw the queries again and again, and see how far the mean
-# moves. Both encoders answered the *same* queries, so we take differences query by query, and what
-# is hard for both cancels out.
+# The brackets hold a 95 % interval. Wilson's is for shares of pictures that are right or wrong;
+# precision@5 is no such share, so we draw the queries again and again and see how far the mean
+# moves. Both encoders answered the *same* queries, so we take differences query by query: what is
+# hard for both cancels out.
 #
 # ## Collapse
 #
-# If an encoder gives *every picture the same vector*, all distances are 0 and each triplet costs
-# exactly the margin: it has **collapsed**. The **spread** is meant to warn of that: 1 minus the
-# length of the mean embedding, so 0 when all are one point. Here are good embeddings, the same ones
-# pushed far to one side, and a real collapse.
+# If an encoder gives *every picture the same vector*, each triplet costs exactly the margin: it has
+# **collapsed**. The **spread** is meant to warn of that: 1 minus the length of the mean embedding,
+# so 0 when all are one point. Here are good embeddings, the same pushed far to one side, and a real
+# collapse.
 
 # %%
 asked = predict(untrained, queries.images)
@@ -381,8 +381,8 @@ table(["embeddings", "spread", *keys], rows)
 # *Mining* looks for triplets that still teach. **Semi-hard** ones ([Schroff et al.,
 # 2015](https://arxiv.org/abs/1503.03832)) have a negative that is farther than the positive, but by
 # less than the margin. **Batch-hard** ([Hermans et al., 2017](https://arxiv.org/abs/1703.07737))
-# takes, for each anchor of a batch, the farthest positive and the nearest negative. Both miners come
-# with pytorch-metric-learning; you write them in [exercise 5](exercises/5_hard_negatives.ipynb).
+# takes, for each anchor of a batch, the farthest positive and the nearest negative. You write both
+# in [exercise 5](exercises/5_hard_negatives.ipynb); here they come from pytorch-metric-learning.
 
 # %%
 from pytorch_metric_learning.miners import BatchHardMiner, TripletMarginMiner
@@ -496,8 +496,6 @@ show(
     caption=f"Mean and range of {len(seeds)} seeds. (A range of so few is no interval.) See where "
     f"each line starts, and where it ends. Recorded: {about(transfer)}.",
 )
-
-# %% tags=["hide-input"]
 moved, long = precisions("transfer").mean(dim=0), precisions("scratch, twice as long").mean(dim=0)
 reached = (moved >= long.max()).nonzero()
 first = int(reached[0]) + 1 if len(reached) else None
@@ -521,7 +519,7 @@ else:
 # Labels say *t-shirt*. They do not say *blue, striped*, and a classifier has good reason to forget
 # that: a T-shirt is a T-shirt in any colour. Where in the network is the look?
 #
-# Of a drawn garment we know colour and pattern exactly. The photos have labels, one colour and one
+# Of a drawn garment we know colour and pattern. The photos have labels, one colour and one
 # pattern each, as a shopper would name them. **An AI model gave them, and no person**, under
 # written rules (`fashionlib/catalog/photo_looks.md`).
 
@@ -641,10 +639,9 @@ say(f"The change of alike@5 is {signed(learned['alike'] - features['alike'])}.")
 # ## What looks cost, and what they bring
 #
 # The same with the encoder that comes with the library: it learned names for longer, from all
-# pictures, at full size. The queries are *test* pictures whose looks are labelled. (Of the photos
-# that is every second one. The labels of the others are held back, so that nobody can fit an
-# encoder to them.) We chose with validation pictures. But these test pictures were looked at more
-# than once: we saw figures of earlier encoders while we developed ours.
+# pictures, at full size. The queries are *test* pictures with labelled looks, every second one of
+# the photos. We chose with validation pictures. But these test pictures were looked at more than
+# once: we saw figures of earlier encoders while we developed ours.
 #
 # The first two rows are a random picture of the query's class, and the best possible order: some
 # looks are too rare to be found five times. Photos of one owner are alike, which makes the
@@ -674,7 +671,6 @@ for name in ("photos", "drawn"):
 say(f"Recorded: {about(measured)}.")
 
 
-# %% tags=["hide-input"]
 def against_features(row, name):
     return values("photos", row, name) - values("photos", FEATURES, name)
 
@@ -785,7 +781,7 @@ table(["catalog", "query", "pairs", *wanted.values()], rows)
 # ### What a network forgets
 #
 # The field's standard test asks for classes that were never trained. The article leaves out three
-# of the dataset's ten. Their test photos are the queries, among the training photos of all ten.
+# of the dataset's ten; their test photos are the queries among the training photos of all ten.
 
 # %% tags=["hide-input"]
 forgotten = measured["photos"]["unseen"]
@@ -814,9 +810,8 @@ say(
 # %% [markdown]
 # ## Frozen is not still
 #
-# A last trap. To train only the head, people freeze the backbone by switching off its gradients.
-# But batch normalisation also keeps running statistics, and those move whenever the network is in
-# training mode, gradient or not.
+# To train only the head, people freeze the backbone: they switch off its gradients. But batch
+# normalisation keeps running statistics, and those move whenever the network is in training mode.
 
 # %% tags=["nbval-check-output"]
 encoder = encoder_from(classifier).cpu()
@@ -855,16 +850,7 @@ for still in (False, True):
 #
 # </details>
 #
-# **2.** Why must the two views of a picture keep its colours?
-#
-# <details class="answer"><summary>Answer</summary>
-#
-# They are said to look alike. If one of them were recoloured, the encoder would learn that
-# colour does not matter, the opposite of what a search for looks needs.
-#
-# </details>
-#
-# **3.** Two encoders have a precision@5 of about nine tenths on the same queries. Their intervals
+# **2.** Two encoders have a precision@5 of about nine tenths on the same queries. Their intervals
 # overlap. Can one still be better for sure?
 #
 # <details class="answer"><summary>Answer</summary>
@@ -874,7 +860,7 @@ for still in (False, True):
 #
 # </details>
 #
-# **4.** A colleague trains only a new head on a frozen backbone. No weight of the backbone has a
+# **3.** A colleague trains only a new head on a frozen backbone. No weight of the backbone has a
 # gradient, yet the old head's answers change from epoch to epoch. How?
 #
 # <details class="answer"><summary>Answer</summary>
