@@ -60,6 +60,11 @@ class Catalog:
         return {name: getattr(self, name) for name in SPLITS}
 
     @property
+    def hint(self) -> str:
+        """Why there are no photos, and what to do about it; empty where nothing is missing."""
+        return self.reason.partition(": ")[2]
+
+    @property
     def about(self) -> str:
         """A line for whoever loads it: how much of what, why in short, and what was skipped.
 

@@ -78,8 +78,7 @@ def mean_and_range(values: Sequence[float], form: str = ".2f") -> str:
 def t_interval(values: Sequence[float]) -> tuple[float, float]:
     """95 % interval for the mean over all seeds, from two or more: mean ± t·s/√n (Student 1908).
 
-    Three seeds alone say little, and a fourth lies outside their range half of the time. What
-    other photos would change is not in it.
+    A fourth seed lies outside the range of three half of the time. Other photos are not in it.
     """
     half = stats.t.ppf(0.975, len(values) - 1) * stdev(values) / math.sqrt(len(values))
     return fmean(values) - half, fmean(values) + half
@@ -93,7 +92,12 @@ def mean_and_interval(values: Sequence[float], form: str = ".2f") -> str:
 
 def verdict_line(entry: Entry) -> str:
     """An entry as a sentence of Markdown."""
-    return f"{MARKS[entry.verdict]} *{entry.claim}*: **{entry.verdict}.** {entry.why}"
+    return f"{MARKS[entry.verdict]} *{entry.claim}*: **{entry.verdict}**{_because(entry)}"
+
+
+def _because(entry: Entry) -> str:
+    """What follows the verdict: "holds if" goes on with its condition, others end there."""
+    return entry.why.removeprefix("If") if entry.verdict == HOLDS_IF else f". {entry.why}"
 
 
 def ledger_html(entries: Sequence[Entry]) -> str:
@@ -133,7 +137,7 @@ def surprises_html(entries: Sequence[Entry], claims: Sequence[str], most: int = 
     chosen = [by_claim[claim] for claim in claims if by_claim[claim].verdict != HOLDS][:most]
     items = (
         f"<li><strong>“{html.escape(entry.claim)}”</strong> {MARKS[entry.verdict]} "
-        f"{entry.verdict}. {html.escape(entry.why)}</li>"
+        f"{entry.verdict}{html.escape(_because(entry))}</li>"
         for entry in chosen
     )
     return f"<ul class='surprises'>{''.join(items)}</ul>"

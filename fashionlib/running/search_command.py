@@ -73,7 +73,7 @@ def run_search(
     look_picture = picture if look is None else read_query(look)
     if catalog in (None, "photos", "drawn"):
         loaded = load_catalog(catalog, few=budget(False, quick=True))
-        source, notes = training_source(loaded), loaded.about.splitlines()
+        source, notes = training_source(loaded), f"{loaded.about}\n{loaded.hint}".splitlines()
     else:
         source, notes = folder_source(Path(catalog)), []
     weights, about_weights = find_weights(weights, source.name)

@@ -33,7 +33,7 @@ def train_classifier(
     """Train a classifier, print how good it is, save it. Interrupted, it goes on next time."""
     with processes.first_alone():
         catalog = load_catalog(data, few=budget(False, quick=True))
-        print(catalog.about)
+        print(*filter(None, (catalog.about, catalog.hint)), sep="\n")
     recipe = with_size(
         replace(Recipe() if plan == "fashion" else ARTICLE_RECIPE, epochs=epochs), size
     )
@@ -69,7 +69,7 @@ def train_encoder(
     with processes.first_alone():
         classifier = starting_classifier(start)
         catalog = load_catalog(data, few=budget(False, quick=True))
-        print(catalog.about)
+        print(*filter(None, (catalog.about, catalog.hint)), sep="\n")
     encoder = encoder_for(objective, catalog, classifier)
     ours = objective == RECIPE.objective
     recipe = replace(RECIPE if ours else SiameseRecipe(objective), epochs=epochs)

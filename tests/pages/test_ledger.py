@@ -88,6 +88,12 @@ def test_a_verdict_is_chosen_and_its_claims_are_left(chromium):
     page.close()
 
 
+def test_holds_if_goes_on_with_its_condition():
+    found = ledger.judge("A claim", "there", "1", (False, ""), (True, "If it is red. Not else."))
+    assert ledger.verdict_line(found).endswith("*A claim*: **holds if** it is red. Not else.")
+    assert ledger.verdict_line(entry(False, False)).endswith("**does not hold**. no.")
+
+
 def test_surprises_are_those_that_do_not_hold_in_the_order_given():
     entries = [
         ledger.judge(name, "there", "1", (holds, "plain."), otherwise="no < yes.")
