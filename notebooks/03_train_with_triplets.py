@@ -299,10 +299,10 @@ def measures(encoder):
     return judged(predict(encoder, queries.images), predict(encoder, train.images))
 
 
-def run(objective, recipe=base, **changes):
+def run(objective, **changes):
     torch.manual_seed(0)
     encoder = siamese.encoder_for(objective, catalog, classifier)
-    recipe = replace(recipe, objective=objective, **changes)
+    recipe = replace(base, objective=objective, **changes)
     return measures(train_siamese(encoder, catalog, recipe)[0])
 
 
@@ -336,8 +336,8 @@ say(
     f"{'The loss is lower by' if fall > 0 else 'The loss has not fallen; the change is'} "
     f"{abs(fall):.0%}. Precision@5 changes by {signed(gained)}"
     + verdict(gained, ", a gain", ", a loss", ", too little to tell from noise")
-    + ". It was as high as the table says with a head that was only drawn at random: the "
-    "classifier's features did the work."
+    + ". The first row has a head that was only drawn at random: what it finds, the classifier's "
+    "features know."
 )
 
 # %% [markdown]

@@ -117,6 +117,7 @@ def site(catalog, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     themed(fragment(), folder)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASHIONLIB_BUDGET", "full")  # as large as for a reader
         patch.setenv("FASHIONLIB_DATA", str(catalog.root))  # decoded already
         write_search_engine(folder / "_static" / "search_engine", "photos")
     for name in catalog.test.names:
@@ -245,7 +246,7 @@ def test_drawn_garments_serve_too(tmp_path, monkeypatch):
     catalog = replace(tiny_catalog(), name="drawn")
     pictures = {name: Image.new("RGB", (60, 60), "teal") for name in catalog.test.names}
     monkeypatch.setattr(Catalog, "open", lambda self, name: pictures[name])
-    monkeypatch.setattr(browser_engine, "load_catalog", lambda source, drawn=None: catalog)
+    monkeypatch.setattr(browser_engine, "load_catalog", lambda source, few=False: catalog)
     monkeypatch.setattr(browser_engine, "BOOK_CACHE", tmp_path / "cache")
     monkeypatch.setattr(
         browser_engine, "export_engine", lambda engine, path: path.write_bytes(b"graph")
