@@ -69,9 +69,10 @@ def train_classifier_command(
     An interrupted run goes on where it stopped when the same command is given again.
     """
     check_out(out)
-    from fashionlib.running.training_commands import train_classifier
+    from fashionlib.running import processes, training_commands
 
-    train_classifier(epochs, data, plan.value, size, seed, out)
+    with processes.joined():
+        training_commands.train_classifier(epochs, data, plan.value, size, seed, out)
 
 
 @app.command("train-siamese")
@@ -95,9 +96,10 @@ def train_siamese_command(
     elsewhere. An interrupted run goes on when the same command is given again.
     """
     check_out(out)
-    from fashionlib.running.training_commands import train_encoder
+    from fashionlib.running import processes, training_commands
 
-    train_encoder(epochs, data, start, objective.value, size, seed, out)
+    with processes.joined():
+        training_commands.train_encoder(epochs, data, start, objective.value, size, seed, out)
 
 
 def tell(line: str) -> None:

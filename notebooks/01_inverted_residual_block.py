@@ -171,10 +171,9 @@ for name, weight in {"plain": plain.weight, "two steps": as_plain}.items():
 # The older bottleneck block of ResNet ([He et al., 2016](https://arxiv.org/abs/1512.03385)) is wide
 # outside and narrow inside, and its shortcut joins the wide ends. Here the shortcut joins the
 # narrow ends, hence *inverted* residual. The factor 72 / 24 = 3 is the **expansion**. The article
-# gives it for this one example only; [a public implementation of the article][code] uses 3, 3
-# and 6 for its three blocks.
-#
-# [code]: https://github.com/niranjanaambadi/Fashion_search_engine
+# gives it for this one example only; [a public implementation of the
+# article](https://github.com/niranjanaambadi/Fashion_search_engine) uses 3, 3 and 6 for its three
+# blocks.
 #
 # There is a second reason, and it is about the activation. ReLU throws away what is below zero.
 # [Sandler et al. (2018)](https://arxiv.org/abs/1801.04381) show with a thought experiment (their
@@ -511,10 +510,9 @@ assert zeroed["as printed"] > 0.3 > zeroed["ours"]
 #
 # The article stacks three such blocks, puts `Linear(64, 7)` on top for its seven classes of
 # clothes, and says that the network has **429K parameters**. In our library that network is the
-# plan `"article"`: a first 3×3 convolution, the *stem*, then three blocks. The article doesn't
-# give their strides and expansions; these are those of [the public implementation][code].
-#
-# [code]: https://github.com/niranjanaambadi/Fashion_search_engine
+# plan `"article"`: a first 3×3 convolution, the *stem*, then three blocks. The article doesn't give
+# their strides and expansions; these are those of [the public
+# implementation](https://github.com/niranjanaambadi/Fashion_search_engine).
 
 # %% tags=["nbval-check-output"]
 print("stem:", PLANS["article"].stem, "channels")

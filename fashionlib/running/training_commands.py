@@ -26,7 +26,6 @@ from fashionlib.weights import load_classifier, save_classifier, save_encoder
 OWN_CLASSIFIER = Path("runs/classifier.safetensors")
 
 
-@processes.joined()
 def train_classifier(
     epochs: int, data: str | None, plan: str, size: int | None, seed: int, out: Path
 ) -> None:
@@ -54,7 +53,6 @@ def train_classifier(
     train_and_save(training, out, save)
 
 
-@processes.joined()
 def train_encoder(
     epochs: int,
     data: str | None,

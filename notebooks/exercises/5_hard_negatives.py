@@ -271,5 +271,5 @@ say(
 # ## Further
 #
 # - Raise `batch_size` for *my batch-hard*. Does harder help, or do the odd pictures win?
-# - Start from `build_encoder("fashion")` instead of the classifier, and watch the spread: chapter 3
-#   shows what to expect.
+# - Start from `build_encoder("fashion")` instead of the classifier, and watch the spread: do the
+#   hardest negatives make it collapse?

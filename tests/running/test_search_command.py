@@ -410,7 +410,7 @@ def test_a_display_that_is_not_there(work, monkeypatch):
 
 def test_the_photos_are_searched_where_they_are(photos_here, shared_cache, work):
     options = ["--query", first(work / "clothes" / "dress"), "--weights", "encoder.safetensors"]
-    done = search(*options, "--json", cwd=work)
+    done = search(*options, "--json", cwd=work, FASHIONLIB_BUDGET="full")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["catalog"] == "photos"
