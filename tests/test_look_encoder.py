@@ -181,7 +181,7 @@ def test_what_is_attended_to_has_the_gradient_of_small_changes(encoder):
         assert gradient.abs().max() > 1e-3
         step = torch.randn(own.shape, generator=generator).double() * 1e-5
         ends = [attention(maps[number] + sign * step)[0, 0, 1, 2] for sign in (1, -1)]
-        wanted = float(ends[0] - ends[1]) / 2
+        wanted = float((ends[0] - ends[1]).detach()) / 2
         assert float((gradient * step).sum()) == pytest.approx(wanted, rel=1e-4)
 
 
