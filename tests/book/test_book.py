@@ -64,7 +64,7 @@ def test_a_cell_skipped_in_silence_is_noticed(book):
 
 def test_the_page_says_which_catalog_it_was_made_with(book):
     text = (book / "chapters" / "02_train_a_classifier.html").read_text()
-    assert "<strong>drawn</strong> catalog" in text
+    assert "made with the <strong>drawn</strong>" in text
 
 
 def test_pictures_come_only_through_show(book):

@@ -59,10 +59,10 @@ def add_button(app: Sphinx, pagename: str, template: str, context: dict, doctree
     if not notebooks:
         return
     links = [
-        ("fas fa-download", text, context["pathto"](f"notebooks/{path}", 1))
+        ("fa-solid fa-download", text, context["pathto"](f"notebooks/{path}", 1))
         for text, path in notebooks.items()
     ]
-    links.append(("fas fa-circle-question", "How to run it", context["pathto"]("run_it")))
+    links.append(("fa-solid fa-circle-question", "How to run it", context["pathto"]("run_it")))
     buttons = [
         {"type": "link", "icon": icon, "text": text, "url": url} for icon, text, url in links
     ]
@@ -70,7 +70,7 @@ def add_button(app: Sphinx, pagename: str, template: str, context: dict, doctree
         {
             "type": "group",
             "tooltip": "Take this chapter with you",
-            "icon": "fas fa-download",
+            "icon": "fa-solid fa-download",  # "fas" would ask for the widgets' font
             "buttons": buttons,
             "label": "download-buttons",
         }

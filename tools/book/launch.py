@@ -64,7 +64,7 @@ def add_links(app, pagename: str, templatename: str, context: dict, doctree) -> 
             {
                 "type": "group",
                 "tooltip": "Run this chapter",
-                "icon": "fas fa-rocket",
+                "icon": "fa-solid fa-rocket",
                 "buttons": buttons,
                 "label": "launch-buttons",
             }
