@@ -46,9 +46,8 @@ os.environ["FASHIONLIB_BUDGET"] = "quick"
 def page_of(script: Path) -> str:
     """A chapter as it is, with links to scripts for those to notebooks; a solution, folded."""
     text = re.sub(r"(\]\([\w/.]+)\.ipynb\b", r"\1.py", script.read_text(encoding="utf-8"))
-    text = text.replace(
-        "](exercises/", "](exercises/solutions/"
-    )  # of an exercise, that is its page
+    # the page of an exercise is that of its solution
+    text = text.replace("](exercises/", "](exercises/solutions/")
     if script.parent.name != "solutions":
         return text
     head, cell, rest = for_the_book(text).partition("# %%")

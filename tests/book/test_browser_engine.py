@@ -28,10 +28,11 @@ from browser_engine import (
     to_int16,
     write_search_engine,
 )
-from browsing import LUMINANCE, opened, overflow, served, weighed
+from browsing import LUMINANCE, opened, overflow, weighed
 from fetch_runtime import FILES
 from PIL import Image
 from playwright.sync_api import Page, expect
+from serving import served
 from tiny import PLAN, SIZE, THREE_CLASSES, settled, sized, tiny_catalog
 
 from fashionlib.catalog import Catalog, Split, load_catalog

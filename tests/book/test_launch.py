@@ -10,8 +10,9 @@ from pathlib import Path
 import launch
 import pytest
 import yaml
-from browsing import opened, served
+from browsing import opened
 from IPython.core.inputtransformer2 import TransformerManager
+from serving import served
 from test_accessibility import audit, settle, walk
 
 ROOT = Path(__file__).resolve().parents[2]

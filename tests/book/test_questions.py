@@ -6,9 +6,10 @@ import sys
 
 import jupytext
 import pytest
-from browsing import opened, served
+from browsing import opened
 from chapters import CHAPTERS, ROOT
 from markdown_it import MarkdownIt
+from serving import served
 
 SCRIPTS = [page.script for page in CHAPTERS]
 SETTINGS = """

@@ -2,11 +2,11 @@
 
 import copy
 import re
-from pathlib import Path
+from functools import partial
 
-import jupytext
 import pytest
 import torch
+from chapter_cells import cells_of, code_of, the_one_with
 from tiny import tiny_catalog
 from torch import nn
 from torch.nn import functional as F
@@ -17,15 +17,10 @@ from fashionlib.siamese import SiameseRecipe, encoder_from, view
 from fashionlib.transforms import Preparation
 from fashionlib.triplets import TripletDataset
 
-CHAPTER = Path(__file__).resolve().parents[2] / "notebooks" / "03_train_with_triplets.py"
-CELLS = jupytext.read(CHAPTER, fmt="py:percent").cells
-CODE = [cell.source for cell in CELLS if cell.cell_type == "code"]
+CELLS = cells_of("03_train_with_triplets")
+CODE = code_of(CELLS)
+cell_with = partial(the_one_with, code=CODE)
 PROSE = "\n".join(cell.source for cell in CELLS if cell.cell_type == "markdown")
-
-
-def cell_with(text: str) -> str:
-    (found,) = (source for source in CODE if text in source)
-    return found
 
 
 def test_the_step_of_the_chapter_is_the_librarys():

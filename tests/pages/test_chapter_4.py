@@ -1,22 +1,16 @@
 """Chapter 4's three lines are the library's search, and its sentences follow its measurements."""
 
-from pathlib import Path
+from functools import partial
 from types import SimpleNamespace
 
-import jupytext
 import pytest
 import torch
+from chapter_cells import cells_of, code_of, the_one_with
 
 from fashionlib.search import SearchIndex
 
-CHAPTER = Path(__file__).resolve().parents[2] / "notebooks" / "04_visual_search.py"
-CELLS = jupytext.read(CHAPTER, fmt="py:percent").cells
-CODE = [cell.source for cell in CELLS if cell.cell_type == "code"]
-
-
-def cell_with(text: str) -> str:
-    (found,) = (source for source in CODE if text in source)
-    return found
+CODE = code_of(cells_of("04_visual_search"))
+cell_with = partial(the_one_with, code=CODE)
 
 
 def test_the_three_lines_find_what_the_index_finds():

@@ -1,25 +1,19 @@
 """What chapter 8 concludes follows from what it measured."""
 
-from pathlib import Path
+from functools import partial
 from types import SimpleNamespace
 
-import jupytext
 import pytest
 import torch
+from chapter_cells import cells_of, code_of, the_one_with
 
 from fashionlib.catalog.photos import read_manifest
 from fashionlib.pages.recorded_results import recorded
 from fashionlib.retrieval import matches, precision_at_k, ranking, resampled
 from fashionlib.siamese import RECIPE
 
-CHAPTER = Path(__file__).resolve().parents[2] / "notebooks" / "08_what_does_it_look_at.py"
-CELLS = jupytext.read(CHAPTER, fmt="py:percent").cells
-CODE = [cell.source for cell in CELLS if cell.cell_type == "code"]
-
-
-def cell_with(text: str) -> str:
-    (found,) = (source for source in CODE if text in source)
-    return found
+CODE = code_of(cells_of("08_what_does_it_look_at"))
+cell_with = partial(the_one_with, code=CODE)
 
 
 WORSE, SAME, BETTER = -0.2, 0.0, 0.2

@@ -14,9 +14,10 @@ import pydata_sphinx_theme
 import pytest
 import sphinx_book_theme
 import torch
-from browsing import LUMINANCE, opened, overflow, served
+from browsing import LUMINANCE, opened, overflow
 from PIL import Image
 from playwright.sync_api import Page
+from serving import served
 from tiny import small_look_encoder, tiny_catalog
 
 from fashionlib.catalog import Catalog, Split

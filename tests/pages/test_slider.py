@@ -1,7 +1,8 @@
 """A slider shows one of its pieces, and moves without Python."""
 
 import pytest
-from browsing import opened, served
+from browsing import opened
+from serving import served
 
 from fashionlib.pages import slider
 

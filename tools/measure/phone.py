@@ -6,17 +6,12 @@ rates take turns, round after round. Writes `pages/results/phone.json`: the mill
 search, as the page tells them and of the networks alone.
 """
 
-import contextlib
-import functools
-import http.server
 import os
 import re
 import shutil
 import statistics
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
@@ -29,6 +24,7 @@ sys.path.append(str(ROOT / "tools" / "book"))
 
 import browser  # noqa: E402 - they live beside the package, not in it
 from browser_engine import write_search_engine  # noqa: E402
+from serving import served  # noqa: E402
 
 RATES = (1, 4, 6)  # 4 and 6 are what Chromium's own tools offer for a mid and a low phone
 ROUNDS = 5
@@ -49,21 +45,6 @@ def write_page(folder: Path) -> None:
     for file in (ROOT / "book" / "_static").glob("search_engine*"):
         shutil.copy(file, folder / "_static")
     write_search_engine(folder / "_static" / "search_engine", "photos")
-
-
-@contextlib.contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address of a folder, on this machine."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    handler = functools.partial(Quiet, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
 
 
 def searched(page: Page, example: int) -> int:
