@@ -465,9 +465,9 @@ for stride in (1, 2):
 # %% [markdown]
 # There is a third way. Where the shapes differ, let the input take a detour through a 1×1
 # convolution of its own, with the same stride. The ResNet paper compares such *projection
-# shortcuts* with cheaper ones and finds them slightly better. The public implementation uses them
-# too; without them its network would not run. Our blocks do it with `project_skip=True`. It isn't
-# free:
+# shortcuts* with cheaper ones and finds them slightly better. The [public
+# implementation](https://github.com/niranjanaambadi/Fashion_search_engine) uses them too; without
+# them its network would not run. Our blocks do it with `project_skip=True`. It isn't free:
 
 # %%
 without_skip = InvertedResidual(24, 32, expansion=3, stride=2)
