@@ -2,7 +2,6 @@
 
 import os
 import random
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,8 +11,6 @@ import platformdirs
 import pytest
 import torch
 from playwright.sync_api import Browser, sync_playwright
-from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools" / room) for room in ("book", "measure")]
@@ -23,47 +20,11 @@ import fetch_runtime  # noqa: E402
 from serving import served  # noqa: E402
 
 ARCHIVE = "clothing-dataset-small.zip"
-NEED_THE_BOOK = {
-    "test_accessibility",
-    "test_book",
-    "test_lighten",
-    "test_links",
-    "test_reference",
-}
-NOWHERE = "http://127.0.0.1:9"  # a closed port: whoever asks the network is refused at once
 # where `fashionlib download` leaves the archive; `make test` gives the tests another cache
 CACHES = os.environ.get("FASHIONLIB_CACHE"), platformdirs.user_cache_dir("fashionlib")
 
 # before anything imports fashionlib's users: no test writes into a person's own cache
 os.environ.setdefault("TQDM_DISABLE", "1")
-
-
-class BookFirst(LoadScopeScheduling):
-    """Gives each worker whole files; those that need the built book are one, and come first.
-
-    So the book is built once, by one worker, while the other goes through the rest.
-    """
-
-    def __init__(self, config: pytest.Config, log: Producer) -> None:
-        config.option.loadscopereorder = False  # by number of tests, that is
-        super().__init__(config, log)
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return "book" if Path(file).stem in NEED_THE_BOOK else file
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> BookFirst:
-    """Called where tests run in several workers (`-n2`)."""
-    return BookFirst(config, log)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs the built book first; no other file may ask for it."""
-    for item in items:
-        if "book" in item.fixturenames and item.path.stem not in NEED_THE_BOOK:
-            raise pytest.UsageError(f"{item.path.name} needs the book: add it to NEED_THE_BOOK")
-    items.sort(key=lambda item: item.path.stem not in NEED_THE_BOOK)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -128,29 +89,14 @@ def chromium() -> Iterator[Browser]:
         started.close()
 
 
-def build(out: Path, **settings: str) -> subprocess.CompletedProcess:
-    """`make book` with the quick budget and the network cut; its executed pages in `cache`."""
-    cut = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), NOWHERE)
-    environment = os.environ | cut | {"FASHIONLIB_BUDGET": "quick", "NO_PROXY": "127.0.0.1"}
-    cache = f"nb_execution_cache_path={out.parent / 'cache'}"
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-b", "html", "-D", cache,
-               "book", str(out)]  # fmt: skip
-    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True,
-                          env=environment | settings)  # fmt: skip
-
-
 @pytest.fixture(scope="session")
-def book(tmp_path_factory) -> Path:
-    """The book without photos, as a fresh machine builds it that reaches only the registry.
-
-    What comes from there is fetched first, because the build itself has its network cut.
-    """
-    fetch_runtime.runtime_package()
-    out = tmp_path_factory.mktemp("book") / "html"
-    empty = str(tmp_path_factory.mktemp("no photos"))  # other tests leave some in their cache
-    done = build(out, FASHIONLIB_DATA=empty, FASHIONLIB_CACHE=empty)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-8000:]
-    return out
+def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built book: what `make test` has built before, else built here (some minutes)."""
+    built = os.environ.get("FASHIONLIB_TEST_BOOK")
+    folder = Path(built) if built else tmp_path_factory.mktemp("book")
+    assert built or quick_book.build(folder) == 0, "building the book failed: see above"
+    assert (folder / "html" / "index.html").is_file(), "the book was not built: see its own step"
+    return folder / "html"
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,9 @@ SCRIPT = Path(run_tests.__file__)
 
 
 def test_everything_is_run():
-    whole = run_tests.runs()
+    whole = run_tests.runs(book="/tmp/b")
+    assert list(whole)[0] == "the book"  # the pages' tests look at it
+    assert whole.pop("the book")[-1] == "/tmp/b"
     assert len(whole) == 3
     notebooks = [word for word in whole["the notebooks"] if word.endswith(".ipynb")]
     names = {Path(notebook).stem[:2] for notebook in notebooks}
@@ -18,17 +20,21 @@ def test_everything_is_run():
     assert all("solutions" in name for name in notebooks if "exercises" in name)
     marks = [command[command.index("-m", 3) + 1] for command in list(whole.values())[:2]]
     assert marks == ["not clock", "clock"]
-    assert all(command[-1] == "tests" for command in list(whole.values())[:2])
+    files = [
+        str(path.relative_to(run_tests.ROOT))
+        for path in (run_tests.ROOT / "tests").rglob("test_*.py")
+    ]
+    assert all(command[-len(files) :] == sorted(files) for command in list(whole.values())[:2])
 
 
 def test_a_word_chooses_files_and_notebooks():
     chosen = run_tests.runs("search")
-    assert "tests/test_search.py" in chosen["the library and the book"]
-    assert "tests/running/test_search_command.py" in chosen["the library and the book"]
+    assert "tests/test_search.py" in chosen["the library and the pages"]
+    assert "tests/running/test_search_command.py" in chosen["the library and the pages"]
     assert chosen["the notebooks"][-1] == "notebooks/04_visual_search.ipynb"
-    assert "tests" not in chosen["the library and the book"]
+    assert "tests" not in chosen["the library and the pages"]
     assert set(run_tests.runs("04_")) == {"the notebooks"}
-    assert set(run_tests.runs("triplets.")) >= {"the library and the book", "the notebooks"}
+    assert set(run_tests.runs("triplets.")) >= {"the library and the pages", "the notebooks"}
 
 
 def test_a_word_that_is_nowhere_is_one_line():

@@ -1,4 +1,4 @@
-"""Every test in one command: the library and the book (pytest), then the notebooks (nbval).
+"""Every test in one command: the book is built, then pytest and nbval (the notebooks) run.
 
 `run_tests.py WORD` runs what has the word in its file's name, such as `search` or `04`.
 
@@ -19,41 +19,47 @@ ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "data"
 LAST = ROOT / ".pytest_cache" / "minutes.json"  # of each run, the last time it went through
 PYTEST = [sys.executable, "-m", "pytest", "--durations=20"]
+# whole files, in their order: the long ones are in the first folders
+TWO = ["-n2", "--dist=loadfile", "--no-loadscope-reorder"]
 # each notebook in a fresh kernel; of its cells only contract cells are compared
 NBVAL = ["--nbval-lax", "--nbval-cell-timeout=21600", "--dist=loadscope", "-v"]
 NOTHING = 5  # pytest's exit code where no test was chosen
 
 
-def runs(only: str = "") -> dict[str, list[str]]:
-    """What is run, by what it is called: all, or what belongs to a word."""
+def runs(only: str = "", book: str = "") -> dict[str, list[str]]:
+    """What is run, by what it is called: all, or what belongs to a word.
+
+    All of it looks at the book that is built first, in the folder `book`; what is run by a word
+    builds its own where it needs it.
+    """
     # an exercise that nobody has solved is meant to stop: its solution is run
     notebooks = [*(ROOT / "notebooks").glob("*.ipynb")]
     notebooks += (ROOT / "notebooks" / "exercises" / "solutions").glob("*.ipynb")
     chosen = [str(path.relative_to(ROOT)) for path in sorted(notebooks) if only in path.name]
-    tests = ["tests"]
-    if only:
-        files = sorted((ROOT / "tests").rglob("test_*.py"))
-        tests = [str(path.relative_to(ROOT)) for path in files if only in path.name]
-    commands = {
-        "the library and the book": [*PYTEST, "-n2", "-m", "not clock", *tests],  # see conftest.py
-        "what holds a stopwatch": [*PYTEST, "-m", "clock", *tests],
-        "the notebooks": [*PYTEST, "-n2", *NBVAL, *chosen],
-    }
-    wanted = {"the notebooks": chosen}
-    return {name: command for name, command in commands.items() if wanted.get(name, tests)}
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    tests = [str(path.relative_to(ROOT)) for path in files if only in path.name]
+    commands = {} if only else {"the book": [sys.executable, "tools/book/quick_book.py", book]}
+    if tests:
+        commands["the library and the pages"] = [*PYTEST, *TWO, "-m", "not clock", *tests]
+        commands["what holds a stopwatch"] = [*PYTEST, "-m", "clock", *tests]
+    if chosen:
+        commands["the notebooks"] = [*PYTEST, "-n2", *NBVAL, *chosen]
+    return commands
 
 
 def main() -> int:
     """Run all test runs; returns the exit code."""
     only = sys.argv[1] if len(sys.argv) > 1 else ""
-    commands, codes = runs(only), []
-    if not commands:
+    if not runs(only):
         print(f"no test file and no notebook has {only!r} in its name", file=sys.stderr)
         return 2
     minutes = json.loads(LAST.read_text()) if LAST.is_file() else {}
-    with tempfile.TemporaryDirectory(prefix="fashionlib-tests-") as cache:
+    with tempfile.TemporaryDirectory(prefix="fashionlib-tests-") as folder:
+        book, codes = "" if only else f"{folder}/book", []
+        commands = runs(only, book)
         environment = os.environ | {
-            "FASHIONLIB_CACHE": os.environ.get("FASHIONLIB_CACHE", cache),
+            "FASHIONLIB_CACHE": os.environ.get("FASHIONLIB_CACHE", f"{folder}/cache"),
+            "FASHIONLIB_TEST_BOOK": book,
             "FASHIONLIB_BUDGET": "quick",
             "TQDM_DISABLE": "1",
             "HF_HUB_OFFLINE": "1",  # nothing is fetched from there, even where it can be reached
