@@ -6,6 +6,8 @@ import fashionlib
 encoder, _ = fashionlib.load_encoder(fashionlib.shipped("encoder_photos"))
 catalog = fashionlib.load_catalog("my/clothes")
 index = fashionlib.build_index(encoder, catalog.train.images, catalog.train.names)
+for split in (catalog.validation, catalog.test):
+    index = index.add(fashionlib.predict(encoder, split.images), split.names)
 index.save("clothes.safetensors")
 picture = fashionlib.read_picture("query.jpg")
 print(index.search(fashionlib.embed_picture(encoder, picture), k=5).ids[0])

@@ -15,9 +15,9 @@
 # where this book goes. We begin with the goal: a search in five lines, with a network that comes
 # with the library. The chapters after this one build it, part by part.
 #
-# First, something to search in. `load_catalog()` takes real photos where they are or can be
-# downloaded (once, about 106 MB), and garments that the library draws elsewhere. `few=` asks for a
-# quarter of them; it is for the tests.
+# First, something to search in. `load_catalog()` takes real photos if they are on this machine or
+# can be downloaded (once, about 106 MB). Otherwise it takes garments that the library draws itself.
+# The option `few=` is for the tests: it asks for a quarter of the pictures.
 
 # %%
 from fashionlib.catalog import load_catalog
@@ -156,7 +156,8 @@ print(f"a point of {len(point)} numbers, at distance {point.norm():.2f} from the
 
 # %% [markdown]
 # A search compares that point with the points of all pictures in the catalog, and gives back the
-# nearest. [Chapter 4](04_visual_search.ipynb) does so for many queries, and counts what is right.
+# nearest. (All points are at distance 1 from the origin: [chapter 3](03_train_with_triplets.ipynb)
+# says why.) [Chapter 4](04_visual_search.ipynb) does so for many queries, and counts what is right.
 # [Chapter 5](05_every_number.ipynb) asks whether the two heads could share one backbone.
 #
 # ## Two catalogs
@@ -167,7 +168,7 @@ print(f"a point of {len(point)} numbers, at distance {point.norm():.2f} from the
 #   2020](https://github.com/alexeygrigorev/clothing-dataset-small)), real photos that people took
 #   of their own clothes and gave away (CC0). Every file is checked against a hash that this library
 #   ships.
-# - **drawn**: garments that the library draws from a seed, without a network. They come with
+# - **drawn**: garments that the library draws from a seed, without the internet. They come with
 #   something that no photo has: exact labels of how they *look*, such as colour, pattern, sleeve,
 #   length and backdrop. So it can be counted whether a search finds what looks alike.
 #
@@ -257,9 +258,9 @@ for each in filter(None, (photos, drawn)):
 #
 # A photo is stored as a JPEG file of a few hundred pixels a side. Decoding it takes longer than
 # a small network takes to look at it, so it is done once: every picture becomes a square of 160
-# × 160 pixels, kept as one array of bytes on disk, and a chapter starts within a second the
-# next time. The square is not cropped: a hat's brim or a shoe's tip is what tells classes
-# apart. The price is that the aspect is lost.
+# × 160 pixels, and the pixels of each split are kept in one array on disk, for the next time. The
+# square is not cropped: a hat's brim or a shoe's tip is what tells classes apart. The price is that
+# the picture's proportions change: a tall dress gets wider.
 
 # %% tags=["nbval-check-output"]
 print("pictures:", drawn.train.images.dtype, tuple(drawn.train.images.shape[1:]))
@@ -273,7 +274,7 @@ print("classes:", ", ".join(drawn.classes))
 # - A network has a backbone and a head. Two heads give two answers: what it is, and what it is
 #   like.
 # - There are photos and drawn garments. Only of the drawn ones are all looks known exactly.
-# - Classes are unequally frequent, and splits need not be alike.
+# - Some classes may be more frequent than others, and not equally so in each split.
 #
 # ## Questions
 #
@@ -300,7 +301,7 @@ print("classes:", ", ".join(drawn.classes))
 #
 # <details class="answer"><summary>Answer</summary>
 #
-# They can be had without a network, in any number. And they are the only pictures of which every
-# look is known for sure, so a measure of looks can be tested with them.
+# They need no download, and there can be any number of them. And they are the only pictures of
+# which every look is known for sure, so a measure of looks can be tested with them.
 #
 # </details>

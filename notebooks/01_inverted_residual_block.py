@@ -19,8 +19,10 @@
 # At the end of this book you will hold up a picture of a dress and get back the dresses that look
 # most like it. The network behind that search is one small block, repeated. In this chapter we
 # take that block apart: why it is narrow, then wide, then narrow again, what every step of it
-# costs, and when its shortcut is allowed. On the way we find two bugs, and explain a published
-# parameter count that is thirteen times too big.
+# costs, and when its shortcut is allowed. This book follows [an
+# article](https://github.com/niranjanaambadi/Fashion_search_engine/blob/65facdb/docs/fashion_search_blog_accessible.md)
+# and checks what it says. Here we find two bugs in its block, and explain a parameter count that is
+# thirteen times too big.
 #
 # **You need** Python and to have seen an `nn.Module` before. You don't need a GPU or any data:
 # nothing is trained here, and every cell answers within seconds.
@@ -98,7 +100,7 @@ show(
 
 # %% [markdown]
 # Now at the real size, 24 to 32 channels on a map of 32×32. *Before you run it:* how many times
-# fewer weights will the two steps need, about 3, 6 or 9?
+# fewer weights will the two steps need, about 3, 7 or 9?
 #
 # <details class="answer"><summary>Answer</summary>
 #
@@ -171,7 +173,7 @@ for name, weight in {"plain": plain.weight, "two steps": as_plain}.items():
 # The older bottleneck block of ResNet ([He et al., 2016](https://arxiv.org/abs/1512.03385)) is wide
 # outside and narrow inside, and its shortcut joins the wide ends. Here the shortcut joins the
 # narrow ends, hence *inverted* residual. The factor 72 / 24 = 3 is the **expansion**. The article
-# gives it for this one example only; [a public implementation of the
+# gives it for this one example only; [the repository that holds the
 # article](https://github.com/niranjanaambadi/Fashion_search_engine) uses 3, 3 and 6 for its three
 # blocks.
 #
@@ -222,7 +224,9 @@ show(
 
 # %% [markdown]
 # One random matrix may be lucky, so here are 100 of them for each $n$. The error is the distance
-# between a point and where it came back to (root mean square), as a share of the spiral's size.
+# between a point and where it came back to (root mean square), as a share of the points' distance
+# from the middle. The table gives the median error of the 100, and the mean share of points where
+# all is zero.
 
 
 # %%
@@ -330,7 +334,7 @@ class InvertedResidual(nn.Module):
 # ## Each step as a picture of tensors
 #
 # Here is a block with stride 2, so that all four tensors differ. The stride sits in the filter:
-# it looks only at every second position, and everything after it works on a quarter of the pixels.
+# its kernel stops only at every second position, so what follows works on a quarter of the pixels.
 
 # %% tags=["nbval-check-output"]
 block = InvertedResidual(24, 32, expansion=3, stride=2)
@@ -465,8 +469,8 @@ for stride in (1, 2):
 # %% [markdown]
 # There is a third way. Where the shapes differ, let the input take a detour through a 1×1
 # convolution of its own, with the same stride. The ResNet paper compares such *projection
-# shortcuts* with cheaper ones and finds them slightly better. The [public
-# implementation](https://github.com/niranjanaambadi/Fashion_search_engine) uses them too; without
+# shortcuts* with cheaper ones and finds them slightly better. The [article's
+# repository](https://github.com/niranjanaambadi/Fashion_search_engine) uses them too; without
 # them its network would not run. Our blocks do it with `project_skip=True`. It isn't free:
 
 # %%
@@ -511,8 +515,9 @@ assert zeroed["as printed"] > 0.3 > zeroed["ours"]
 # The article stacks three such blocks, puts `Linear(64, 7)` on top for its seven classes of
 # clothes, and says that the network has **429K parameters**. In our library that network is the
 # plan `"article"`: a first 3×3 convolution, the *stem*, then three blocks. The article doesn't give
-# their strides and expansions; these are those of [the public
-# implementation](https://github.com/niranjanaambadi/Fashion_search_engine).
+# their strides and expansions; these are those of [its
+# repository](https://github.com/niranjanaambadi/Fashion_search_engine), and so are the projected
+# skips.
 
 # %% tags=["nbval-check-output"]
 print("stem:", PLANS["article"].stem, "channels")
@@ -602,7 +607,7 @@ for name, network in {"with": with_groups, "without": without_groups}.items():
 
 # %% [markdown]
 # Make it a habit: **when a layer is special, assert what makes it special.** Our tests do that for
-# every network in this book.
+# both plans that are meant to be depthwise.
 #
 # ## Does it cut parameters three times?
 #
@@ -622,7 +627,7 @@ for name, rival in {"inverted residual block": block, **rivals}.items():
     parameters, macs = count_parameters(rival), count_macs(rival, 32, channels=24)
     ratios[name] = parameters / count_parameters(block)
     rows.append([name, f"{parameters:,}", f"{ratios[name]:.1f}×", f"{macs:,}"])
-table(["layer", "parameters", "to the block", "MACs on 32×32"], rows)
+table(["layer", "parameters", "times the block's", "MACs on 32×32"], rows)
 
 # %% tags=["hide-input"]
 holds = [name for name in rivals if round(ratios[name]) == 3]
@@ -700,7 +705,7 @@ for name, layer in layers.items():
     maps = torch.zeros(8, layer.in_channels, 56, 56)
     maps = maps.contiguous(memory_format=torch.channels_last)
     runs[name] = lambda layer=layer, maps=maps: layer(maps)
-_, spent = take_turns(runs, rounds=30)  # processor time, in turns
+spent, _ = take_turns(runs, rounds=30)  # by the clock, in turns
 
 # %%
 rows = []
@@ -726,8 +731,8 @@ say(f"For equal MACs the depthwise layer takes **{said}**. {conclusion}")
 assert rows[0][1] == rows[1][1]
 
 # %% [markdown]
-# So a network with fewer MACs is smaller, but not faster by the same factor. Who wants
-# milliseconds has to measure them: [chapter 5](05_every_number.ipynb) does, for whole networks.
+# So fewer MACs do not make a network faster by the same factor. If you want milliseconds, measure
+# them: [chapter 5](05_every_number.ipynb) does, for whole networks.
 #
 # ## How much does it see?
 #
@@ -815,6 +820,13 @@ for plan in ("article", "fashion"):
 # 2. Up to which **expansion** has the block fewer parameters than the plain 3×3 convolution?
 # 3. Switch **depthwise** off. Which bar grows most? That is a missing `groups`.
 # 4. Find a setting with a **skip**. What do all such settings have in common?
+#
+# <details class="answer"><summary>Answers</summary>
+#
+# **1.** The outputs and the MACs change, the parameters do not. **2.** Up to 4, with 24 channels in
+# and 32 out. **3.** That of the 3×3 filter. **4.** Stride 1, and as many channels out as in.
+#
+# </details>
 #
 # <div class="block-explorer"></div>
 #

@@ -64,9 +64,10 @@ say(
 # ### Smaller numbers
 #
 # Weights and maps in eight bits instead of 32 make the file smaller, and may cost some accuracy.
-# Here both are measured on all test photos. The scales were calibrated on training photos and
-# chosen on validation photos; the preparation stays as it is. *Before you run the next cell:* how
-# many of the answers will change?
+# Eight bits count few steps, and a **scale** for each layer says how large a step is. It is set by
+# looking at how large the numbers get on some training photos; how many photos, the validation
+# photos decided. The preparation stays as it is. The cost is measured on all test photos. *Before
+# you run the next cell:* how many of the answers will change?
 #
 # <details class="answer"><summary>Answer</summary>
 #
@@ -102,17 +103,25 @@ say(f"Recorded: {about(exported)}.")
 #
 # [overflow]: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
 #
-# And time? The four ways took turns, one thread each. What counts is the ratio within a round: how
-# many times as fast as PyTorch line by line, median and middle half of the rounds.
+# And time? Four ways took turns, one thread each: PyTorch as in all chapters (*eager*), compiled by
+# `torch.compile`, and ONNX Runtime with either file. What counts is the ratio within a round: how
+# many times as fast as eager, median and middle half of the rounds. The milliseconds include the
+# preparation, and are of another day than those of chapter 5: compare them within this table only.
 
 # %%
 table(*figures.ways_table(exported))
+one = {row["way"]: row["times_as_fast"][1] for row in classifier["rows"] if row["batch"] == 1}
+say(
+    f"For one photo the exported classifier is {one['onnxruntime']:.1f} times as fast as PyTorch. "
+    f"Eight bits bring another factor of {one['onnxruntime int8'] / one['onnxruntime']:.1f}."
+)
 
 # %% [markdown]
 # ## On a phone
 #
-# The article says that its network runs efficiently on mobile devices, and gives 15 ms. We have no
-# phone to measure on. But the page *Try it* of this book searches in the browser, with both
+# The article says that its network runs efficiently on mobile devices, and names no device and no
+# time on one. (Its 15 ms are of a V100 GPU, says a README beside it.) We have no phone to measure
+# on. But the page *Try it* of this book searches in the browser, with both
 # networks on one thread, and tells its milliseconds with each answer: open it on your phone. And
 # Chromium can slow a page down, as web developers do to see what a phone would show.
 #
@@ -120,9 +129,10 @@ table(*figures.ways_table(exported))
 #
 # <details class="answer"><summary>Answer</summary>
 #
-# Roughly. Most of a search is computing on the page's own thread, and that is what the browser
-# slows down. Work outside of it, such as decoding the picture, is not slowed down; waiting for it
-# may take longer.
+# Roughly, but compare the columns. The browser pauses the page's own thread for most of the time,
+# and there the networks run. Other work, such as decoding the picture, is not slowed down, but what
+# it brings has to wait until the thread goes on. So the rest of a search can slow down more than
+# the networks do.
 #
 # </details>
 
@@ -142,8 +152,8 @@ say(
 )
 
 # %% [markdown]
-# This is a slowed-down desktop, **not a phone**: a phone has another processor, less memory, and
-# slows down when it gets warm. The table says what to expect, not what you get. A search is also
+# This is a slowed-down server, **not a phone**: a phone has another processor, less memory, and
+# slows down when it gets warm. So the table gives a rough idea, no more. A search is also
 # more than one network: the page decodes and shrinks the picture, runs a classifier and an encoder,
 # and compares the embedding with all garments.
 #
@@ -244,9 +254,9 @@ except FashionError as error:
 # <details class="answer"><summary>Answer</summary>
 #
 # A flat index about ten times, since it looks at each vector, and more once the vectors are too
-# many for the processor's cache. The others look at a small part, which grows much more slowly:
-# cells with the square root of the number of vectors, a graph with its logarithm. Compare how far
-# each curve moves to the right.
+# many for the processor's cache. The others look at a small part, which grows much more slowly: in
+# theory cells with the square root of the number of vectors, a graph with its logarithm. Compare
+# how far each curve moves to the right; the sentence under the figure compares with the theory.
 #
 # </details>
 
@@ -257,9 +267,17 @@ show(
     figures.recall_curves(sizes, WANTED),
     alt=figures.recall_curves_alt(sizes, WANTED),
     caption="Up and left is better. Dotted: the goal, a recall of 0.95 in one millisecond. A flat "
-    "index moves right as the catalog grows, the others hardly. Compressed vectors stop short of "
-    f"the top. One thread. Recorded: {about(measured)}.",
+    "index moves far to the right as the catalog grows, the others less. Compressed vectors stop "
+    f"short of the top. One thread. Recorded: {about(measured)}.",
 )
+ends, grown = (sizes[0], sizes[-1]), []
+for kind in ("flat", "IVF, Flat", "HNSW"):
+    before, after = (
+        figures.median_ms(figures.fastest(figures.curves(size)[kind], WANTED)) for size in ends
+    )
+    theory = figures.growth(kind, *(size["vectors"] for size in reversed(ends)))
+    grown.append(f"{kind} {after / before:.1f} times as long (theory: {theory:.1f})")
+say(f"From {ends[0]['vectors']:,} to {ends[1]['vectors']:,} vectors: {', '.join(grown)}.")
 
 # %%
 table(*figures.index_table(sizes[-1], WANTED))
@@ -288,9 +306,9 @@ table(header, rows)
 # ## A plan on paper
 #
 # We know what one million costs. What would ten million cost, a billion, ten billion? Memory grows
-# with the vectors; a machine here has 64 GiB for them. Time follows the theory of each index;
-# nobody measured it, so the last column is a guess. *Move the slider:* which index needs a second
-# machine first?
+# with the vectors; a machine here has 64 GiB for them. Time follows the theory of each index; the
+# figure above shows how well that fits, so the last column is a guess. And the compressed indexes
+# find fewer of the true ten than the others. *Move the slider:* which index needs most machines?
 
 # %%
 source(figures.growth)
@@ -312,7 +330,7 @@ slider("pictures", plans)
 
 # %% [markdown]
 # **Memory** runs out first: a graph over a billion vectors needs several machines, compressed cells
-# fit into one. Next come **ids and categories**, text that takes as much as the vectors do. Then
+# fit into one. Next come **ids and categories**, text that takes more than compressed vectors. Then
 # the **time to build**: each picture has to be decoded and embedded once for every new encoder.
 # That is the next section.
 
@@ -389,7 +407,8 @@ say(f"{one['pictures']:,} photos. Recorded: {about(pipeline)}.")
 # ```
 #
 # Each process has the whole network and takes its share of every batch; the gradients are averaged,
-# so together they take the step that one would take. They talk through NCCL where there is CUDA and
+# so together they take nearly the step that one would take: only batch norm, which sees one share
+# at a time, makes a difference. They talk through NCCL where there is CUDA and
 # through Gloo elsewhere, and on CUDA these commands use bfloat16 where it is safe. Three functions
 # are easy to get wrong:
 
@@ -434,8 +453,10 @@ say(
 #
 # The catalog stays, and the queries drift: another camera, a new season, people who photograph
 # other things. No single query needs to be beyond the limit of chapter 8. But the *distribution* of
-# their distances moves, and that can be tested. Calibrated on validation pictures, a window of
-# queries is compared with them by the test of Kolmogorov and Smirnov:
+# their distances moves, and that can be tested. The distances of a window of queries are compared
+# with those of the validation pictures by the test of Kolmogorov and Smirnov. Its **gap** says: at
+# some distance, so many more queries of the window lie farther away. **p** is how often chance
+# alone makes a gap as large; below one in a thousand we call it an alarm:
 
 # %%
 from fashionlib.drawn.not_garments import pictures_of_no_garment
@@ -468,9 +489,10 @@ header = ["window", "median before", "now", "gap", "p", ""]
 table(header, rows)
 
 # %% [markdown]
-# An alarm says *look at the queries*, not what is wrong with them. With photos, test pictures lie a
-# little farther from the catalog than validation pictures: they share rooms with training photos
-# less often. That is a drift, too.
+# An alarm says *look at the queries*, not what is wrong with them. Compare the medians of the first
+# row, too. With photos, nobody who sent a test photo sent a training photo, while most validation
+# photos are from people who did ([chapter 2](02_train_a_classifier.ipynb)). If test pictures lie
+# farther away, that is a drift as well.
 #
 # ## New weights, and no closing time
 #

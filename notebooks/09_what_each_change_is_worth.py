@@ -48,6 +48,12 @@ say(
     f"{len(measured['runs'])} trainings, {hours:.0f} hours of one processor core. "
     f"Recorded: {about(measured)}."
 )
+sent = Counter(recorded("senders")["test"].values())
+say(
+    f"Where test figures are given: the test photos of the seven classes come from {len(sent)} "
+    f"people, {max(sent.values()) / sum(sent.values()):.0%} of them from one person. The intervals "
+    "count photos, so for other people's clothes they are too narrow."
+)
 
 # %% [markdown]
 # ## The network or the recipe?
@@ -55,8 +61,8 @@ say(
 # Three networks, each trained for ten epochs by either recipe. The article's network, as printed,
 # has few parameters. The dense one is the network that its published count of 429K belongs to
 # (chapter 1). Ours has as many as the dense one, in twelve blocks. The article prints no recipe, so
-# *the article's recipe* is that of a [public
-# implementation](https://github.com/niranjanaambadi/Fashion_search_engine): small pictures, Adam at
+# *the article's recipe* is that of [its
+# repository](https://github.com/niranjanaambadi/Fashion_search_engine): small pictures, Adam at
 # a constant rate. *Our recipe* has larger pictures, crops, one-cycle, weight decay, label smoothing
 # and averaged weights.
 #
@@ -223,7 +229,10 @@ show(
 
 # %%
 table(*ablation.gain_table(changes))
-say("Gains are counted seed by seed, in points of percent.")
+say(
+    "In brackets: the worst and the best seed, which is no confidence interval. Gains are counted "
+    "seed by seed, in percentage points."
+)
 
 # %% tags=["hide-input"]
 helps = [trial for trial, value in sure.items() if value > 0]
@@ -310,8 +319,8 @@ say(
     + (
         "It pays."
         if {"Muon", "Muon and mixup"} & set(helps)
-        else "It fits the training photos better and names no more of the others, so the recipe "
-        "stays as simple as it is."
+        else "What it gains on the validation photos is within chance, so the recipe stays as "
+        "simple as it is."
     )
 )
 
@@ -388,15 +397,15 @@ else:
 
 # %% [markdown]
 # Some labels are wrong, some pictures show two garments, and some are only hard. The network cannot
-# tell these apart, and it can learn most from the hard ones.
+# tell these apart.
 #
 # Before you run it: does it help to leave out all that are in doubt?
 #
 # <details class="answer"><summary>Answer</summary>
 #
 # The table of changes has tried it. Look at its sign in each seed, and whether its mean is outside
-# the grey band. A hard picture with a right label is worth more than an easy one, and leaving out
-# both kinds together may cost as much as it gains.
+# the grey band. Leaving out wrong labels may help, and leaving out hard pictures with right labels
+# may harm, so both together may cost as much as they gain.
 #
 # </details>
 
@@ -440,7 +449,9 @@ hardest = sorted(of_ten, key=of_ten.get)[:3]
 counts = sorted(run["right"]["test"][ablation.PLAIN] for run in ten["runs"])
 verdict = metrics.against(counts[len(counts) // 2], photos, published[0] / published[1])
 say(
-    f"With {photos} photos, our interval **{verdict}** the published share. Every class counting "
+    f"With {photos} photos, our interval **{verdict}** the published share. (That share is a count "
+    "on the same photos, with an interval of its own: a fair test would compare the two networks "
+    "photo by photo.) Every class counting "
     f"the same (macro accuracy), ours has {fmean(of_ten.values()):.1%}. The hardest classes "
     f"for it: {', '.join(f'{name} ({of_ten[name]:.0%} right)' for name in hardest)}. "
     f"Recorded: {about(ten)}."
@@ -465,7 +476,10 @@ steps = {
     "the one that learned from both": "validation accuracy",
 }
 table(["network", "validation"], [[n, card["figures"][key]] for n, key in steps.items()])
+right_of = [int(card["figures"][key].split("(")[1].split()[0]) for key in steps.values()]
 say(
+    f"From the first to the last that is {right_of[-1] - right_of[0]:+d} of {of} photos, with one "
+    "seed: by this chapter's own rule no proof that the teachers helped. "
     f"Test: {card['figures']['test accuracy']}. The card says that the test figures of earlier "
     "attempts were seen while the method was developed, so this one is not a first look."
 )
@@ -524,8 +538,8 @@ say(f"Batches of {speed['batch']} at {speed['size']} px. Recorded: {about(speed)
 # - A recipe is worth what the network can make of it, and the other way round.
 # - Of many changes, some are better in every seed by chance. Count how many, and correct for it.
 # - What was chosen on some photos looks better on them than it is.
-# - Pictures that are hard to name are not noise.
-# - A test figure that was looked at before is still a figure, if you say so.
+# - A label in doubt need not be wrong. Look at it before you leave it out.
+# - If a test figure was seen before, say so where you report it.
 #
 # ## Questions
 #
@@ -546,8 +560,8 @@ say(f"Batches of {speed['batch']} at {speed['size']} px. Recorded: {about(speed)
 #
 # Three numbers tell little about their own spread: with two degrees of freedom
 # `scipy.stats.t.isf(0.025, 2)` asks for more than four times the standard error, and far more after
-# the correction. If a seed does about the same to every change, all of them together know the
-# spread well.
+# the correction. If chance scatters the runs of every change about equally, all of them together
+# tell the spread well.
 #
 # </details>
 #

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools" / room) for room in ("book", "measure")]
 
 import browser  # noqa: E402 - it lives beside the package, not in it
-import fetch_runtime  # noqa: E402
+import quick_book  # noqa: E402
 from serving import served  # noqa: E402
 
 ARCHIVE = "clothing-dataset-small.zip"

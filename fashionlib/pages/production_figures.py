@@ -113,7 +113,9 @@ def paper_plan(size: Row, wanted: float, counts: Sequence[float]) -> list[list[s
     rows = []
     for count in counts:
         for kind, settings in curves(size).items():
-            row = fastest(settings, wanted) or max(settings, key=lambda r: r["recall"]["test"])
+            row = fastest(settings, wanted) or max(
+                settings, key=lambda r: r["recall"]["validation"]
+            )
             memory = count * row["bytes"]
             machines = math.ceil(memory / MEMORY)
             time = median_ms(row) * growth(kind, count / machines, size["vectors"])

@@ -131,8 +131,8 @@ checks.losses.arcface_logits(arcface_logits)
 # %% [markdown]
 # The checker has compared your logits, through the cross-entropy, with `ArcFaceLoss` of
 # [pytorch-metric-learning](https://kevinmusgrave.github.io/pytorch-metric-learning/). The paper
-# takes a scale of 64, for a hundred thousand faces; for a few classes and epochs a smaller one
-# learns better.
+# takes a scale of 64, for millions of photos of tens of thousands of people. We take a smaller one
+# for a few classes and epochs; the end of this page suggests to try 64.
 #
 # ## Task 4: How tight, how far apart?
 #

@@ -49,6 +49,7 @@ CITED = {
     "04_visual_search": {},
     "06_into_production": {
         "15 ms": "the article's time for its network",
+        "100": "V100, the name of a GPU",
         "0.95": "an example of a recall, in a question",
     },
     "08_what_does_it_look_at": {"100": "95 of 100: the share that the limit is set for"},

@@ -11,7 +11,7 @@ SCRIPT = Path(run_tests.__file__)
 
 def test_everything_is_run():
     whole = run_tests.runs(book="/tmp/b")
-    assert list(whole)[0] == "the book"  # the pages' tests look at it
+    assert next(iter(whole)) == "the book"  # the pages' tests look at it
     assert whole.pop("the book")[-1] == "/tmp/b"
     assert len(whole) == 3
     notebooks = [word for word in whole["the notebooks"] if word.endswith(".ipynb")]
@@ -20,11 +20,9 @@ def test_everything_is_run():
     assert all("solutions" in name for name in notebooks if "exercises" in name)
     marks = [command[command.index("-m", 3) + 1] for command in list(whole.values())[:2]]
     assert marks == ["not clock", "clock"]
-    files = [
-        str(path.relative_to(run_tests.ROOT))
-        for path in (run_tests.ROOT / "tests").rglob("test_*.py")
-    ]
-    assert all(command[-len(files) :] == sorted(files) for command in list(whole.values())[:2])
+    tests = sorted(path for path in (run_tests.ROOT / "tests").rglob("test_*.py"))
+    files = [str(path.relative_to(run_tests.ROOT)) for path in tests]
+    assert all(command[-len(files) :] == files for command in list(whole.values())[:2])
 
 
 def test_a_word_chooses_files_and_notebooks():

@@ -34,6 +34,7 @@ from fashionlib.pages import plots
 from fashionlib.pages.show import say, show, table
 from fashionlib.settings import budget
 from fashionlib.siamese import SiameseRecipe, train_siamese
+from fashionlib.transforms import Preparation
 from fashionlib.weights import load_classifier, load_encoder, shipped
 
 plt.style.use("fashionlib.pages.book")
@@ -235,12 +236,14 @@ def run(objective):
 
 # %% tags=["full-budget"]
 histories = {name: run(name)[1] for name in MINERS}
-untrained = siamese.evaluate_encoder(siamese.encoder_from(classifier).to(pick_device()), catalog)
+start = siamese.encoder_from(classifier).to(pick_device())
+start.preparation = Preparation(SIZE)  # pictures of the same size as after the training
+before = siamese.evaluate_encoder(start, catalog)
 columns = ("loss", "active", "spread", "precision@5", "mAP")
 rows = [
     [name, *(f"{history[-1][key]:.3f}" for key in columns)] for name, history in histories.items()
 ]
-rows.insert(0, ["before", "", "", *(f"{untrained[key]:.3f}" for key in columns[2:])])
+rows.insert(0, ["before", "", "", *(f"{before[key]:.3f}" for key in columns[2:])])
 table(["last epoch", *columns], rows)
 
 # %% tags=["hide-input", "full-budget"]
@@ -272,7 +275,7 @@ say(
     f"Of the random triplets {last['my random']['active']:.0%} still break the margin in the last "
     f"epoch, of the hardest {last['my batch-hard']['active']:.0%}; semi-hard ones all do, since "
     f"that is how they are chosen. The best mAP is {last[best]['mAP']:.3f}, with **{best}**; "
-    f"before this training it was {untrained['mAP']:.3f}. The smallest spread, "
+    f"before this training it was {before['mAP']:.3f}. The smallest spread, "
     f"{last[tight]['spread']:.2f}, is that of **{tight}**. One seed and few epochs: the order of "
     "the three may be luck."
 )
