@@ -1,7 +1,8 @@
 """What each change of network or recipe is worth (chapter 9), from recorded runs.
 
 The results are those of `tools/measure/ablation.py`: a run for each trial and seed, of which the
-first trial is the one that all others differ from in one thing.
+first trial is the one that all others differ from in one thing. Those of `look_ablation.py` are
+shaped alike, but for the shares, which are of search results.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -70,13 +71,14 @@ def costs(results: Results) -> dict[str, float]:
     return ratios
 
 
-def sure_gain(results: Results) -> float:
+def sure_gain(shares: Mapping[str, Mapping[int, float]]) -> float:
     """How many points a mean gain must be above 0 (or below) to be more than chance.
 
-    A run is as far from what its trial and its seed let expect as any other run is. So one spread
-    holds for all, and a gain needs a t test of 95 %, for all trials together (Bonferroni).
+    `shares` are those of each trial, by seed. A run is as far from what its trial and its seed let
+    expect as any other run is. So one spread holds for all, and a gain needs a t test of 95 %, for
+    all trials together (Bonferroni).
     """
-    found = 100 * np.array([list(by_seed.values()) for by_seed in shares(results).values()])
+    found = 100 * np.array([list(by_seed.values()) for by_seed in shares.values()])
     trials, seeds = found.shape
     expected = found.mean(axis=1, keepdims=True) + found.mean(axis=0) - found.mean()
     freedom = (trials - 1) * (seeds - 1)

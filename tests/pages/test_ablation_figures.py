@@ -80,35 +80,32 @@ def test_the_figure_shows_every_seed():
 def test_what_is_recorded_can_be_shown():
     results = recorded("ablation")
     assert len(ablation_figures.gain_table(results)[1]) == len(ablation_figures.gains(results)) + 1
-    assert 0 < ablation_figures.sure_gain(results) < 10
+    assert 0 < ablation_figures.sure_gain(ablation_figures.shares(results)) < 10
 
 
-def sure_gain_of(monkeypatch, **shares: list[float]) -> float:
+def sure_gain_of(**percent: list[float]) -> float:
     """Of trials whose shares of right pictures, in percent, are given seed by seed."""
-    known = {
-        trial: {seed: value / 100 for seed, value in enumerate(values)}
-        for trial, values in shares.items()
-    }
-    monkeypatch.setattr(ablation_figures, "shares", lambda _: known)
-    return ablation_figures.sure_gain({})
+    return ablation_figures.sure_gain(
+        {trial: {s: v / 100 for s, v in enumerate(values)} for trial, values in percent.items()}
+    )
 
 
-def test_of_two_trials_a_sure_gain_is_that_of_students_paired_test(monkeypatch):
-    found = sure_gain_of(monkeypatch, first=[80, 82, 84], larger=[85, 88, 86])
+def test_of_two_trials_a_sure_gain_is_that_of_students_paired_test():
+    found = sure_gain_of(first=[80, 82, 84], larger=[85, 88, 86])
     # differences 5, 6, 2: their variance is 13/3, and t of 95 % with two degrees is 4.3027
     assert found == pytest.approx(4.3027 * (13 / 3 / 3) ** 0.5, rel=1e-4)
 
 
-def test_where_more_is_tried_a_sure_gain_is_larger(monkeypatch):
-    found = sure_gain_of(monkeypatch, first=[80, 80, 80], up=[81, 79, 80], down=[79, 81, 80])
+def test_where_more_is_tried_a_sure_gain_is_larger():
+    found = sure_gain_of(first=[80, 80, 80], up=[81, 79, 80], down=[79, 81, 80])
     # the runs are 1 point from what is expected of them four times, with four degrees of freedom;
     # two changes: t of 97.5 % each is 3.4954
     assert found == pytest.approx(3.4954 * (2 / 3) ** 0.5, rel=1e-4)
 
 
-def test_what_a_seed_does_to_every_trial_is_no_spread(monkeypatch):
-    plain = sure_gain_of(monkeypatch, first=[80, 82, 81], larger=[85, 84, 87])
-    easy = sure_gain_of(monkeypatch, first=[80, 92, 81], larger=[85, 94, 87])
+def test_what_a_seed_does_to_every_trial_is_no_spread():
+    plain = sure_gain_of(first=[80, 82, 81], larger=[85, 84, 87])
+    easy = sure_gain_of(first=[80, 92, 81], larger=[85, 94, 87])
     assert easy == pytest.approx(plain)
 
 

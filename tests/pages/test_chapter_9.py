@@ -6,6 +6,7 @@ from pathlib import Path
 
 import ablation
 import jupytext
+import look_ablation
 import pytest
 
 from fashionlib.pages import recorded_results, show
@@ -68,6 +69,37 @@ def test_the_recipe_can_win_too(said):
     text = said({"the article's network, our recipe": 75, "our network, the article's recipe": 0})
     assert "neither of the two brings more in every row and column" in text
     assert "the two help each other" not in text
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({}, "Better than *as it is*: nothing. Worse: nothing. The recipe stays as it is."),
+        ({"128 px": 0.05}, "Better than *as it is*: 128 px (+5.0). Worse: nothing. That was found"),
+        ({"two views instead of names": -0.2}, "Worse: two views instead of names (-20.0)."),
+    ],
+)
+def test_the_encoders_recipe_is_judged_by_what_was_recorded(monkeypatch, more, told):
+    def right(trial: str, seed: int) -> dict[str, float]:
+        value = 0.4 + 0.01 * seed + more.get(trial, 0) + 0.001 * ((seed + len(trial)) % 2)
+        return dict.fromkeys(("category", "colour", "pattern", "patterned", "alike"), value)
+
+    runs = [
+        {"trial": trial, "seed": seed, "right": right(trial, seed)}
+        for trial in look_ablation.TRIALS
+        for seed in look_ablation.SEEDS
+    ]
+    results = RECORDED("ablation") | {"runs": runs, "queries": 276}
+    monkeypatch.setattr(recorded_results, "recorded", lambda _: results)
+    texts: list[str] = []
+    monkeypatch.setattr(show, "say", texts.append)
+    monkeypatch.setattr(show, "table", lambda *_: None)
+    space: dict = {}
+    exec(CODE[0].source.partition("catalog = ")[0], space)
+    place = next(n for n, cell in enumerate(CODE) if '"look_ablation"' in cell.source)
+    for cell in CODE[place : place + 2]:
+        exec(cell.source, space)
+    assert told in texts[-1]
 
 
 def test_it_trains_nothing_and_looks_at_no_test_picture():

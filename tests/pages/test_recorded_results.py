@@ -46,6 +46,7 @@ def test_there_is_something_recorded():
         "export",
         "labels",
         "latency",
+        "look_ablation",
         "looks",
         "phone",
         "pipeline",
