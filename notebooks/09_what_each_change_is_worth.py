@@ -514,7 +514,7 @@ else:
 # - *looks half as heavy*: in the loss, colour and pattern count half as much as the class;
 # - *other edges in half of the batches*: there, pictures get the edges of other pictures, as in
 #   [chapter 8](08_what_does_it_look_at.ipynb);
-# - *128 px*: it is trained on larger pictures, and answers about larger ones;
+# - `128 px`: it is trained on larger pictures, and answers about larger ones;
 # - *no change of light*: pictures are cropped and flipped, and their colours stay as they are;
 # - *two views instead of names*: it sees no labels of looks.
 #
