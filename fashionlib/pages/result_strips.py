@@ -11,7 +11,7 @@ from torch import Tensor
 from fashionlib.errors import FashionError
 
 MOST_RESULTS = 50  # more would take a minute to draw and a wall to look at
-A_ROW = 5  # results; the query stands before the first row
+A_ROW = 5  # results; the query stands before the first row, and what lends it its look
 
 # Two of Okabe and Ito's colours; the line and the sign tell it too, to whoever sees no colours
 FRAMES = {
@@ -38,10 +38,12 @@ def result_strip(
     distances: Sequence[float],
     right: Sequence[bool] | None,
     titles: Sequence[str],
+    look: Tensor | None = None,
 ) -> Figure:
     """The query, then its results with rank, title and distance.
 
-    Query uint8 [3, H, W], results uint8 [k, 3, H, W], nearest first. Those of the query's category,
+    Query uint8 [3, H, W], results uint8 [k, 3, H, W], nearest first. `look` is the second picture
+    of a query of two. Those of the query's category,
     as `right` says, have a solid blue frame and ✓, others a dashed orange frame and ✗; `right` is
     None where nobody knows it. Titles are short, such as the category, or "".
 
@@ -49,15 +51,17 @@ def result_strip(
         FashionError: more than 50 results.
     """
     check_count(len(results))
-    columns = 1 + min(A_ROW, len(results))
+    heads = [(query, "query")] if look is None else [(query, "query"), (look, "in this look")]
+    columns = len(heads) + min(A_ROW, len(results))
     rows = max(1, -(-len(results) // A_ROW))
     figure, axes = plt.subplots(
         rows, columns, figsize=(1.7 * columns, 2.1 * rows), squeeze=False, layout="constrained"
     )
     for axis in axes.flat:
         axis.axis("off")
-    _draw(axes[0, 0], query, "query", FRAMES[None])
-    cells = axes[:, 1:].flat
+    for axis, (picture, title) in zip(axes[0], heads, strict=False):
+        _draw(axis, picture, title, FRAMES[None])
+    cells = axes[:, len(heads) :].flat
     marks = [None] * len(results) if right is None else right
     rows = zip(cells, results, distances, marks, titles, strict=False)
     for rank, (axis, picture, distance, mark, title) in enumerate(rows, start=1):

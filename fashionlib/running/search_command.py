@@ -70,7 +70,7 @@ def run_search(
     """
     _check_drawing(k, show, out)
     picture = read_query(query)
-    look_picture = picture if look is None else read_query(look)
+    look_picture = None if look is None else read_query(look)
     if catalog in (None, "photos", "drawn"):
         loaded = load_catalog(catalog, few=budget(False, quick=True))
         source, notes = training_source(loaded), f"{loaded.about}\n{loaded.hint}".splitlines()
@@ -87,7 +87,8 @@ def run_search(
     wanted = embed_picture(encoder, picture)
     if not plain:
         share = LOOK_SHARE if look_weight is None else look_weight
-        wanted = encoder.blended(wanted, embed_picture(encoder, look_picture), share)
+        lends = picture if look_picture is None else look_picture
+        wanted = encoder.blended(wanted, embed_picture(encoder, lends), share)
     results = index.search(wanted, k)
     category = query.resolve().parent.name
     if not category or category not in map(category_of, source.stamps):
@@ -111,7 +112,7 @@ def run_search(
             f"find something within {limit:.3f}. Is it a garment?"
         )
     if show or out is not None:
-        strip = _draw(picture, rows, source)
+        strip = _draw(picture, look_picture, rows, source)
     if out is not None:
         with replacing(out) as temporary:
             strip.savefig(temporary, format="png", dpi=110)
@@ -228,10 +229,11 @@ def _check_drawing(k: int, show: bool, out: Path | None) -> None:
         ) from None
 
 
-def _draw(picture: Tensor, rows: list[dict], source: Source) -> "Figure":
+def _draw(picture: Tensor, look: Tensor | None, rows: list[dict], source: Source) -> "Figure":
     from fashionlib.pages.result_strips import result_strip  # noqa: PLC0415 - see `_check_drawing`
 
     results = torch.stack([source.read(row["id"]) for row in rows])
     right = None if rows[0]["right"] is None else [row["right"] for row in rows]
     titles = [row["category"] or "" for row in rows]
-    return result_strip(picture, results, [row["distance"] for row in rows], right, titles)
+    distances = [row["distance"] for row in rows]
+    return result_strip(picture, results, distances, right, titles, look)

@@ -44,6 +44,17 @@ def test_right_and_wrong_differ_in_more_than_colour():
     assert query.spines["top"].get_edgecolor() != right.spines["top"].get_edgecolor()
 
 
+def test_the_picture_that_lends_its_look_stands_beside_the_query():
+    look = torch.full((3, 8, 8), 9, dtype=torch.uint8)
+    figure = result_strip(QUERY, pictures(7), [0.0] * 7, None, [""] * 7, look)
+    axes = shown(figure)
+    assert [axis.get_title() for axis in axes[:2]] == ["query", "in this look"]
+    values = [int(axis.images[0].get_array().max()) for axis in axes]
+    assert values == [7, 9, 0, 1, 2, 3, 4, 5, 6]
+    starts = {axis.get_subplotspec().colspan.start for axis in axes[2:]}
+    assert starts == {2, 3, 4, 5, 6}  # the results alone fill the second row
+
+
 def test_many_results_take_several_rows():
     figure = result_strip(QUERY, pictures(12), [0.0] * 12, None, [""] * 12)
     axes = shown(figure)
