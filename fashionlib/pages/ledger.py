@@ -123,7 +123,7 @@ def ledger_html(entries: Sequence[Entry]) -> str:
     return (
         f"<style>{', '.join(rules)} {{ display: none; }}"
         ".verdicts label { margin-right: 1em; }</style><div class='verdicts'>"
-        f"<fieldset><legend>{len(entries)} claims; show</legend>"
+        f"<fieldset><legend>{len(entries)} claims. Show:</legend>"
         f"{' '.join(f'<label>{choice}</label>' for choice in choices)}</fieldset>"
         "<div class='ledger' tabindex='0' role='region' aria-label='The claims ledger'>"
         f"<table class='table'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
