@@ -6,7 +6,7 @@ import fashionlib
 encoder, _ = fashionlib.load_encoder(fashionlib.shipped("encoder_photos"))
 catalog = fashionlib.load_catalog("my/clothes")
 index = fashionlib.build_index(encoder, catalog.train.images, catalog.train.names)
-for split in (catalog.validation, catalog.test):
+for split in filter(len, (catalog.validation, catalog.test)):  # a small folder may lack one
     index = index.add(fashionlib.predict(encoder, split.images), split.names)
 index.save("clothes.safetensors")
 picture = fashionlib.read_picture("query.jpg")
@@ -21,8 +21,8 @@ import os
 from importlib import import_module
 from typing import Any
 
-# torch's threads wait for each other by counting. Beside other work they should soon let go of the
-# core instead, or a training is several times as slow; torch reads this when it is first imported.
+# torch's threads wait for each other in busy loops. Where other programs need the cores too, that
+# makes a training several times as slow: let them sleep soon. torch reads this when it is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 # Where each name is defined. It is imported when it is first used: torch takes seconds, and a

@@ -67,7 +67,7 @@ class InvertedResidual(nn.Module):
             self.skip = conv_bn(in_channels, out_channels, stride=stride, activation=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Float [N, in_channels, H, W] to float [N, out_channels, H / stride, W / stride]."""
+        """Float [N, in_channels, H, W] to [N, out_channels, ceil(H / stride), ceil(W / stride)]."""
         out = self.project(self.filter(self.expand(x)))
         return out if self.skip is None else out + self.skip(x)
 

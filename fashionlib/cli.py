@@ -41,11 +41,11 @@ def download() -> None:
 Epochs = Annotated[int, typer.Option(min=1, help="Times each picture is shown.")]
 Data = Annotated[
     str | None,
-    typer.Option(help="photos, drawn, or a folder of class folders; else what is there."),
+    typer.Option(help="photos, drawn, or a folder of class folders; default: photos, else drawn."),
 ]
 Weights = Annotated[
     Path | None,
-    typer.Option(help="An encoder; else runs/encoder.safetensors, else the shipped one."),
+    typer.Option(help="Encoder file; default: runs/encoder.safetensors, else the shipped one."),
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**31, help="Same seed, same result.")]
 Size = Annotated[
@@ -120,11 +120,11 @@ def search(
     top_k: Annotated[int, typer.Option(min=1, help="How many results.")] = 5,
     catalog: Annotated[
         str | None,
-        typer.Option(help="A folder of pictures, photos, or drawn; else what is there."),
+        typer.Option(help="photos, drawn, or a folder of pictures; default: photos, else drawn."),
     ] = None,
     weights: Weights = None,
     look: Annotated[
-        Path | None, typer.Option(help="A picture: its colour and pattern, not the query's.")
+        Path | None, typer.Option(help="A second picture: take colour and pattern from this one.")
     ] = None,
     look_weight: Annotated[
         float | None, typer.Option(min=0, max=1, help="0: only what it is; 1: only how it looks.")

@@ -52,7 +52,7 @@ class MapsAt(nn.Module):
         super().__init__()
         self.blocks, self.depths = backbone.blocks[: max(depths)], tuple(depths)
         self.preparation = preparation
-        self.eval()  # `predict` puts a module back into the mode it was in
+        self.train(backbone.training)  # the mode that `predict` puts it back into
 
     def forward(self, x: Tensor) -> Tensor:
         """Float [N, 3, H, W] to float [N, channels, h, w], shallow maps first."""

@@ -27,7 +27,7 @@ def data_dir() -> Path:
 
 @contextmanager
 def taking_apart(path: Path | str) -> Iterator[None]:
-    """While what was read from a file is used: a missing or impossible part is a FashionError."""
+    """Turn errors in using a file's content into a FashionError that calls the file damaged."""
     try:
         yield
     except (
@@ -119,7 +119,7 @@ def remove_abandoned(folder: Path, name: str) -> None:
 
 
 def _host() -> str:
-    """This machine, by whose number a process is known."""
+    """Names this machine: a process number means nothing on another one."""
     return f"{zlib.crc32(platform.node().encode()):08x}"
 
 

@@ -67,7 +67,7 @@ class DetectionHead(nn.Module):
         return self.linear((mixed * trust).sum(dim=2)), box_convert(box, "xyxy", "cxcywh")
 
     def ask_cells(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Features [N, hidden, h·w], trust of sum 1 [N, 1, h·w], and left, top, right, bottom."""
+        """Features [N, hidden, h·w], trust of sum 1 [N, 1, h·w], and boxes of cells [N, 4, h·w]."""
         mixed = self.mix(maps)
         trust, sides = self.votes(mixed).flatten(2).split([1, 4], dim=1)
         sides = F.softplus(sides - 1)

@@ -27,7 +27,7 @@ def predict(model: nn.Module, images: Tensor, batch_size: int = 16) -> Tensor:
     if len(images) == 0:
         raise FashionError("there are no pictures to show to the network: give one or more.")
     if not hasattr(model, "preparation"):
-        raise FashionError("a network of no picture size: set its `preparation`, or train it.")
+        raise FashionError("this network has no `preparation`: set one, or train the network.")
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()

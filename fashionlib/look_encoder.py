@@ -7,7 +7,6 @@ last map, the look from one map of each size, where the encoder attends to.
 
 import copy
 from collections.abc import Sequence
-from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +21,7 @@ from fashionlib.transforms import Preparation
 SHARES = (0.3, 0.1, 0.32, 0.28)
 LOOK_SHARE = SHARES[2] + SHARES[3]
 NAMELESS = ("",) * 14, ("",) * 7  # colours and patterns that nobody has named
-SHARPNESS = 12.0  # times a cosine is a logit: cosines alone, from -1 to 1, are no certain answer
+SHARPNESS = 12.0  # a logit is this times a cosine; cosines alone never give a probability near 1
 
 
 class LookEncoder(nn.Module):
@@ -126,7 +125,7 @@ class LookEncoder(nn.Module):
 
 
 def ends_of_sizes(plan: Plan) -> list[tuple[int, int]]:
-    """Of each map size the last block, counted from the stem, which is 0, and its channels."""
+    """The last block of each map size, and its channels; blocks count from 0, the stem."""
     ends, block = [(0, plan.stem)], 0
     for _, channels, count, stride in plan.stages:
         if stride == 1:  # its maps are as large as those before, which are no end then
@@ -139,7 +138,8 @@ def ends_of_sizes(plan: Plan) -> list[tuple[int, int]]:
 def root(logits: Tensor) -> Tensor:
     """Square roots of the probabilities: logits float [N, C] to unit vectors float [N, C].
 
-    Half a logarithm is a root, whose gradient stays finite where a probability is nearly 0.
+    Half of a logarithm is the logarithm of the root. A plain `sqrt` would have an infinite gradient
+    where a probability is 0.
     """
     return (logits.log_softmax(dim=1) / 2).exp()
 
@@ -164,7 +164,6 @@ def on_grid(maps: Tensor, grid: tuple[int, int]) -> Tensor:
     return F.adaptive_avg_pool2d(maps, grid)
 
 
-@cache
 def hann(size: int) -> Tensor:
     """A raised cosine, float [size], above 0 everywhere, of sum 1 (a Hann window).
 

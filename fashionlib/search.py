@@ -4,6 +4,7 @@
 without embedding the catalog again for every query.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,9 +94,12 @@ def describe(
     results: Results, category_of: Callable[[str], str], wanted: str | None
 ) -> list[Found]:
     """What was found for the first query, nearest first; `wanted` is its category, if known."""
-    rows = zip(results.ids[0], results.distances[0].tolist(), strict=True)
-    known = ((name, distance, category_of(name)) for name, distance in rows)
-    return [Found(*row, right=None if wanted is None else row[2] == wanted) for row in known]
+    found = []
+    for name, distance in zip(results.ids[0], results.distances[0].tolist(), strict=True):
+        category = category_of(name)
+        right = None if wanted is None else category == wanted
+        found.append(Found(name, distance, category, right))
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +216,8 @@ class SearchIndex:
 
 def narrowed(index: SearchIndex, labels: Labels, asked: dict[str, str]) -> SearchIndex:
     """Only the pictures whose labels are as asked, {"colour": "red"}; there may be none."""
-    return index.remove([name for name in index.ids if asked.items() - labels[name].items()])
+    others = [name for name in index.ids if not asked.items() <= labels[name].items()]
+    return index.remove(others)
 
 
 def check_queries(queries: Tensor, k: int, dimensions: int) -> Tensor:
@@ -236,9 +241,8 @@ def check_queries(queries: Tensor, k: int, dimensions: int) -> Tensor:
 
 
 def first_repeated(ids: Iterable[str]) -> str:
-    """The first text that was there before, of several with one twice."""
-    seen: set[str] = set()
-    return next(name for name in ids if name in seen or seen.add(name))
+    """An id that is there more than once."""
+    return Counter(ids).most_common(1)[0][0]
 
 
 def build_index(encoder: nn.Module, images: Tensor, ids: Iterable[str]) -> SearchIndex:

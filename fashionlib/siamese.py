@@ -61,8 +61,8 @@ class SiameseRecipe:
 
     `objective` is a name from `OBJECTIVES`: how triplets are found. `batch_size` counts pictures
     (anchors, for random triplets). `margin` is a distance on the unit sphere, where the largest
-    is 2; `look_margin` is one of two views of a look. `swap` is the share of batches (of second
-    views) that get other edges (`swap_frames`), `look_weight` how much looks count.
+    is 2; `look_margin` is the margin of two-view triplets. `swap` is the share of batches (of
+    second views) that get other edges (`swap_frames`), `look_weight` is that of looks in the loss.
     """
 
     objective: str
@@ -260,19 +260,19 @@ OBJECTIVES = {
 def encoder_for(
     objective: str, catalog: Catalog, classifier: nn.Sequential | None = None
 ) -> nn.Module:
-    """What an objective trains: on a copy of a classifier's backbone, or new, of plan "fashion"."""
+    """A network for an objective, with a copy of a classifier's backbone, or an untrained one."""
     classifier = classifier or build_classifier("fashion")
     if objective not in ("two-views", "looks"):
         return encoder_from(classifier)
     looks = map(names_of, looks_of(catalog)) if objective == "looks" else NAMELESS
-    return look_encoder_from(classifier, (catalog.classes, *looks))
+    names = (catalog.classes, *looks)
+    dimensions = max(DIMENSIONS, sum(map(len, names)) + 16)  # many names leave no room for the cut
+    return look_encoder_from(classifier, names, dimensions)
 
 
 @lru_cache(maxsize=1)  # asked for the names, then for the labels
 def looks_of(catalog: Catalog) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """A colour and a pattern for each training picture: as labelled, else as the encoder says
-    that comes with the library.
-    """
+    """A colour and a pattern for each training picture: its label, or what our encoder sees."""
     split = catalog.train
     known = [split.attributes.get(look, ("",) * len(split)) for look in ("colour", "pattern")]
     if all(map(all, known)):
@@ -292,7 +292,7 @@ def names_of(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def balanced_batches(labels: Tensor, batch_size: int) -> Iterator[Tensor]:
-    """Batches of positions int64 [batch_size] with about as many pictures of each class.
+    """Batches of about `batch_size` positions, int64, with equally many pictures of each class.
 
     As many batches as it takes to show as many pictures as there are. Classes are shuffled each
     on its own and begun again when they run out, so a small class is seen more often.
@@ -323,8 +323,8 @@ def train_siamese(
     pictures `precision@5`, `mAP` and `spread`. The rest is as in `train_classifier`.
 
     Raises:
-        FashionError: a class of one picture, no validation pictures, or a `LookEncoder` made for
-            other looks.
+        FashionError: a class of one picture, no validation pictures, no `LookEncoder` where one is
+            needed, or one made for other looks.
     """
     return finish(siamese_training(encoder, catalog, recipe, seed))
 
@@ -334,13 +334,15 @@ def siamese_training(
 ) -> Training:
     """The training that `train_siamese` finishes: for those who surround it with more."""
     objective = OBJECTIVES[recipe.objective]
+    if recipe.objective in ("two-views", "looks") and not isinstance(encoder, LookEncoder):
+        raise FashionError(f"{recipe.objective!r} trains a LookEncoder: get one from encoder_for.")
     if not len(catalog.validation):
         raise FashionError(f"{catalog.name} has no validation pictures to measure progress with.")
     counts = torch.bincount(catalog.train.labels, minlength=len(catalog.classes)).tolist()
     for name, count in zip(catalog.classes, counts, strict=True):
         if count < 2:
             raise FashionError(
-                f"the class {name!r} has {count} pictures: add others, or leave the class out."
+                f"the class {name!r} needs two training pictures: add some, or leave the class out."
             )
     data = TripletDataset(catalog.train.images, catalog.train.labels, seed)
     looks = positions_of_looks(encoder, catalog) if recipe.objective == "looks" else None

@@ -147,11 +147,14 @@ class Batches:
 def shuffled(count: int, batch_size: int, keep_last: bool = False) -> Sequence[Tensor]:
     """Positions 0 to count - 1 in a new order, int64 [batch_size] each, from torch's generator.
 
-    Those that do not fill a last batch wait for another epoch, unless `keep_last`. As torch's
-    `BatchSampler` over a `RandomSampler`.
+    Those that do not fill a last batch wait for another epoch. `keep_last` keeps that batch, unless
+    it is a single picture, which batch norm cannot normalise. As torch's `BatchSampler` over a
+    `RandomSampler`.
     """
     batches = torch.randperm(count).split(batch_size)
-    return batches if keep_last else batches[: max(1, count // batch_size)]
+    if keep_last and len(batches[-1]) > 1:
+        return batches
+    return batches[: max(1, count // batch_size)]
 
 
 def labelled_batches(split: Split, recipe: Recipe) -> Batches:

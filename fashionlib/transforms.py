@@ -26,8 +26,10 @@ def to_input(images: Tensor, size: int | None = None, device: torch.device | str
 class Preparation:
     """How pictures become the input of one network: squares of `size` pixels, in a range.
 
-    A network answers well only to pictures prepared as those were that it was judged by, so it
-    carries this as `preparation`; `predict`, an index and an exported file ask for it there.
+    A network answers well only to pictures that are prepared as in its evaluation, so it carries
+    this as `preparation`; `predict`, an index and an exported file read it there. `range` and
+    `resize` say what `to_input` and `to_square` do: they are saved with the weights, so that
+    weights of a version that does otherwise are refused.
     """
 
     size: int = 128
@@ -72,7 +74,7 @@ AUGMENTATIONS: dict[str, Callable[[int], v2.Transform]] = {
     "strong": lambda size: cropped(size, 0.35, LIGHT, PART_GREYED),
     # no change of light: two views of a garment share its colours
     "views": lambda size: cropped(size, 0.5),
-    # what labels of colour think away, so must the network
+    # changes of light too: people who name a colour see past them, and so must the network
     "looks": lambda size: cropped(size, 0.4, v2.Lambda(other_light)),
 }
 

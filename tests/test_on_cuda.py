@@ -20,7 +20,7 @@ from torchvision.transforms import v2
 
 from fashionlib import detection, inference, siamese, training, transforms
 from fashionlib.catalog import Catalog
-from fashionlib.checks import losses, mining
+from fashionlib.checks import losses, mining, more_classes
 from fashionlib.detection import DetectionRecipe, detect, frozen_maps, train_head
 from fashionlib.heads import DetectionHead, build_classifier
 from fashionlib.inference import predict
@@ -210,6 +210,11 @@ TASKS = {
 def test_the_right_answers_are_right_there_too(cuda, capsys, name):
     check, number = TASKS[name]
     must_accept(check, moved((THREE | FIVE)[name]), number, capsys)
+
+
+def test_a_classifier_that_was_trained_there_is_right_too(cuda, capsys):
+    answer = solved("1_more_classes")["own_classifier"]
+    must_accept(more_classes.own_classifier, answer, 4, capsys)
 
 
 @pytest.mark.parametrize("name", ["softmax", "triplets", "softmax_and_center", "arcface"])

@@ -38,7 +38,7 @@ def through_cache(
     make: Callable[[], Catalog],
     is_right: Callable[[Catalog], bool] = lambda catalog: True,
 ) -> Catalog:
-    """The catalog from the cache, where it is made first if need be, or is not right any more.
+    """The catalog from the cache; made anew where it is missing, damaged, or not right any more.
 
     Both keys come from `cache_key`. Of each group (a source at a size with its classes) only the
     newest content is kept. `root` is the folder of the originals.
@@ -84,7 +84,7 @@ def _read(folder: Path, root: Path | None) -> Catalog:
     garments = {name: Garment(**labels) for name, labels in index["garments"].items()}
     splits = {}
     for split in SPLITS:
-        # not mapped: who changes the file changes, or kills, whoever has it mapped
+        # not memory-mapped: a change of the file would change, or crash, every program that has it
         images = np.load(folder / f"{split}.npy")
         names = tuple(index[split]["names"])
         if zlib.crc32(images) != index[split]["checksum"] or len(images) != len(names):

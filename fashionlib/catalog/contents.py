@@ -107,5 +107,8 @@ def labels_of(catalog: Catalog) -> Labels:
     train = catalog.train
     categories = [catalog.classes[label] for label in train.labels.tolist()]
     columns = {"category": categories, **train.attributes}
-    rows = [zip(columns, row, strict=True) for row in zip(*columns.values(), strict=True)]
-    return {n: {k: v for k, v in row if v} for n, row in zip(train.names, rows, strict=True)}
+    rows = zip(*columns.values(), strict=True)
+    return {
+        name: {key: value for key, value in zip(columns, row, strict=True) if value}
+        for name, row in zip(train.names, rows, strict=True)
+    }

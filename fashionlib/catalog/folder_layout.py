@@ -25,8 +25,8 @@ Listing = dict[str, dict[str, list[str]]]  # split → class → file names rela
 def find_pictures(root: Path, classes: tuple[str, ...] | None) -> tuple[Listing, list[str]]:
     """The pictures of a folder, as `load_catalog` says; with classes, of these in their order.
 
-    What is listed but cannot be read will be named then. The second part are pictures that lie in
-    no class folder, by name: beside the classes, or beside the splits.
+    Returns the listing, and the names of pictures that lie in no class folder but beside the
+    classes or the splits. Nothing is opened here: decoding names what cannot be read.
 
     Raises:
         FashionError: it is not a catalog, or cannot be listed.
@@ -124,10 +124,10 @@ def _find_classes(
 def pictures_below(root: Path, below: str = "") -> Iterator[str]:
     """The names, relative to `root`, of what may be pictures in its folder `below` ("", or "a/b/").
 
-    They come in their order, a folder at a time, so that memory does not grow with a catalog. Left
-    out are hidden files, those of systems, and what its ending calls something else, as text or a
-    film. The rest is named, so that what cannot be read will be missed: formats that we do not
-    know, files without an ending, links to folders, which are not followed.
+    They come in order, a folder at a time, so that memory does not grow with a catalog. Hidden
+    files, system files, and files whose ending says that they are no pictures (a text, a film) are
+    left out. All others are given, so that what cannot be read is reported: unknown formats, files
+    without an ending, and links to folders, which are not followed.
 
     Raises:
         OSError: a folder cannot be listed.
@@ -199,9 +199,10 @@ def choose_classes(root: Path, found: Listing, classes: tuple[str, ...] | None) 
         holders = [split for split, by_class in found.items() if label in by_class]
         if not holders:
             raise FashionError(f"{root} has no class {label!r}: choose among its class folders.")
-        for split in [split for split in found if split not in holders]:
+        lacking = [split for split in found if split not in holders]
+        if lacking:
             raise FashionError(
-                f"{root}: the class folder {label!r} is in {holders[0]} but not in {split}; "
+                f"{root}: the class folder {label!r} is in {holders[0]} but not in {lacking[0]}; "
                 "each split needs the same class folders."
             )
     return {

@@ -122,8 +122,7 @@ def _load_drawn(size: int, classes: tuple[str, ...], counts: tuple[int, int, int
 def _draw(counts: tuple[int, int, int], size: int, classes: tuple[str, ...]) -> Catalog:
     splits, drawings = {}, {}
     for split, count in zip(SPLITS, counts, strict=True):
-        # one process: several would start the reader's script anew, unless it guards against that
-        images, garments = drawn_pictures(count, SEEDS[split], size, processes=1)
+        images, garments = drawn_pictures(count, SEEDS[split], size)
         kept = [n for n, garment in enumerate(garments) if garment.category in classes]
         own = {f"{split}/{garments[n].category}/{n:04d}": garments[n] for n in kept}
         labels = [classes.index(garment.category) for garment in own.values()]

@@ -9,7 +9,6 @@ The pictures in it may not: `photos.sha256` holds one `sha256sum` line for each.
 
 import csv
 import hashlib
-import io
 import re
 import shutil
 import stat
@@ -17,9 +16,7 @@ import zipfile
 import zlib
 from pathlib import Path, PureWindowsPath
 
-import pooch
 import requests
-from tqdm.auto import tqdm
 
 from fashionlib.catalog.contents import SPLITS
 from fashionlib.drawn import SEVEN
@@ -164,30 +161,21 @@ def _fetch(url: str, archive: Path, folder: Path) -> None:
     raise FashionError(f"{url} did not send the photo archive: {problem}. {WAYS_OUT}") from problem
 
 
-class _Arriving(io.BufferedWriter):
-    """The file being downloaded: moves the progress bar, and refuses to grow without end."""
-
-    def __init__(self, path: Path, bar: tqdm) -> None:
-        super().__init__(io.FileIO(path, "wb"))
-        self.bar = bar
-        self.size = 0
-
-    def write(self, chunk: bytes) -> int:
-        self.size += len(chunk)
-        if self.size > MOST_BYTES:
-            raise BrokenArchive(f"it is larger than {MOST_BYTES // 1_000_000} MB")
-        self.bar.update(len(chunk))
-        return super().write(chunk)
-
-
 def _download(url: str, path: Path) -> None:
-    get = pooch.HTTPDownloader(chunk_size=1 << 16, timeout=TIMEOUT)
     bar = progress_bar(None, "downloading the photos", "B", total=ARCHIVE_BYTES, unit_scale=True)
-    with bar, _Arriving(path, bar) as file:
+    size = 0
+    with bar, path.open("wb") as file:
         try:
-            get(url, file, None)
+            with requests.get(url, stream=True, timeout=TIMEOUT) as response:
+                response.raise_for_status()
+                for chunk in response.iter_content(1 << 16):
+                    size += len(chunk)
+                    if size > MOST_BYTES:
+                        raise BrokenArchive(f"it is larger than {MOST_BYTES // 1_000_000} MB")
+                    file.write(chunk)
+                    bar.update(len(chunk))
         except requests.RequestException as error:
-            if file.size > 0 or isinstance(error, requests.exceptions.ChunkedEncodingError):
+            if size > 0 or isinstance(error, requests.exceptions.ChunkedEncodingError):
                 raise BrokenArchive("the connection broke on the way") from error
             raise FashionError(
                 f"could not download the photos from {url}: {_reason(error)}. {WAYS_OUT}"

@@ -51,7 +51,7 @@ class Task:
     wanted: str
 
     def value(self, answer: Any) -> Any:
-        """The answer itself, if it is not `...` or None, as nobody has touched them."""
+        """The answer itself; `...` or None means that nobody has written it yet."""
         if answer is None or answer is Ellipsis:
             raise NotYet(f"Task {self.number} is still to do: {self.wanted.rstrip('.')}.")
         return answer
@@ -72,7 +72,7 @@ class Task:
             raise NotYet(f"Task {self.number}: {sentence}")
 
     def rule_out(self, mistakes: Mapping[str, object]) -> None:
-        """Go on if no sentence is true: each has a truth value; what is said is the first one."""
+        """Go on if no mistake was made, else say the sentence of the first one that was."""
         for sentence, made in mistakes.items():
             self.need(not made, sentence)
 
@@ -95,10 +95,9 @@ class Task:
             self.need(not any(close(found, value) for value in values), sentence)
         self.need(False, otherwise.format(float((found - right).detach().abs().max())))
 
-    def several(self, result: Any, count: int, sentence: str) -> Sequence:
-        """The result as it is, known to be a tuple or list of `count`, else say the sentence."""
+    def several(self, result: Any, count: int, sentence: str) -> None:
+        """Go on if the result is a tuple or list of `count`, else say the sentence."""
         self.need(isinstance(result, tuple | list) and len(result) == count, sentence)
-        return result
 
     def tensor(self, result: Any, shape: tuple[int, ...], what: str = "your function") -> Tensor:
         """The result as it is, known to be a tensor of this shape and of finite numbers.

@@ -62,7 +62,7 @@ def moved_centers(answer: Callable) -> None:
     unharmed = torch.equal(before, centers)
     task.need(unharmed, "the old centres have changed: return new ones and leave those alone.")
     broken = isinstance(moved, Tensor) and not moved.isfinite().all()
-    task.need(not broken, "a class without a picture gets nan: is the 1 missing below?")
+    task.need(not broken, "a class without a picture gets nan: divide by its count plus 1.")
     task.tensor(moved, (4, 5), "moved_centers")
     counts = torch.bincount(LABELS, minlength=4)[:, None]
     means = _class_means(embeddings, LABELS, like=centers)

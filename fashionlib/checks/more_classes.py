@@ -139,7 +139,7 @@ def own_classifier(answer: Callable[..., tuple[nn.Sequential, object]]) -> None:
             both = task.call(answer, folder, classifier, OLD, recipe)
             task.several(both, 2, "return two things: the classifier and the catalog.")
             _is_classifier(task, both[0])
-            return both
+            return both[0].cpu(), both[1]  # a training may leave it on the GPU
 
         model, catalog = trained(epochs=0)
         given = getattr(catalog, "name", None) == str(folder)

@@ -10,13 +10,8 @@ t-shirt; shorts end in the upper half of the leg (up to 0.46 of it), pants in th
 0.58). The numbers are in `garments.SLEEVES`, `LEGS` and `HEMS`.
 """
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
-from multiprocessing import get_context
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -98,14 +93,12 @@ class Rendering:
         return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def sample_garment(rng: np.random.Generator, category: str | None = None) -> Garment:
-    """Draw the labels of a garment at random, of one category or of any.
+def sample_garment(rng: np.random.Generator, category: str) -> Garment:
+    """Draw the other labels of a garment of this category at random.
 
     Raises:
         FashionError: `category` is not one of `SEVEN`.
     """
-    if category is None:
-        category = _one(rng, SEVEN)
     if category not in LINES:
         raise FashionError(f"no class {category!r}. Choose one of: {', '.join(SEVEN)}.")
     line = LINES[category]
@@ -223,16 +216,11 @@ def draw_garment(garment: Garment, size: int = 160) -> Image.Image:
     return render(garment, size).picture
 
 
-def drawn_pictures(
-    count: int, seed: int, size: int = 160, processes: int | None = None
-) -> tuple[np.ndarray, list[Garment]]:
+def drawn_pictures(count: int, seed: int, size: int = 160) -> tuple[np.ndarray, list[Garment]]:
     """Draw a catalog: uint8 [count, 3, size, size] pictures and the garment in each.
 
     Each run of seven pictures has one of every class, shuffled. Picture `i` depends only on
-    `seed` and `i`: a longer catalog starts with the shorter one, and any number of `processes`
-    (default: one a core; below 200 pictures it is not worth starting them) gives the same pixels.
-    More than one process starts the calling script anew, so a script (not a notebook) needs the
-    usual `if __name__ == "__main__":` around the call.
+    `seed` and `i`: a longer catalog starts with the shorter one.
 
     Raises:
         FashionError: `count` is below 1 or `size` below 32.
@@ -245,16 +233,8 @@ def drawn_pictures(
         order = np.random.default_rng([seed, 2, group]).permutation(len(SEVEN))
         garments.append(sample_garment(np.random.default_rng([seed, 4, i]), SEVEN[order[place]]))
     pictures = np.empty((count, 3, size, size), np.uint8)
-    draw = partial(draw_pixels, size=size)
-    processes = processes or os.cpu_count() or 1
-    with ExitStack() as stack:
-        drawn = map(draw, garments)
-        if processes > 1 and count >= 200:
-            # fresh interpreters as workers: forking a process that runs torch threads can hang
-            pool = stack.enter_context(ProcessPoolExecutor(processes, get_context("spawn")))
-            drawn = pool.map(draw, garments, chunksize=25)
-        for i, picture in enumerate(progress_bar(drawn, "drawing", "picture", total=count)):
-            pictures[i] = picture
+    for i, garment in enumerate(progress_bar(garments, "drawing", "picture")):
+        pictures[i] = draw_pixels(garment, size)
     return pictures, garments
 
 

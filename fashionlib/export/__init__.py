@@ -92,8 +92,6 @@ def to_program(
     The input is `images`; of its dimensions those in `free` may have other sizes at each run.
     """
     model.eval()
-    with torch.no_grad():
-        model(images)  # fills caches of constants, which must not keep what tracing puts there
     program = torch.onnx.export(model, (images,), dynamo=True, opset_version=OPSET, verbose=False,
                                 input_names=["images"], output_names=outputs,
                                 dynamic_shapes=(free,) if free else None)  # fmt: skip

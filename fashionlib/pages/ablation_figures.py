@@ -74,9 +74,9 @@ def costs(results: Results) -> dict[str, float]:
 def sure_gain(shares: Mapping[str, Mapping[int, float]]) -> float:
     """How many points a mean gain must be above 0 (or below) to be more than chance.
 
-    `shares` are those of each trial, by seed. A run is as far from what its trial and its seed let
-    expect as any other run is. So one spread holds for all, and a gain needs a t test of 95 %, for
-    all trials together (Bonferroni).
+    `shares` are those of each trial, by seed. What is left of a run's share without the means of
+    its trial and of its seed is chance, taken to be equally large for all runs. A gain then needs
+    a t test at 95 %, for all trials together (Bonferroni).
     """
     found = 100 * np.array([list(by_seed.values()) for by_seed in shares.values()])
     trials, seeds = found.shape

@@ -42,7 +42,7 @@ class UpTo(nn.Module):
         self.eval()
         pooled = predict(self, images)
         self.mean = pooled.mean(dim=0).to(device)
-        # a channel that never answers has none
+        # a channel that is always 0 has a deviation of 0
         self.deviation = pooled.std(dim=0).clamp(min=1e-6).to(device)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -36,11 +36,11 @@ def take_turns(runs: Mapping[Any, Callable[[], object]], rounds: int) -> tuple[R
 def eager(network: nn.Module, batch: int, size: int) -> Callable[[], object]:
     """A run of `network` in PyTorch, on `batch` pictures of `size` pixels, ready for `take_turns`.
 
-    Both the network and the pictures are stored channels-last, which a CPU likes better.
+    Both the network and the pictures are stored channels-last, which is faster on a CPU.
     """
     network = network.eval().to(memory_format=torch.channels_last)
     pictures = torch.zeros(batch, 3, size, size).contiguous(memory_format=torch.channels_last)
-    return lambda: torch.inference_mode()(network)(pictures)
+    return torch.inference_mode()(lambda: network(pictures))
 
 
 def middle(values: Sequence[float]) -> tuple[float, float]:

@@ -71,8 +71,7 @@ def covers(values: Sequence[float], said: float) -> bool:
 
 def mean_and_range(values: Sequence[float], form: str = ".2f") -> str:
     """Mean, least and greatest of the runs: `0.93 (0.91 to 0.95)`."""
-    mean = sum(values) / len(values)
-    return f"{mean:{form}} ({min(values):{form}} to {max(values):{form}})"
+    return f"{fmean(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float]:

@@ -42,10 +42,10 @@ def result_strip(
 ) -> Figure:
     """The query, then its results with rank, title and distance.
 
-    Query uint8 [3, H, W], results uint8 [k, 3, H, W], nearest first. `look` is the second picture
-    of a query of two. Those of the query's category,
-    as `right` says, have a solid blue frame and ✓, others a dashed orange frame and ✗; `right` is
-    None where nobody knows it. Titles are short, such as the category, or "".
+    Query uint8 [3, H, W], results uint8 [k, 3, H, W], nearest first; `look` is the second picture
+    of a query of two. Results of the query's category, as `right` says, have a solid blue frame
+    and ✓, others a dashed orange frame and ✗; `right` is None where the category is not known.
+    Titles are short, such as the category, or "".
 
     Raises:
         FashionError: more than 50 results.

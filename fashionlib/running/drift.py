@@ -21,7 +21,7 @@ SHARES = (0.25, 0.5, 0.75, 0.95)
 class Drift:
     """A window of queries, compared with those of the calibration."""
 
-    gap: float  # 0 to 1: at some distance, so many more queries are farther away than there
+    gap: float  # 0 to 1: by how much more of the window lies beyond a distance, at most
     p_value: float  # how often queries like those of the calibration show such a gap
     alarm: bool
     quantiles: dict[float, tuple[float, float]]  # by share: distance in calibration, in window

@@ -161,7 +161,7 @@ def embed_named(
 def sorted_out(
     found: Iterable[tuple[str, Tensor | str]],
 ) -> tuple[dict[str, Tensor], list[str]]:
-    """Of what `embed_named` gives the embeddings by name, and a line for each broken picture."""
+    """What `embed_named` gives, in two: embeddings by name, a line for each broken picture."""
     found = list(found)
     broken = [row for _, row in found if isinstance(row, str)]
     return {name: row for name, row in found if isinstance(row, Tensor)}, broken

@@ -41,8 +41,8 @@ OWN_BUFFERS = {_NEW if _NEW in signature(DistributedDataParallel).parameters els
 def joined() -> Iterator[None]:
     """Join the processes that torchrun started, for as long as the block lasts.
 
-    All but the first print nothing and show no progress. When one fails, torchrun ends the others;
-    what they failed with since it was gone is not printed.
+    All but the first print nothing and show no progress. When one fails, torchrun ends the others
+    before they can print that it is gone: one error is shown, the one that matters.
 
     Raises:
         FashionError: there are more processes than GPUs.
@@ -102,17 +102,17 @@ def agree(batches: Sequence[Tensor]) -> Sequence[Tensor]:
     """The first process's batches of positions int64 [B] for all, instead of their own draws.
 
     The processes draw differently, so that each augments in its own way. A batch that cannot be
-    shared evenly loses its last few pictures, and one with fewer pictures than processes is left
-    out.
+    shared evenly loses its last few pictures, and one with fewer than two pictures for each
+    process is left out: batch norm cannot normalise a single one.
 
     Raises:
-        FashionError: no batch has a picture for every process.
+        FashionError: no batch has two pictures for every process.
     """
     order = torch.cat(list(batches)).to(pick_device())
     dist.broadcast(order, 0)
     everybodys = order.cpu().split([len(batch) for batch in batches])
     even = [batch[: len(batch) - len(batch) % world_size()] for batch in everybodys]
-    even = [batch for batch in even if len(batch)]
+    even = [batch for batch in even if len(batch) > world_size()]
     if not even:
         raise FashionError(f"{world_size()} processes share too few pictures: start fewer.")
     return even
@@ -124,10 +124,10 @@ def share(batch: Tensor) -> Tensor:
 
 
 def gather(rows: Tensor) -> Tensor:
-    """The opposite of `share`: float [B / processes, D] of each process to float [B, D] on all.
+    """The opposite of `share`: [B / processes, ...] of each process to [B, ...] on all.
 
-    Gradients go back to each process's own rows. So a loss over all pairs of a batch can be
-    computed as if one process had embedded it.
+    Takes outputs as well as labels. Gradients go back to each process's own rows, so a loss over
+    all pairs of a batch can be computed as if one process had embedded it.
     """
     return _Gather.apply(rows)
 

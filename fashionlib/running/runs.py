@@ -33,7 +33,7 @@ def run_training(
     Raises:
         FashionError: the checkpoint belongs to another run, or cannot be written.
     """
-    # what makes a run this run: a checkpoint of another one must not be gone on with
+    # a checkpoint has to agree with all of this: another run must not go on from it
     about = {
         "recipe": asdict(training.recipe),
         "seed": training.seed,

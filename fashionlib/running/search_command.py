@@ -22,7 +22,7 @@ from fashionlib.running.folder_index import (
     refreshed_index,
     training_source,
 )
-from fashionlib.search import SearchIndex, describe, embed_picture, narrowed, read_query
+from fashionlib.search import Results, SearchIndex, describe, embed_picture, narrowed, read_query
 from fashionlib.settings import budget
 from fashionlib.weights import load_encoder, shipped
 
@@ -71,12 +71,8 @@ def run_search(
     _check_drawing(k, show, out)
     picture = read_query(query)
     look_picture = None if look is None else read_query(look)
-    if catalog in (None, "photos", "drawn"):
-        loaded = load_catalog(catalog, few=budget(False, quick=True))
-        source, notes = training_source(loaded), f"{loaded.about}\n{loaded.hint}".splitlines()
-    else:
-        source, notes = folder_source(Path(catalog)), []
-    weights, about_weights = find_weights(weights, source.name)
+    source, notes = _searched_in(catalog)
+    weights, about_weights = find_weights(weights, source.name if source.root is None else "")
     encoder, metadata = load_encoder(weights)
     asked = {key: name for key, name in (("colour", colour), ("pattern", pattern)) if name}
     plain = look is None and look_weight is None and not asked
@@ -93,17 +89,7 @@ def run_search(
     category = query.resolve().parent.name
     if not category or category not in map(category_of, source.stamps):
         category = None
-    rows = [
-        {
-            "rank": rank,
-            "distance": round(found.distance, 6),
-            "category": found.category or None,
-            "right": found.right,
-            "id": found.id,
-            "file": str(source.root / found.id) if source.root else None,
-        }
-        for rank, found in enumerate(describe(results, category_of, category), start=1)
-    ]
+    rows = _result_rows(results, source, category)
     notes = [about_weights, *notes, *_describe_refresh(source.name, refreshed)]
     limit = metadata.get("distance_limit", math.inf)  # of weights that were never calibrated
     if plain and rows[0]["distance"] > limit:
@@ -135,6 +121,29 @@ def run_search(
         from matplotlib import pyplot  # noqa: PLC0415 - see `_check_drawing`
 
         pyplot.show()
+
+
+def _searched_in(catalog: str | None) -> tuple[Source, list[str]]:
+    """The pictures that are searched, and lines about them."""
+    if catalog not in (None, "photos", "drawn"):
+        return folder_source(Path(catalog)), []
+    loaded = load_catalog(catalog, few=budget(False, quick=True))
+    return training_source(loaded), f"{loaded.about}\n{loaded.hint}".splitlines()
+
+
+def _result_rows(results: Results, source: Source, category: str | None) -> list[dict]:
+    """The results in plain data, nearest first; `category` is the query's, if it is known."""
+    return [
+        {
+            "rank": rank,
+            "distance": round(found.distance, 6),
+            "category": found.category or None,
+            "right": found.right,
+            "id": found.id,
+            "file": str(source.root / found.id) if source.root else None,
+        }
+        for rank, found in enumerate(describe(results, category_of, category), start=1)
+    ]
 
 
 def _check_looks(encoder: nn.Module, weights: Path, asked: dict[str, str]) -> None:

@@ -188,8 +188,8 @@ def _made(shards: Iterable[Shard], processes: int) -> Iterator[tuple[Shard, dict
                 '`if __name__ == "__main__":`, since each worker imports it.'
             ) from None
         raise FashionError(
-            "a worker process was killed, perhaps for want of memory: the same command goes on, "
-            "with fewer --processes it takes less."
+            "a worker process was killed, perhaps because memory ran out: the same command goes on "
+            "where it stopped, and fewer --processes need less memory."
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
@@ -249,7 +249,7 @@ def _start_worker(threads: int, began: Event) -> None:
 
 
 def _end_with_parent() -> None:
-    """Who is killed cannot end its workers, and they would wait for work forever."""
+    """End with the parent: a killed one cannot end its workers, which would wait forever."""
     connection.wait([parent_process().sentinel])
     os._exit(1)
 

@@ -1,4 +1,4 @@
-"""What is to be answered, changed from outside: mixed pictures, and trained networks as teachers.
+"""Other targets than the labels, for any training: mixed pictures, and teachers (distillation).
 
 Sources: Hinton et al., "Distilling the Knowledge in a Neural Network", arXiv 1503.02531; Beyer et
 al., "Knowledge distillation: A good teacher is patient and consistent", CVPR 2022, arXiv
@@ -18,10 +18,11 @@ from fashionlib.weights import weights_hash
 
 
 def change_batches(training: Training, name: str, change: Callable[..., tuple]) -> None:
-    """Have each batch of a training changed before it is learned from; later changes come later.
+    """Change each batch of a training before its step. Several changes follow one another.
 
-    `change` takes inputs float [N, 3, H, W] and labels, and returns both. `name` tells a run with
-    it from one without. Mixup (Zhang et al. 2018, arXiv 1710.09412) with their alpha:
+    `change` takes inputs float [N, 3, H, W] and labels, and returns both. A checkpoint keeps
+    `name`, so that a run without the change does not go on from it. Mixup (Zhang et al. 2018,
+    arXiv 1710.09412) with their alpha:
 
     ```python
     change_batches(training, "mixup 0.2", v2.MixUp(alpha=0.2, num_classes=7))
@@ -38,10 +39,10 @@ def change_batches(training: Training, name: str, change: Callable[..., tuple]) 
 
 
 def learn_from(training: Training, teachers: Sequence[nn.Module]) -> None:
-    """Have half of what a classifier is to answer come from teachers: their answer and the label.
+    """Train a classifier towards the mean of the label and what its teachers answer.
 
-    The teachers, in evaluation mode and with the training's classes, look at each augmented (and
-    mixed) picture that the student sees.
+    The teachers see each augmented (and mixed) picture that the student sees. They have to be in
+    evaluation mode, and to know the same classes.
     """
     for teacher in teachers:
         teacher.to(pick_device())

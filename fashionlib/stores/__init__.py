@@ -25,7 +25,8 @@ class Store(Protocol):
 
     A change is kept when the call returns: a process that is killed afterwards loses nothing.
     Where a file holds the store, it is written anew for each change, so give many rows at once.
-    From its first change until it closes the store, one process writes and others only read.
+    A process that has changed it is its only writer until it closes it; others may read. Within
+    a process, let one thread at a time change the store.
     """
 
     made_by: str  # fingerprint of the encoder
@@ -46,18 +47,18 @@ class Store(Protocol):
         """
 
     def delete(self, ids: Iterable[str]) -> None:
-        """Take rows out. An id that is not there is none to take: a delete can be repeated.
+        """Take rows out. An id that is not there is passed over, so a delete can be repeated.
 
         Raises:
-            FashionError: the store cannot be written, or an id is none that it could hold.
+            FashionError: the store cannot be written, or no store could hold such an id.
         """
 
     def search(self, queries: Tensor, k: int, category: str | None = None) -> Results:
         """The k nearest to one query [D], or to each of [Q, D], by Euclidean distance.
 
-        With `category` only rows of it are looked at, and k of them are found if it has as many.
-        Flat indexes of all stores give the same results, of equal distances the lower id first. A
-        k above the number of rows gives all of them, an empty store none.
+        With `category` only its rows are searched, and k of them are found if there are as many.
+        Flat indexes give the same results in every store; of equal distances the lower id comes
+        first. A k above the number of rows gives all of them, an empty store none.
 
         Raises:
             FashionError: k below 1, queries of other dimensions, or not finite; a category that no

@@ -97,7 +97,8 @@ class FileStore(CheckedStore):
         super().__init__(str(path), made_by, dimensions, index)
         self.path = Path(path).absolute()  # also when the program goes to another folder
         name = hashlib.sha256(os.fsencode(self.path.resolve())).hexdigest()[:16]
-        self._lock = FileLock(cache_dir() / "locks" / f"{name}.lock")
+        # of the process: by default filelock takes each thread for another holder
+        self._lock = FileLock(cache_dir() / "locks" / f"{name}.lock", thread_local=False)
         if self.path.exists():
             self._read()
         else:

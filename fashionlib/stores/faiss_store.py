@@ -76,6 +76,8 @@ class FaissStore(FileStore):
             chosen = self._alive
             if category is not None:
                 chosen = chosen & np.array([name == category for name in self._categories], bool)
+            if not chosen.any():  # and kept nowhere: anyone may ask for any category
+                return None, 0
             bits = np.packbits(chosen, bitorder="little")
             selector = None if chosen.all() else self._faiss.IDSelectorBitmap(bits)
             self._selected[category] = selector, int(chosen.sum())

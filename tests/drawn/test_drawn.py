@@ -42,17 +42,17 @@ def grown(mask: np.ndarray, pixels: int) -> np.ndarray:
     return ~eroded(~mask, pixels)
 
 
-def test_same_seed_same_pixels_for_any_number_of_processes():
-    alone, garments = drawn_pictures(203, seed=9, size=64, processes=1)
-    together, again = drawn_pictures(203, seed=9, size=64, processes=2)
-    assert garments == again
-    assert alone.dtype == np.uint8
-    assert alone.shape == (203, 3, 64, 64)
-    np.testing.assert_array_equal(alone, together)
+def test_same_seed_same_pixels():
+    pictures, garments = drawn_pictures(15, seed=9, size=64)
+    again, same = drawn_pictures(15, seed=9, size=64)
+    assert garments == same
+    assert pictures.dtype == np.uint8
+    assert pictures.shape == (15, 3, 64, 64)
+    np.testing.assert_array_equal(pictures, again)
     shorter, _ = drawn_pictures(9, seed=9, size=64)
-    np.testing.assert_array_equal(alone[:9], shorter)
+    np.testing.assert_array_equal(pictures[:9], shorter)
     drawn = np.asarray(draw_garment(garments[7], 64)).transpose(2, 0, 1)
-    np.testing.assert_array_equal(alone[7], drawn)
+    np.testing.assert_array_equal(pictures[7], drawn)
 
 
 def test_another_seed_gives_other_garments(catalog):

@@ -18,7 +18,7 @@ from fashionlib.errors import FashionError
 from fashionlib.export import OPSET, PreparationLayer, export_onnx, load_onnx
 from fashionlib.heads import build_classifier, build_encoder
 from fashionlib.inference import predict
-from fashionlib.look_encoder import NAMELESS, hann, look_encoder_from
+from fashionlib.look_encoder import NAMELESS, look_encoder_from
 from fashionlib.transforms import to_input
 from fashionlib.weights import (
     fingerprint,
@@ -46,7 +46,6 @@ def exported(tmp_path_factory) -> dict[str, tuple[nn.Module, Path, Path]]:
     with torch.no_grad():  # as of a trained one, its classes all occur
         logits = models["classifier"](to_input(drawn(64), SIZE))
         models["classifier"].head.linear.bias -= logits.mean(dim=0)
-    hann.cache_clear()  # as in a new process: tracing must not fill it
     for kind, model in models.items():
         weights = folder / f"{kind}.safetensors"
         if kind == "classifier":

@@ -50,7 +50,11 @@ def contents() -> list[Path]:
     """The files of the archive."""
     inside = [path for name in FOLDERS for path in sorted((ROOT / name).rglob("*"))]
     paths = [*(ROOT / name for name in FILES), *inside]
-    return [path for path in paths if path.is_file() and not LEFT_OUT & set(path.parts)]
+    return [
+        path
+        for path in paths
+        if path.is_file() and not LEFT_OUT & set(path.relative_to(ROOT).parts)
+    ]
 
 
 def add_button(app: Sphinx, pagename: str, template: str, context: dict, doctree: object) -> None:
