@@ -126,6 +126,13 @@ def test_frozen_maps_are_the_backbones_own():
     torch.nn.Conv2d(64, 1, 1)(maps[13]).sum().backward()  # what inference mode made would refuse
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_freezing_leaves_the_classifier_in_its_mode(training):
+    classifier = build_classifier("fashion").train(training)
+    frozen_maps(classifier, torch.zeros(2, 3, 64, 64, dtype=torch.uint8), (3,))
+    assert {part.training for part in classifier.modules()} == {training}
+
+
 def test_in_training_mode_the_statistics_would_have_moved():
     classifier = build_classifier("fashion").train()
     before = weights_hash(classifier)

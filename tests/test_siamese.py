@@ -192,6 +192,23 @@ def test_an_encoder_made_for_other_looks_is_refused(catalog):
         train_siamese(encoder, catalog, RECIPE)
 
 
+def test_an_encoder_of_another_kind_is_refused(catalog):
+    recipe = SiameseRecipe("two-views", epochs=1, size=32, evaluation_size=32)
+    with pytest.raises(FashionError, match="'two-views' trains a LookEncoder: get one from enc"):
+        train_siamese(small_encoder("random"), catalog, recipe)
+
+
+def test_many_classes_get_more_dimensions():
+    """Each name takes one; what is left is for the cut."""
+    few = striped_catalog(8, 4)
+    classes = tuple(map(str, range(60)))
+    encoder = siamese.encoder_for("looks", replace(few, classes=classes))
+    assert encoder.categories == classes
+    embedding = encoder.eval()(torch.zeros(1, 3, 32, 32))
+    assert embedding.shape == (1, 60 + 2 + 2 + 16)
+    assert siamese.encoder_for("looks", few).eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 64)
+
+
 def test_batches_are_balanced(catalog):
     labels = torch.tensor([0] * 60 + [1] * 12 + [2] * 24)
     batches = list(siamese.balanced_batches(labels, 24))

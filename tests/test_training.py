@@ -214,6 +214,12 @@ def test_shuffled_is_torchs_batch_sampler(count, keep_last):
     assert set(met.tolist()) <= set(range(count))
 
 
+def test_no_batch_is_a_single_picture():
+    """Batch norm cannot normalise one."""
+    assert [len(batch) for batch in training.shuffled(33, 16, keep_last=True)] == [16, 16]
+    assert [len(batch) for batch in training.shuffled(1, 16, keep_last=True)] == [1]
+
+
 def test_labelled_batches_are_the_splits_own_pictures_and_labels(catalog):
     """Each picture once, with its label; the split is left as it was."""
     split, before = catalog.train, catalog.train.images.clone()

@@ -3,7 +3,9 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
 import run_tests
 
 SCRIPT = Path(run_tests.__file__)
@@ -33,6 +35,16 @@ def test_a_word_chooses_files_and_notebooks():
     assert "tests" not in chosen["the library and the pages"]
     assert set(run_tests.runs("04_")) == {"the notebooks"}
     assert set(run_tests.runs("triplets.")) >= {"the library and the pages", "the notebooks"}
+
+
+@pytest.mark.parametrize("codes", [[0, 1], [0, -11]])
+def test_a_run_that_failed_or_was_killed_is_a_failure(monkeypatch, tmp_path, codes):
+    ends = iter(codes)
+    monkeypatch.setattr(run_tests, "runs", lambda *_: {"one": [], "two": []})
+    monkeypatch.setattr(run_tests, "LAST", tmp_path / "kept" / "minutes.json")
+    monkeypatch.setattr(sys, "argv", ["run_tests.py"])
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=next(ends)))
+    assert run_tests.main() == 1
 
 
 def test_a_word_that_is_nowhere_is_one_line():

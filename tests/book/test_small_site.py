@@ -196,6 +196,16 @@ def test_the_archive_holds_what_pip_asks_for_and_nothing_made(taken):
     assert {path.suffix for path in (place / "notebooks").rglob("*.*")} == {".py", ".ipynb"}
 
 
+def test_the_archive_is_whole_wherever_the_clone_lies(tmp_path, monkeypatch):
+    """Trainings in `runs` are left out; the clone itself may lie in a folder of that name."""
+    root = tmp_path / "runs" / "book"
+    for name in ("fashionlib/core.py", "notebooks/one.ipynb", "notebooks/runs/own.safetensors"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    monkeypatch.setattr(downloads, "ROOT", root)
+    assert [path.name for path in downloads.contents()] == ["core.py", "one.ipynb"]
+
+
 def test_the_page_that_says_how_to_run_it_names_the_archive_and_the_extras():
     text = (ROOT / "book" / "run_it.md").read_text()
     assert f'href="{downloads.ARCHIVE}"' in text

@@ -372,6 +372,13 @@ def test_names_are_shown_as_they_are(work, tmp_path):
         assert strip.width / strip.height > 3  # four pictures: the query, its look, two results
 
 
+def test_a_folder_of_the_name_of_a_catalog_is_a_folder(work, tmp_path):
+    (tmp_path / "drawn").symlink_to(work / "flat")
+    done = search("--query", first(work / "flat"), "--catalog", "./drawn", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Weights encoder_photos: shipped" in done.stderr
+
+
 def test_show_opens_a_window(work, tmp_path):
     """A backend that counts windows instead of opening them."""
     (tmp_path / "counting.py").write_text("""

@@ -4,6 +4,7 @@ import random
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -378,6 +379,19 @@ def test_two_writers_lose_nothing_that_was_acknowledged(tmp_path, suffix):
     mine.upsert(["again"], torch.zeros(1, 8), [""])
     again = open_store(str(path), "abc", 8)  # who only reads may open it meanwhile
     assert set(again.search(torch.zeros(8), 9).ids[0]) == {"mine", "theirs", "again"}
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "faiss"])
+def test_the_threads_of_a_service_are_one_writer(tmp_path, suffix):
+    store = open_store(str(tmp_path / f"store.{suffix}"), "abc", 8)
+    store.upsert(["first"], torch.zeros(1, 8), [""])
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(store.upsert, ["second"], torch.ones(1, 8), [""]).result()
+        assert set(store.search(torch.zeros(8), 9).ids[0]) == {"first", "second"}
+        pool.submit(store.close).result()
+    other = open_store(str(tmp_path / f"store.{suffix}"), "abc", 8)
+    other.upsert(["third"], torch.ones(1, 8), [""])  # what it held is free
+    assert len(other) == 3
 
 
 def test_a_missing_part_of_a_milvus_folder_is_named(tmp_path):
