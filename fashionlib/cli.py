@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from fashionlib.errors import FashionError, printable
+from fashionlib.errors import FashionError, printable, stopped
 from fashionlib.files import check_place
 
 app = typer.Typer(
@@ -165,8 +165,7 @@ def embed_command(
     try:
         embedded = embed_folder(catalog, out, weights, processes)
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on", file=sys.stderr)
-        sys.exit(STOPPED)
+        stopped("stopped; the same command goes on")
     line = f"{embedded.pictures:,} pictures in {embedded.shards:,} shards in {out}, "
     tell(f"{line}{embedded.fresh:,} of them embedded now")
     for line in skipped_lines(embedded.skipped):
@@ -195,8 +194,12 @@ def main() -> None:
         code = 2
     except Exception as error:
         # typer's own complaints (an unknown option, a value out of range) know their text
-        if not hasattr(error, "format_message"):
+        if hasattr(error, "format_message"):
+            line = printable(error.format_message())
+        elif isinstance(error, MemoryError) or "allocate" in str(error):  # so says PyTorch
+            line = "too little memory: close other programs, or train with a smaller --size."
+        else:
             raise
-        print(f"fashionlib: {printable(error.format_message())}", file=sys.stderr)
+        print(f"fashionlib: {line}", file=sys.stderr)
         code = 2
     sys.exit(code)

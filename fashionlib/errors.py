@@ -1,5 +1,9 @@
 """One exception for everything a person can get wrong, and one way to print what people write."""
 
+import signal
+import sys
+from typing import NoReturn
+
 
 class FashionError(Exception):
     """A mistake a person can mend. The message is one line that says what to do.
@@ -23,3 +27,15 @@ def printable(text: str) -> str:
     that are no Unicode.
     """
     return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def printable_lines(text: str) -> str:
+    """As `printable`, line by line."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def stopped(line: str = "stopped") -> NoReturn:
+    """Leave after Ctrl-C, with a line; another Ctrl-C meanwhile would end in a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    print(f"\n{printable(line)}", file=sys.stderr)
+    sys.exit(130)

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -16,8 +17,15 @@ from fashionlib.errors import FashionError
 
 
 def cache_dir() -> Path:
-    """Folder for everything that can be made again: `FASHIONLIB_CACHE`, else the platform's."""
-    return Path(os.environ.get("FASHIONLIB_CACHE") or platformdirs.user_cache_dir("fashionlib"))
+    """Folder for everything that can be made again: `FASHIONLIB_CACHE`, else the platform's.
+
+    Raises:
+        FashionError: the user has no home, as in some containers.
+    """
+    try:
+        return Path(os.environ.get("FASHIONLIB_CACHE") or platformdirs.user_cache_dir("fashionlib"))
+    except RuntimeError as error:
+        raise FashionError("no home for the cache: set FASHIONLIB_CACHE to a folder.") from error
 
 
 def data_dir() -> Path:
@@ -43,18 +51,37 @@ def taking_apart(path: Path | str) -> Iterator[None]:
         ) from error
 
 
+def texts(found: Any) -> list[str]:
+    """A list of texts in a file, to be called while `taking_apart` it: else a TypeError."""
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        raise TypeError("no list of texts")
+    return found
+
+
 def check_place(path: Path) -> None:
     """Make sure, before long work, that a file can be written there.
 
     Raises:
         FashionError: it is a folder, or the folder around it cannot be made or written.
     """
-    if path.is_dir():
+    if os.path.isdir(path):  # which `Path.is_dir` does not answer where the name is too long
         raise FashionError(f"{path} is a folder: name a file.")
-    around = next(parent for parent in path.absolute().parents if parent.exists())
+    place = path.absolute()
+    around = next(parent for parent in place.parents if os.path.lexists(parent))
     if not around.is_dir() or not os.access(around, os.W_OK | os.X_OK):
         problem = "cannot be written" if around.is_dir() else "is no folder"
         raise FashionError(f"could not write {path}: {around} {problem}. Choose another place.")
+    # The longest name that will be made: a training writes a checkpoint beside its weights
+    longest = max(map(os.fsencode, place.relative_to(around).parts), key=len)
+    trial = _beside(around / f"{os.fsdecode(longest)}.checkpoint")
+    try:
+        trial.touch()
+        trial.unlink()
+    except OSError as error:  # /proc takes none from anybody, and says so only now
+        raise FashionError(
+            f"could not write {path}: {around} takes no such file ({error.strerror}). Choose "
+            "another place or name."
+        ) from error
 
 
 def replacing(path: Path | str) -> AbstractContextManager[Path]:
@@ -66,7 +93,8 @@ def replacing(path: Path | str) -> AbstractContextManager[Path]:
     ```
 
     The old file stays whole until the new one is complete: a full disk, an exception or a
-    `kill -9` on the way leaves it as it was.
+    `kill -9` on the way leaves it as it was. Where `path` is a link, the file that it leads to is
+    replaced.
 
     Raises:
         FashionError: the folder cannot be written, or the disk is full.
@@ -90,25 +118,32 @@ def new_folder(path: Path | str) -> AbstractContextManager[Path]:
 def _made_beside(
     path: Path, make: Callable[[Path], None], move: Callable[[Path, Path], None]
 ) -> Iterator[Path]:
-    temporary = path.parent / f".{path.name}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
+    target = Path(os.path.realpath(path))
+    temporary, made = _beside(target), False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove_abandoned(path.parent, glob.escape(path.name))
+        remove_abandoned(target.parent, glob.escape(target.name))
         make(temporary)
+        made = True
         try:
             mode = temporary.stat().st_mode
             yield temporary
             temporary.chmod(mode)  # safetensors puts a file of its own there, a private one
-            move(temporary, path)
+            move(temporary, target)
         finally:
             _remove(temporary)
     except OSError as error:
         reason = error.strerror or str(error)
-        if isinstance(error, FileNotFoundError):
+        advice = "Free some space or choose another place"
+        if made and isinstance(error, FileNotFoundError):
             reason = f"another program removed {error.filename or temporary} meanwhile"
-        raise FashionError(
-            f"could not write {path}: {reason}. Free some space or choose another place."
-        ) from error
+            advice = "Start again"
+        raise FashionError(f"could not write {path}: {reason}. {advice}.") from error
+
+
+def _beside(path: Path) -> Path:
+    """Where the content of `path` is made: a name in the same folder that nobody else takes."""
+    return path.parent / f".{path.name}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def remove_abandoned(folder: Path, name: str) -> None:

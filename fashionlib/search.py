@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import torch
 from PIL import Image
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from fashionlib.catalog.contents import Labels
 from fashionlib.catalog.pictures import read_picture, to_square
 from fashionlib.errors import FashionError
-from fashionlib.files import taking_apart
+from fashionlib.files import taking_apart, texts
 from fashionlib.inference import predict
 from fashionlib.settings import progress_bar
 from fashionlib.weights import fingerprint, load_tensors, save_tensors
@@ -208,10 +208,27 @@ class SearchIndex:
         tensors, metadata = load_tensors(path)
         if metadata.get("kind") != "index":
             raise FashionError(f"{path} holds no index: build one and save it.")
-        with taking_apart(path):
-            index = cls(tensors["embeddings"], tuple(metadata["ids"]), metadata["made_by"])
+        index = index_from(path, tensors, metadata)
         index.check(encoder)
         return index
+
+
+def index_from(
+    path: Path | str, tensors: dict[str, Tensor], metadata: dict[str, Any]
+) -> SearchIndex:
+    """The index in a file that `load_tensors` read, of whatever kind that is.
+
+    Raises:
+        FashionError: there is none, or no whole one.
+    """
+    with taking_apart(path):
+        embeddings, ids = tensors["embeddings"], tuple(texts(metadata["ids"]))
+        if embeddings.dtype != torch.float32:
+            raise TypeError(f"embeddings {embeddings.dtype}")
+        try:
+            return SearchIndex(embeddings, ids, metadata["made_by"])
+        except FashionError as error:  # the file is at fault, not who reads it
+            raise ValueError(str(error)) from error
 
 
 def narrowed(index: SearchIndex, labels: Labels, asked: dict[str, str]) -> SearchIndex:

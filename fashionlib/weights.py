@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -135,15 +136,20 @@ def _load(path: Path | str, kind: str) -> tuple[nn.Module, dict[str, Any]]:
         model.preparation = Preparation(metadata["preprocessing"]["size"])
         if json.loads(json.dumps(asdict(model.preparation))) != metadata["preprocessing"]:
             raise FashionError(f"{path} prepares pictures as this version cannot: use a newer one.")
-        if not isinstance(model.preparation.size, int) or not 1 <= model.preparation.size <= 4096:
+        if type(model.preparation.size) is not int or not 8 <= model.preparation.size <= 2048:
             raise ValueError("no size of pictures")
-        try:
-            model.load_state_dict(tensors, assign=True)
-        except RuntimeError as error:
+        if math.isnan(metadata.get("distance_limit", 0)):
+            raise ValueError("no distance")
+        if _kinds(tensors) != _kinds(model.state_dict()):
             raise FashionError(
                 f"{path} holds the weights of another model than its plan says: train it again."
-            ) from error
+            )
+        model.load_state_dict(tensors, assign=True)
     return model.to(memory_format=torch.channels_last).eval(), metadata
+
+
+def _kinds(tensors: Mapping[str, Tensor]) -> dict[str, tuple]:
+    return {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
 
 
 def _built(kind: str, metadata: dict[str, Any], tensors: int) -> nn.Module:
@@ -152,6 +158,11 @@ def _built(kind: str, metadata: dict[str, Any], tensors: int) -> nn.Module:
     plan = Plan(**metadata["plan"] | {"stages": stages})
     if sum(count for _, _, count, _ in stages) > tensors:
         raise ValueError("more blocks than there are weights for")
+    # no tensor's shape would tell of these
+    if any(type(stride) is not int or not 1 <= stride <= 4 for *_, stride in stages):
+        raise ValueError("no stride")
+    for names in (metadata.get("classes") or (), *(metadata.get("names") or ())):
+        "".join(names)  # fails for what is no text
     with torch.device("meta"):
         if kind == "classifier":
             return build_classifier(plan, len(metadata["classes"]))

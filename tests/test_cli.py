@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from commands import fashionlib
@@ -19,6 +20,7 @@ from fashionlib.blocks import PLANS
 from fashionlib.cli import ObjectiveName, PlanName
 from fashionlib.export import load_onnx
 from fashionlib.heads import build_encoder
+from fashionlib.running import training_commands
 from fashionlib.siamese import OBJECTIVES
 from fashionlib.weights import load_classifier, load_encoder, save_encoder
 
@@ -199,6 +201,9 @@ def test_outputs_that_are_closed_or_full(tmp_path):
         (f"{shell} --help >&-", 0),
         (f"{shell} search --query nothing.png 2>&-", 2),
         (f"{shell} search --query nothing.png >&- 2>&-", 2),
+        (f"{shell} search --query nothing.png 2> /dev/full", 2),
+        (f"{shell} search --query nothing.png 2> >(true)", 2),
+        (f"{shell} mistyped 2> /dev/full", 2),
     ):
         done = subprocess.run(["bash", "-c", command], cwd=tmp_path, check=False,
                               capture_output=True, text=True)  # fmt: skip
@@ -207,6 +212,20 @@ def test_outputs_that_are_closed_or_full(tmp_path):
         assert "Exception" not in done.stderr
         assert done.stderr.count("\n") <= 1
         assert not done.stdout
+
+
+@pytest.mark.parametrize("make", [torch.ones, np.ones])
+def test_too_little_memory_is_one_line(make, monkeypatch, capsys):
+    """As PyTorch says it, and as NumPy does."""
+    monkeypatch.setattr(training_commands, "train_classifier", lambda *_: make(10**15))
+    monkeypatch.setattr(sys, "argv", ["fashionlib", "train-classifier"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.startswith("fashionlib: too little memory")
+    assert "smaller --size" in said
+    assert said.count("\n") == 1
 
 
 def test_ctrl_c_while_the_library_loads(tmp_path):

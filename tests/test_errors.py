@@ -1,5 +1,8 @@
 """A person's mistake in a notebook: the one line, and nothing of our insides."""
 
+import subprocess
+import sys
+
 import nbformat
 from nbclient import NotebookClient
 
@@ -18,3 +21,21 @@ def test_a_notebook_shows_the_line_without_a_traceback(tmp_path):
 def test_it_can_be_told_from_a_fault_of_ours():
     assert issubclass(FashionError, Exception)
     assert not issubclass(FashionError, (ValueError, OSError))
+
+
+def test_a_second_ctrl_c_while_it_ends_changes_nothing():
+    """It comes as late as can be: when Python takes itself down."""
+    code = """
+import atexit, os, signal
+from fashionlib import __main__, cli
+
+def interrupted():
+    raise KeyboardInterrupt
+
+atexit.register(os.kill, os.getpid(), signal.SIGINT)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+cli.main = interrupted
+__main__.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "\nstopped\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fashionlib.errors import FashionError
-from fashionlib.files import cache_dir, data_dir, new_folder, replacing
+from fashionlib.files import cache_dir, check_place, data_dir, new_folder, replacing
 
 
 def python(code: str, **options) -> subprocess.Popen:
@@ -36,6 +36,17 @@ def test_folders_follow_the_environment(monkeypatch, tmp_path):
     assert cache_dir() == data_dir() == tmp_path / "cache"
     monkeypatch.setenv("FASHIONLIB_DATA", str(tmp_path / "data"))
     assert data_dir() == tmp_path / "data"
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch):
+    """In a container whose user nobody has entered."""
+    monkeypatch.setattr(pytest.importorskip("pwd"), "getpwuid", {}.__getitem__)
+    for name in ("HOME", "XDG_CACHE_HOME", "FASHIONLIB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(FashionError, match="set FASHIONLIB_CACHE"):
+        cache_dir()
+    monkeypatch.setenv("FASHIONLIB_CACHE", "here")
+    assert cache_dir() == Path("here")
 
 
 def test_new_content_takes_the_place_of_the_old(tmp_path):
@@ -108,6 +119,43 @@ def test_what_killed_processes_left_is_removed_and_what_is_in_use_is_not(tmp_pat
             assert left == {in_use.name, temporary.name, ".odd [a*] name.of mine"}
         other.stdin.close()
     assert {entry.name for entry in tmp_path.iterdir()} == {path.name, ".odd [a*] name.of mine"}
+
+
+@pytest.mark.parametrize("before", ["old", None])
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path, before):
+    (tmp_path / "real").mkdir()
+    path, link = tmp_path / "real" / "model.bin", tmp_path / "link.bin"
+    link.symlink_to("real/model.bin")
+    if before is not None:
+        path.write_text(before)
+    with replacing(link) as temporary:
+        temporary.write_text("new")
+    assert link.is_symlink()
+    assert path.read_text() == "new"
+    assert os.listdir(path.parent) == ["model.bin"]
+
+
+def test_a_temporary_file_that_is_removed_is_no_want_of_space(tmp_path):
+    with (
+        pytest.raises(FashionError, match=r"another program removed .* meanwhile\. Start again"),
+        replacing(tmp_path / "model.bin") as temporary,
+    ):
+        temporary.unlink()
+
+
+def test_a_place_that_takes_no_file_is_found_before_the_work(tmp_path, monkeypatch):
+    """A name as long as a checkpoint's temporary file may not be; what is not there is not made."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a" * 190, "made/a" + "é" * 90, "made/below/" + "a" * 190, "b" * 190 + "/a"):
+        check_place(Path(f"{name}.safetensors"))
+    closed = ["a" * length for length in (208, 238, 250, 300)] + ["é" * 120, "b" * 300 + "/a"]
+    for place in (*closed, "/proc/x", "/proc/self/fd/x", "/sys/x/y"):
+        with pytest.raises(FashionError, match=r"could not write .* another place or name"):
+            check_place(Path(f"{place}.safetensors"))
+    (tmp_path / "gone").symlink_to("/nowhere/disk")
+    with pytest.raises(FashionError, match="gone is no folder"):
+        check_place(Path("gone/a.safetensors"))
+    assert os.listdir(tmp_path) == ["gone"]
 
 
 def test_an_exception_on_the_way_leaves_the_old_file(tmp_path):

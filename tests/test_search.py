@@ -252,6 +252,30 @@ def test_files_that_are_no_index(tmp_path, encoder):
     complaint(lambda: SearchIndex.load(path, encoder), path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rows, about: (rows.half(), about),
+        lambda rows, about: (rows.double(), about),
+        lambda rows, about: (rows.long(), about),
+        lambda rows, about: (rows.flatten(), about),
+        lambda rows, about: (rows[1:], about),
+        lambda rows, about: (rows / 0, about),
+        lambda rows, about: (rows, about | {"ids": [1, 2, 3]}),
+        lambda rows, about: (rows, about | {"ids": "abc"}),
+        lambda rows, about: (rows, about | {"ids": ["a", "b", "a"]}),
+        lambda rows, about: (rows, {"kind": "index", "ids": ["a", "b", "c"]}),
+    ],
+)
+def test_a_file_that_is_whole_and_no_index(tmp_path, encoder, change):
+    """The file is named, and not the encoder: at the first search it would be too late."""
+    path = tmp_path / "index.safetensors"
+    about = {"kind": "index", "made_by": fingerprint(encoder), "ids": ["a", "b", "c"]}
+    rows, about = change(torch.ones(3, 16), about)
+    save_tensors(path, {"embeddings": rows}, about)
+    complaint(lambda: SearchIndex.load(path, encoder), path, "is damaged", "make it anew")
+
+
 def test_an_index_that_cannot_be_saved_is_one_line(tmp_path, encoder):
     """A file where the folder should be, a folder where the file should be, and a device."""
     index = build_index(encoder, noise(3), "abc")

@@ -252,6 +252,32 @@ def test_metadata_that_cannot_be_are_one_line(tmp_path, kind):
     assert works < tried / 2
 
 
+def test_what_no_tensors_shape_tells_is_checked(tmp_path):
+    """Strides, sides, distances, names, and the kind of the numbers."""
+    path = tmp_path / "kept.safetensors"
+    load = kept_of("encoder", path)
+    tensors, metadata = load_tensors(path)
+    plan, (categories, *looks) = metadata["plan"], metadata["names"]
+    stem, *stages = plan["stages"]
+    odd = [
+        *({"plan": plan | {"stages": [[*stem[:3], stride], *stages]}}
+          for stride in (0, -2, 2.0, 2.5, "2", None, True, 10**9, [1, 10])),
+        *({"preprocessing": metadata["preprocessing"] | {"size": size}}
+          for size in (1, True, 4096)),
+        *({"distance_limit": limit} for limit in ("far", None, [], {}, float("nan"))),
+        *({"names": [[name, *categories[1:]], *looks]} for name in (1, None, ["hat"])),
+    ]  # fmt: skip
+    for change in odd:
+        save_tensors(path, tensors, metadata | change)
+        complaint(load, path, "is damaged")
+    name = "look.1.weight"
+    for kind in (torch.float16, torch.float64, torch.bfloat16, torch.complex64):
+        save_tensors(path, tensors | {name: tensors[name].to(kind)}, metadata)
+        complaint(load, path, "another model than its plan says")
+    save_tensors(path, tensors, metadata | {"distance_limit": 0.5})
+    load()
+
+
 @pytest.mark.parametrize(
     "change",
     [

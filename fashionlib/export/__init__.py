@@ -40,7 +40,7 @@ def export_onnx(weights: Path | str, out: Path | str) -> None:
     check_place(Path(out))
     for name in ("onnx", "onnxscript"):  # torch would ask for them late, in a long traceback
         optional(name, "export")
-    kind = load_tensors(weights)[1].get("kind")
+    kind = str(load_tensors(weights)[1].get("kind"))
     if kind not in KINDS:
         raise FashionError(f"{weights} holds no classifier or encoder: give a file that does.")
     load, output = KINDS[kind]

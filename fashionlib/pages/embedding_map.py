@@ -14,8 +14,8 @@ from sklearn.manifold import TSNE
 from torch import Tensor
 from torch.nn import functional as F
 
-from fashionlib.errors import FashionError
-from fashionlib.pages.plots import PALETTE
+from fashionlib.errors import FashionError, printable
+from fashionlib.pages.plots import PALETTE, as_it_is
 
 THUMBNAIL = 24  # side in pixels: small enough for some hundreds on one map
 
@@ -38,6 +38,7 @@ def places_on_map(embeddings: Tensor, seed: int = 0) -> Tensor:
     return (places - low) / (high - low)
 
 
+@as_it_is
 def map_figure(
     places: Tensor, images: Tensor, labels: Tensor, classes: Sequence[str], width: float = 9.0
 ) -> Figure:
@@ -56,6 +57,6 @@ def map_figure(
         own = places[labels == label]
         middle = own[torch.cdist(own, own).sum(dim=1).argmin()]  # nearest to all of its class
         frame = {"boxstyle": "round", "facecolor": "white", "alpha": 0.85, "edgecolor": "none"}
-        axis.text(*middle.tolist(), classes[label], zorder=5, ha="center", va="center",
+        axis.text(*middle.tolist(), printable(classes[label]), zorder=5, ha="center", va="center",
                   fontweight="bold", bbox=frame)  # fmt: skip
     return figure

@@ -10,9 +10,13 @@ from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor
 
 from fashionlib.catalog import Catalog
+from fashionlib.errors import printable, printable_lines
 
 # Okabe and Ito (2008): eight colours that people with colour-blindness can tell apart
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+
+# Decorates what draws names that people gave: there a $ begins no formula, whatever style is set
+as_it_is = plt.rc_context({"text.parse_math": False})
 
 
 def in_words(what: str, parts: Mapping[str, str]) -> str:
@@ -26,17 +30,19 @@ def bare(axis: Axes) -> None:
     axis.grid(False)
 
 
+@as_it_is
 def row_figure(
     names: Sequence[str], xlabel: str, row: float, rest: float, width: float = 8
 ) -> tuple[Figure, Axes]:
     """A figure with a name for each row, the first on top; a row is so many inches high."""
     figure, axis = plt.subplots(figsize=(width, row * len(names) + rest))
-    axis.set_yticks(range(len(names)), names)
+    axis.set_yticks(range(len(names)), map(printable, names))
     axis.invert_yaxis()
     axis.set_xlabel(xlabel)
     return figure, axis
 
 
+@as_it_is
 def picture_grid(
     images: Tensor, titles: Sequence[str] = (), columns: int = 8, width: float = 10.0
 ) -> Figure:
@@ -50,17 +56,18 @@ def picture_grid(
     for axis, image in zip(axes.flat, images, strict=False):
         axis.imshow(np.moveaxis(image.numpy(), 0, -1))
     for axis, title in zip(axes.flat, titles, strict=False):
-        axis.set_title(title, fontsize=8, pad=2)
+        axis.set_title(printable_lines(title), fontsize=8, pad=2)
     return figure
 
 
+@as_it_is
 def class_shares(catalog: Catalog) -> Figure:
     """Bars: how much of each split each class is, in percent."""
     figure, axis = plt.subplots(figsize=(8, 2.8))
     places = np.arange(len(catalog.classes))
     for number, (name, shares) in enumerate(_shares(catalog).items()):
         axis.bar(places + 0.27 * (number - 1), shares * 100, 0.25, label=name)
-    axis.set_xticks(places, catalog.classes)
+    axis.set_xticks(places, map(printable, catalog.classes))
     axis.set_ylabel("% of the split")
     axis.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
     return figure
@@ -82,14 +89,15 @@ def _shares(catalog: Catalog) -> dict[str, np.ndarray]:
     return {name: count / max(1, count.sum()) for name, count in counts.items()}
 
 
+@as_it_is
 def training_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
     """Two panels over the epochs, a line a run: training loss, and validation accuracy in %."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3))
     for marker, (name, history) in zip("osD^vP", histories.items(), strict=False):
         epochs = [row["epoch"] for row in history]
-        left.plot(epochs, [row["loss"] for row in history], marker=marker, ms=4, label=name)
-        validation = [100 * row["validation_accuracy"] for row in history]
-        right.plot(epochs, validation, marker=marker, ms=4, label=name)
+        look = {"marker": marker, "ms": 4, "label": printable(name)}
+        left.plot(epochs, [row["loss"] for row in history], **look)
+        right.plot(epochs, [100 * row["validation_accuracy"] for row in history], **look)
     left.set(xlabel="epoch", ylabel="training loss")
     right.set(xlabel="epoch", ylabel="validation accuracy, %")
     right.legend(frameon=False)
@@ -106,11 +114,12 @@ def training_curves_alt(histories: Mapping[str, Sequence[Mapping[str, float]]]) 
     return "Training loss and validation accuracy over the epochs. " + ". ".join(parts) + "."
 
 
+@as_it_is
 def confusion_figure(matrix: Tensor, classes: Sequence[str]) -> Figure:
     """Counts int64 [C, C] as a grid: true class down, answer across, coloured by share of a row."""
     figure, axis = plt.subplots(figsize=(5.4, 4.6))
     shares = matrix / matrix.sum(dim=1, keepdim=True).clamp(min=1)
-    grid = ConfusionMatrixDisplay(shares.numpy(), display_labels=classes)
+    grid = ConfusionMatrixDisplay(shares.numpy(), display_labels=[*map(printable, classes)])
     grid.plot(ax=axis, cmap="cividis", colorbar=False, im_kw={"vmin": 0, "vmax": 1})
     for text, count in zip(grid.text_.flat, matrix.flatten().tolist(), strict=True):
         text.set_text(count or "")

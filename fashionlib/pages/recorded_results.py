@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fashionlib.errors import FashionError
+from fashionlib.files import taking_apart
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -13,12 +14,13 @@ def recorded(name: str) -> dict[str, Any]:
     """The results file of that name, from `pages/results`: figures, script, machine, date.
 
     Raises:
-        FashionError: no such file.
+        FashionError: no such file, or it is damaged.
     """
     path = RESULTS / f"{name}.json"
     if not path.is_file():
         raise FashionError(f"no recorded results {name!r}: run the script of tools/ that makes it.")
-    return json.loads(path.read_text(encoding="utf-8"))
+    with taking_apart(path):
+        return json.loads(path.read_text(encoding="utf-8"))
 
 
 def about(results: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from fashionlib.errors import FashionError
+from fashionlib.errors import FashionError, printable
 
 MOST_RESULTS = 50  # more would take a minute to draw and a wall to look at
 A_ROW = 5  # results; the query stands before the first row, and what lends it its look
@@ -65,7 +65,7 @@ def result_strip(
     marks = [None] * len(results) if right is None else right
     rows = zip(cells, results, distances, marks, titles, strict=False)
     for rank, (axis, picture, distance, mark, title) in enumerate(rows, start=1):
-        text = f"{SIGNS[mark]}{rank}. {title}".rstrip() + f"\n{distance:.3f}"
+        text = f"{SIGNS[mark]}{rank}. {printable(title)}".rstrip() + f"\n{distance:.3f}"
         _draw(axis, picture, text, FRAMES[mark])
     return figure
 

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
 
-from fashionlib.errors import printable
+from fashionlib.errors import printable_lines
 
 
 def show(figure: Figure, alt: str, caption: str) -> None:
@@ -26,20 +26,20 @@ def show(figure: Figure, alt: str, caption: str) -> None:
     figure.savefig(buffer, format="png", bbox_inches="tight")
     plt.close(figure)
     data = base64.b64encode(buffer.getvalue()).decode()
-    image = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}">'
-    caption = f"<figcaption>{html.escape(caption)}</figcaption>"
+    alt, caption = html.escape(printable_lines(alt)), html.escape(printable_lines(caption))
+    image = f'<img alt="{alt}" src="data:image/png;base64,{data}">'
+    caption = f"<figcaption>{caption}</figcaption>"
     display(HTML(f'<figure class="shown">{image}{caption}</figure>'))
 
 
 def say(text: str) -> None:
     """Display a sentence of Markdown whose numbers were computed by the cell that calls this.
 
-    Names of files and classes may be in it, so neither HTML nor formulas begin here.
+    Names of files and classes may be in it, so neither HTML nor links nor formulas begin here.
     """
-    for letter, shown in (("&", "&amp;"), ("<", "&lt;"), ("$", r"\$")):
+    for letter, shown in (("&", "&amp;"), ("<", "&lt;"), ("[", "&#91;"), ("$", r"\$")):
         text = text.replace(letter, shown)
-    lines = map(printable, text.split("\n"))
-    display(Markdown("\n".join(lines)))
+    display(Markdown(printable_lines(text)))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

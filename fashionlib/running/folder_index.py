@@ -20,7 +20,7 @@ from fashionlib.catalog.pictures import read_square
 from fashionlib.errors import FashionError
 from fashionlib.files import cache_dir, taking_apart
 from fashionlib.inference import predict
-from fashionlib.search import SIDE, SearchIndex
+from fashionlib.search import SIDE, SearchIndex, index_from
 from fashionlib.settings import progress_bar
 from fashionlib.weights import fingerprint, load_tensors, save_tensors
 
@@ -132,8 +132,9 @@ def _read(path: Path, made_by: str) -> tuple[dict[str, Tensor], dict[str, list[i
     """Embeddings and stamps by name; empty where nothing usable was saved."""
     try:
         tensors, metadata = load_tensors(path)
+        index = index_from(path, tensors, metadata)
         with taking_apart(path):
-            rows = dict(zip(metadata["ids"], tensors["embeddings"], strict=True))
+            rows = dict(zip(index.ids, index.embeddings, strict=True))
             stamps = {name: list(metadata["files"][name]) for name in rows}
             return (rows, stamps) if metadata["made_by"] == made_by else ({}, {})
     except FashionError:  # not there yet, or damaged

@@ -91,13 +91,16 @@ def load_checkpoint(path: Path, training: Training, about: dict[str, Any]) -> No
         FashionError: it is of another run.
     """
     tensors, metadata = load_tensors(path)
-    run = metadata.get("run") or {}
-    different = sorted(part for part in {*run, *about} if run.get(part) != about.get(part))
-    if different:
-        raise FashionError(
-            f"{path} is of another run, with other {', '.join(different)}: delete it to start anew."
-        )
     with taking_apart(path):
+        run = metadata.get("run") or {}
+        different = sorted(part for part in {*run, *about} if run.get(part) != about.get(part))
+        if different:
+            raise FashionError(
+                f"{path} is of another run, with other {', '.join(different)}: "
+                "delete it to start anew."
+            )
+        if not all(tensor.isfinite().all() for tensor in tensors.values()):
+            raise ValueError("weights that are no numbers")
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimizer": {}}
         for name, tensor in tensors.items():
             part, _, rest = name.partition(".")
@@ -109,4 +112,8 @@ def load_checkpoint(path: Path, training: Training, about: dict[str, Any]) -> No
             number, _, key = name.partition(".")
             saved["state"].setdefault(int(number), {})[key] = tensor
         training.optimizer.load_state_dict(saved)
+        states = training.optimizer.state.items()
+        if not [value.expand_as(weight) for weight, state in states for value in state.values()]:
+            raise ValueError("nothing of the optimizer")
         training.history[:] = [dict(row) for row in metadata["history"]]
+        sum(row["seconds"] for row in training.history)  # asked for when all is done

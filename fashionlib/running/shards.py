@@ -31,12 +31,13 @@ from fashionlib.errors import FashionError
 from fashionlib.files import remove_abandoned, replacing, taking_apart
 from fashionlib.inference import pick_device
 from fashionlib.running.folder_index import embed_named, picture_files, read_file, sorted_out
-from fashionlib.search import SIDE, SearchIndex
+from fashionlib.search import SIDE, SearchIndex, index_from
 from fashionlib.settings import progress_bar
 from fashionlib.weights import fingerprint, load_encoder, load_tensors, save_tensors
 
 SHARD = 256  # pictures a file: what a killed run loses, for each of its processes
 CONTENTS = "contents.json"  # written last, so where it is the shards are complete
+MOST = 1_000  # processes: each has PyTorch in its memory
 
 Files = list[tuple[str, list[int]]]  # names, and numbers that change when the picture does
 
@@ -89,9 +90,11 @@ def embed_folder(
 
     Raises:
         FashionError: no such folder, no pictures that can be read, no such weights, `out` holds
-            shards of other weights or of another folder or cannot be written, or a worker was
-            killed.
+            shards of other weights or of another folder or cannot be written, a worker was
+            killed, or so many processes cannot be.
     """
+    if not 1 <= processes <= MOST:
+        raise FashionError(f"{processes} processes: give 1 to {MOST:,}.")
     made_by = fingerprint(load_encoder(weights)[0])
     parts = enumerate(_cut(picture_files(root), shard_size))
     shards = (Shard(shard_path(out, n), files, root, weights, made_by) for n, files in parts)
@@ -132,10 +135,11 @@ def index_from_shards(out: Path, encoder: nn.Module) -> SearchIndex:
             f"{out} holds no complete embeddings: run `fashionlib embed` to its end."
         )
     with taking_apart(out / CONTENTS):
-        shards = int(json.loads((out / CONTENTS).read_text(encoding="utf-8"))["shards"])
+        contents = json.loads((out / CONTENTS).read_text(encoding="utf-8"))
+        shards, pictures = range(contents["shards"]), contents["pictures"]
     made_by = fingerprint(encoder)
     embeddings, ids = [], []
-    for number in range(shards):
+    for number in shards:
         path = shard_path(out, number)
         tensors, metadata = load_tensors(path)
         if metadata.get("made_by") != made_by:
@@ -143,11 +147,14 @@ def index_from_shards(out: Path, encoder: nn.Module) -> SearchIndex:
                 f"{path} was made with other weights, or at another picture size: embed the folder "
                 "again."
             )
-        with taking_apart(path):
-            if metadata["ids"]:
-                embeddings.append(tensors["embeddings"])
-                ids += metadata["ids"]
-    return SearchIndex(torch.cat(embeddings), tuple(ids), made_by)
+        part = index_from(path, tensors, metadata)
+        if part.ids:
+            embeddings.append(part.embeddings)
+            ids += part.ids
+    if not len(ids) == pictures > 0 or shard_path(out, len(shards)).exists():
+        raise FashionError(f"{out / CONTENTS} does not fit the shards: embed the folder again.")
+    with taking_apart(out):
+        return SearchIndex(torch.cat(embeddings), tuple(ids), made_by)
 
 
 # Making shards
@@ -184,8 +191,8 @@ def _made(shards: Iterable[Shard], processes: int) -> Iterator[tuple[Shard, dict
     except BrokenProcessPool:
         if not began.is_set():  # none came as far as its first line
             raise FashionError(
-                "no worker process could start: a script has to call this below "
-                '`if __name__ == "__main__":`, since each worker imports it.'
+                "no worker process could start: memory ran out, or this is a script, which has to "
+                'call it below `if __name__ == "__main__":`, since each worker imports it.'
             ) from None
         raise FashionError(
             "a worker process was killed, perhaps because memory ran out: the same command goes on "
@@ -215,7 +222,7 @@ def _right_contents(shard: Shard) -> dict[str, Any] | None:
     None too where a picture can be read now that could not be read then.
     """
     try:
-        _, found = load_tensors(shard.path)
+        tensors, found = load_tensors(shard.path)
     except FashionError:  # not there yet, or damaged
         return None
     wanted = shard.describe()
@@ -225,7 +232,11 @@ def _right_contents(shard: Shard) -> dict[str, Any] | None:
                 f"{shard.path.parent} holds embeddings of other {what}: name another folder, or "
                 "delete it."
             )
-    if found.get("files") != wanted["files"] or not {"ids", "skipped"} <= found.keys():
+    if found.get("files") != wanted["files"] or "skipped" not in found:
+        return None
+    try:
+        index_from(shard.path, tensors, found)
+    except FashionError:  # it would never make an index
         return None
     missing = [name for name, _ in shard.files if name not in found["ids"]]
     return None if any(is_readable(shard.root, name, SIDE) for name in missing) else found

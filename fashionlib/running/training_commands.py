@@ -11,7 +11,7 @@ from torch import nn
 from fashionlib.blocks import PLANS
 from fashionlib.catalog import load_catalog
 from fashionlib.counting import count_parameters
-from fashionlib.errors import printable
+from fashionlib.errors import printable, stopped
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.metrics import count_correct, format_accuracy
@@ -112,8 +112,7 @@ def train_and_save(training: Training, out: Path, save: Callable[[nn.Module], No
         average, history = run_training(training, checkpoint)
     except KeyboardInterrupt:
         if processes.rank() == 0:
-            line = printable(f"stopped; the same command goes on from {checkpoint}")
-            print(f"\n{line}", file=sys.stderr)
+            stopped(f"stopped; the same command goes on from {checkpoint}")
         sys.exit(130)
     if processes.rank() == 0:
         save(average)

@@ -1,6 +1,5 @@
 """What all vector stores share: their answer, their checks, and how they settle ties."""
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -10,7 +9,6 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from fashionlib.errors import FashionError
-from fashionlib.files import cache_dir
 from fashionlib.search import Results, check_queries, euclidean, first_repeated
 
 INDEXES = ("flat", "hnsw")  # compares with every row; walks a graph of neighbours
@@ -90,15 +88,18 @@ class CheckedStore:
 class FileStore(CheckedStore):
     """What is the same in stores of one file: where it is, and who may change it.
 
-    A store has its own `_read` and `_create`, and calls `_own` before it changes anything.
+    A store has its own `_read` and `_create`, and calls `_own` before it changes anything. Beside
+    the file stays a hidden one, for whoever writes to lock: all find it there, also those with
+    another cache, or who come by a link.
     """
 
     def __init__(self, path: Path | str, made_by: str, dimensions: int, index: str) -> None:
         super().__init__(str(path), made_by, dimensions, index)
         self.path = Path(path).absolute()  # also when the program goes to another folder
-        name = hashlib.sha256(os.fsencode(self.path.resolve())).hexdigest()[:16]
-        # of the process: by default filelock takes each thread for another holder
-        self._lock = FileLock(cache_dir() / "locks" / f"{name}.lock", thread_local=False)
+        real = Path(os.path.realpath(path))
+        # for any user to lock; and of the process: else filelock takes each thread for a holder
+        lock = real.with_name(f".{real.name}.lock")
+        self._lock = FileLock(lock, mode=0o666, thread_local=False)
         if self.path.exists():
             self._read()
         else:
@@ -116,7 +117,7 @@ class FileStore(CheckedStore):
         if self._lock.is_locked:
             return
         try:
-            Path(self._lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
         except Timeout:
             raise FashionError(

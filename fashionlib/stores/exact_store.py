@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from fashionlib.errors import FashionError
-from fashionlib.files import taking_apart
-from fashionlib.search import SearchIndex
+from fashionlib.files import taking_apart, texts
+from fashionlib.search import SearchIndex, index_from
 from fashionlib.stores.common import FileStore, Results
 from fashionlib.weights import load_tensors, save_tensors
 
@@ -59,10 +59,10 @@ class ExactStore(FileStore):
         tensors, metadata = load_tensors(self.path)
         if metadata.get("kind") != "index" or "categories" not in metadata:
             raise FashionError(f"{self.path} holds no store: give another name to a new one.")
+        index = index_from(self.path, tensors, metadata)
+        self.check_made(index.made_by, index.embeddings.shape[1], self.index)
         with taking_apart(self.path):
-            index = SearchIndex(tensors["embeddings"], tuple(metadata["ids"]), metadata["made_by"])
-            self.check_made(index.made_by, index.embeddings.shape[1], self.index)
-            self._set(index, metadata["categories"])
+            self._set(index, texts(metadata["categories"]))
 
     def _set(self, index: SearchIndex, categories: list[str]) -> None:
         self._index = index

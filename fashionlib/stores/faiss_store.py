@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fashionlib.errors import FashionError
-from fashionlib.files import taking_apart
+from fashionlib.files import taking_apart, texts
 from fashionlib.settings import optional
 from fashionlib.stores.common import (
     EF_CONSTRUCTION,
@@ -137,9 +137,11 @@ class FaissStore(FileStore):
         if metadata.get("kind") != "faiss store":
             raise FashionError(f"{self.path} holds no FAISS store: give another name to a new one.")
         with taking_apart(self.path):
-            index = self._faiss.deserialize_index(tensors["index"].numpy())
-            ids, categories = list(metadata["ids"]), list(metadata["categories"])
-            alive = tensors["alive"].numpy()
+            written, alive = tensors["index"].numpy(), tensors["alive"].numpy()
+            if (written.dtype, alive.dtype, alive.ndim) != (np.uint8, bool, 1):
+                raise TypeError("other kinds of numbers")
+            index = self._faiss.deserialize_index(written)
+            ids, categories = texts(metadata["ids"]), texts(metadata["categories"])
             if not index.ntotal == len(ids) == len(categories) == len(alive):
                 raise ValueError("parts of different length")
             self.check_made(metadata["made_by"], index.d, metadata["index"])

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import re
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,8 @@ ROWS = 10_000  # of one upsert
 NAMES = 1_000  # of one delete
 NUMBERS = 1 << 22  # of the embeddings in one answer: Milvus sends them as 4 bytes each
 MANY = 1_000  # rows that Milvus Lite is to write to its own files at once
+MANIFEST = "manifest.json"  # of a collection of Milvus Lite: where its rows are
+FILES = ("data_files", "delta_files")
 MOST = 16_384  # results of one search, the most that Milvus gives
 LOCAL = ("localhost", "127.0.0.1")
 BEYOND = ("no_grpc_proxy", "no_proxy")  # the settings of gRPC, the first one wins
@@ -141,15 +142,21 @@ class MilvusStore(CheckedStore):
 
     def _check_parts(self) -> None:
         """Milvus Lite passes over a file that is gone, and the rows that were in it."""
-        for manifest in Path(self.uri).glob("collections/*/manifest.json"):
-            with suppress(ValueError, LookupError, TypeError):  # it has another copy of this file
-                for name, part in json.loads(manifest.read_bytes())["partitions"].items():
-                    for file in (*part["data_files"], *part["delta_files"]):
-                        if not (manifest.parent / "partitions" / name / file).is_file():
-                            raise FashionError(
-                                f"{self._name}: its part {file} is missing. Bring it back, or "
-                                "fill a new store."
-                            )
+        for folder in Path(self.uri).glob("collections/*"):
+            manifest, parts = folder / MANIFEST, folder / "partitions"
+            if not any(map(os.path.exists, (manifest, f"{manifest}.prev", parts))):
+                continue  # killed before it had rows
+            try:
+                found = json.loads(manifest.read_bytes())["partitions"].items()
+                files = [(parts / name, part[k]) for name, part in found for k in FILES]
+                lost = next((f for at, named in files for f in named if not (at / f).is_file()), "")
+            except (OSError, ValueError, LookupError, TypeError, AttributeError):
+                lost = MANIFEST  # Milvus Lite takes the one before, which knows fewer rows, or none
+            if lost:
+                raise FashionError(
+                    f"{self._name}: its part {lost} is missing or damaged. Bring it back, or fill "
+                    "a new store."
+                )
 
     def _connect(self) -> Any:
         try:

@@ -173,10 +173,12 @@ def test_not_the_weights_of_a_network(tmp_path):
     out, text, index = tmp_path / "out.onnx", tmp_path / "text", tmp_path / "index.safetensors"
     text.write_text("not weights")
     save_tensors(index, {"embeddings": torch.zeros(1, 2)}, {"kind": "index"})
+    save_tensors(tmp_path / "odd.safetensors", {}, {"kind": ["encoder"]})
     for weights, message in [
         (tmp_path / "none.safetensors", "no file"),
         (text, "not a whole file"),
         (index, "no classifier or encoder"),
+        (tmp_path / "odd.safetensors", "no classifier or encoder"),
     ]:
         with pytest.raises(FashionError, match=message) as caught:
             export_onnx(weights, out)

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jupytext
@@ -10,8 +11,12 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
+from tiny import striped_catalog
 
 from fashionlib.pages import plots
+from fashionlib.pages.embedding_map import map_figure
+from fashionlib.pages.result_strips import result_strip
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 CHAPTERS = sorted([*NOTEBOOKS.glob("*.py"), *NOTEBOOKS.glob("exercises/solutions/*.py")])
@@ -57,6 +62,31 @@ def test_the_books_style_is_its_palette():
         assert tuple(to_hex(colour).upper() for colour in colours) == plots.PALETTE
         assert plt.rcParams["figure.constrained_layout.use"]
         assert plt.rcParams["grid.color"] == "#dddddd"
+
+
+@pytest.mark.parametrize("name", ["US$ 5 and $6", "$\\frac{$", "caf\udce9"])
+def test_names_of_people_are_drawn_letter_by_letter(name, tmp_path):
+    """Without the book's style too: no formulas, and what is no Unicode is a question mark."""
+    images = torch.zeros(8, 3, 8, 8, dtype=torch.uint8)
+    labels, names = torch.arange(8) % 2, (name, "hat")
+    catalog = replace(striped_catalog(8, 8), classes=names)
+    rows = [{"epoch": 1, "loss": 1.0, "validation_accuracy": 0.5}]
+    figures = [
+        plots.picture_grid(images, [name + "\nb"]),
+        plots.class_shares(catalog),
+        plots.confusion_figure(torch.eye(2), names),
+        plots.training_curves({name: rows}),
+        plots.row_figure(names, "x", 0.3, 1)[0],
+        map_figure(torch.rand(8, 2), images, labels, names),
+        result_strip(images[0], images[:1], [0.5], None, [name]),
+    ]
+    shown = name.replace("\udce9", "?")
+    for figure in figures:
+        figure.savefig(tmp_path / "figure.png")
+        texts = figure.findobj(Text)
+        assert any(shown in text.get_text() for text in texts)
+        assert not any(text.get_parse_math() for text in texts if shown in text.get_text())
+        plt.close(figure)
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)

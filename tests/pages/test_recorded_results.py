@@ -66,6 +66,14 @@ def test_no_such_results():
         recorded_results.recorded("nothing")
 
 
+def test_results_that_are_cut_off(tmp_path, monkeypatch):
+    whole = (recorded_results.RESULTS / "small.json").read_text(encoding="utf-8")
+    monkeypatch.setattr(recorded_results, "RESULTS", tmp_path)
+    (tmp_path / "small.json").write_text(whole[:-100], encoding="utf-8")
+    with pytest.raises(FashionError, match=r"small\.json is damaged"):
+        recorded_results.recorded("small")
+
+
 def test_transfer_was_run_by_the_script_as_it_is():
     """Other recipes or seeds in the script than in the file: run it again."""
     results = recorded_results.recorded("transfer")

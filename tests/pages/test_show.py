@@ -1,8 +1,11 @@
 """A figure without words for those who cannot see it must fail."""
 
+import re
+
 import matplotlib.pyplot as plt
 import pytest
 from IPython.utils.capture import capture_output
+from markdown_it import MarkdownIt
 
 from fashionlib.pages import show as module
 from fashionlib.pages.show import say, show, table
@@ -54,5 +57,20 @@ def test_names_are_data(monkeypatch):
     say("**one** of <script>x</script> & $\\frac$\n\na\x1b[2K\udcfc")
     table(["class"], [["a|b\n<i>$x$"]])
     text, rows = shown
-    assert text == r"**one** of &lt;script>x&lt;/script> &amp; \$\frac\$" + "\n\na?[2K?"
+    assert text == r"**one** of &lt;script>x&lt;/script> &amp; \$\frac\$" + "\n\na?&#91;2K?"
     assert rows == "| class |\n| --- |\n" + r"| a\|b &lt;i>\$x\$ |"
+
+
+def test_names_lead_nowhere_and_can_be_sent(figure, monkeypatch):
+    """No link, no picture from elsewhere, and nothing that UTF-8 has no bytes for."""
+    shown = []
+    monkeypatch.setattr(module, "display", lambda what: shown.append(what.data))
+    say("![a](http://b) and [c](http://d)")
+    table(["class"], [["[a](http://b)"]])
+    for text in shown:
+        page = MarkdownIt().enable("table").render(text)
+        assert "(http://b)" in page
+        assert not {"<a", "<img"} & set(re.findall(r"<\w+", page))
+    show(figure, alt="a\udce9", caption="b\udce9\nc")
+    assert 'alt="a?"' in shown[-1]
+    assert "<figcaption>b?\nc</figcaption>" in shown[-1]

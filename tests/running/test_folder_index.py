@@ -183,13 +183,24 @@ def test_a_cache_that_knew_weights_and_size_apart_is_made_again(tmp_path, own_ca
     assert refreshed_index(source, encoder).embedded == 0
 
 
-@pytest.mark.parametrize("damage", ["empty", "truncated", "something else"])
+DAMAGED = {
+    "of another kind": lambda rows, ids: (rows.half(), ids),
+    "not finite": lambda rows, ids: (rows / 0, ids),
+    "an id twice": lambda rows, ids: (rows, [ids[0], *ids[:2]]),
+}
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "something else", *DAMAGED])
 def test_a_damaged_cache_is_made_again(tmp_path, own_cache, encoder, damage):
     make_folder(tmp_path, 3)
     refreshed_index(folder_source(tmp_path), encoder)
     path = cached(own_cache)
     if damage == "something else":
         save_tensors(path, {"x": torch.zeros(3)}, {"kind": "index"})
+    elif damage in DAMAGED:
+        tensors, metadata = load_tensors(path)
+        rows, ids = DAMAGED[damage](tensors["embeddings"], metadata["ids"])
+        save_tensors(path, {"embeddings": rows}, metadata | {"ids": ids})
     else:
         path.write_bytes(path.read_bytes()[: 0 if damage == "empty" else -30])
     refreshed = refreshed_index(folder_source(tmp_path), encoder)

@@ -192,6 +192,29 @@ def test_a_checkpoint_that_f519cf9_wrote_is_refused(catalog, tmp_path):
     complaint(partial(run_training, made, path), path, "other processes, recipe: delete it")
 
 
+def test_a_checkpoint_that_another_tool_changed_is_refused_before_the_work(catalog, tmp_path):
+    path = tmp_path / NAME
+    run_training(of_epochs(catalog, 1), path)
+    tensors, about = load_tensors(path)
+    (row,) = about["history"]
+    trained = {name: t for name, t in tensors.items() if not name.startswith("optimizer.")}
+    nan = {name: t * math.nan for name, t in tensors.items() if name.startswith("average.")}
+    cases = [
+        *((tensors, about | {"run": run}) for run in ("abc", 5, [1], [[1]], True)),
+        *((tensors, about | {"history": [other]})
+          for other in ({}, None, "abc", {"epoch": 1}, row | {"seconds": None})),
+        (trained, about),
+        (tensors | nan, about),
+        (tensors | {"optimizer.0.exp_avg": torch.zeros(3, 2)}, about),
+        (tensors | {"optimizer.0.step": torch.zeros(2)}, about),
+    ]  # fmt: skip
+    for other, metadata in cases:
+        save_tensors(path, other, metadata)
+        complaint(lambda: run_training(of_epochs(catalog, 1), path), path, "is damaged")
+    save_tensors(path, tensors, about)
+    run_training(of_epochs(catalog, 1), path)
+
+
 def test_a_checkpoint_that_cannot_be_written_is_one_line(catalog, tmp_path):
     (tmp_path / "file").write_text("in the way")
     complaint(

@@ -496,3 +496,25 @@ def test_another_look_or_a_colour_is_not_expected_to_be_near(work):
         done = search(*arguments, cwd=work)
         assert done.returncode == 0, done.stderr
         assert ("Nothing is near" in done.stderr) == (name == "plain"), name
+
+
+def test_what_cannot_be_told_does_not_cost_the_answer(work):
+    """Standard error is full, or nobody reads it; the picture comes through a pipe."""
+    command = f"{sys.executable} -m fashionlib search --catalog flat --weights encoder.safetensors"
+    for query in ("/dev/stdin", "/proc/self/fd/0"):
+        for errors in ("/dev/full", ">(true)"):
+            line = f"cat flat/000.png | {command} --json --query {query} 2> {errors}"
+            done = subprocess.run(["bash", "-c", line], cwd=work, check=False,
+                                  capture_output=True, text=True)  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            assert json.loads(done.stdout)["results"][0]["id"] == "000.png"
+
+
+def test_a_training_goes_on_where_no_progress_can_be_shown(work, tmp_path):
+    command = "train-classifier --epochs 1 --size 32 --plan article --out c.safetensors --data"
+    line = f"{sys.executable} -m fashionlib {command} {work}/clothes 2> /dev/full"
+    environment = os.environ | {"TQDM_DISABLE": ""}
+    done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=environment, check=False,
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "c.safetensors").exists()

@@ -167,6 +167,58 @@ def test_damaged_and_half_written_shards_are_made_again(folder, weights, tmp_pat
     assert contents(out) == whole | {"shards of mine.txt": b"kept"}
 
 
+SPOILED = {
+    "no ids": lambda rows, about: ({"embeddings": rows}, about | {"ids": []}),
+    "null": lambda rows, about: ({"embeddings": rows}, about | {"ids": None}),
+    "a text": lambda rows, about: ({"embeddings": rows}, about | {"ids": "abc"}),
+    "numbers": lambda rows, about: ({"embeddings": rows}, about | {"ids": [1, 2, 3]}),
+    "missing": lambda rows, about: ({}, about),
+    "a row less": lambda rows, about: ({"embeddings": rows[1:]}, about),
+    "another kind": lambda rows, about: ({"embeddings": rows.half()}, about),
+    "not finite": lambda rows, about: ({"embeddings": rows / 0}, about),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILED)
+def test_a_shard_that_makes_no_index_is_named_and_made_again(
+    folder, weights, tmp_path, in_threads, spoil
+):
+    """It was taken for right for ever, or its pictures were missing without a word."""
+    out, path = tmp_path / "out", shard_path(tmp_path / "out", 0)
+    embed_folder(folder, out, weights, shard_size=3)
+    tensors, metadata = load_tensors(path)
+    save_tensors(path, *SPOILED[spoil](tensors["embeddings"], metadata))
+    complaint(lambda: index_from_shards(out, load_encoder(weights)[0]), path, "damaged")
+    assert embed_folder(folder, out, weights, shard_size=3).fresh == 3
+    check(folder, out, weights)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        '{"shards": 2, "pictures": 7}', '{"shards": 1, "pictures": 3}', '{"pictures": 7}',
+        '{"shards": 3, "pictures": 6}', '{"shards": 0, "pictures": 0}', '{"shards": 3}',
+        '{"shards": -1, "pictures": 7}', '{"shards": 2.7, "pictures": 7}', "[3, 7]", "{",
+    ],
+)  # fmt: skip
+def test_contents_that_do_not_fit_the_shards(folder, weights, tmp_path, in_threads, written):
+    """One flipped bit of the number of shards: some of the catalog was never found."""
+    out, encoder = tmp_path / "out", load_encoder(weights)[0]
+    embed_folder(folder, out, weights, shard_size=3)
+    (out / "contents.json").write_text(written)
+    complaint(lambda: index_from_shards(out, encoder), out / "contents.json")
+    assert embed_folder(folder, out, weights, shard_size=3).fresh == 0
+    check(folder, out, weights)
+
+
+def test_embeddings_of_different_lengths_are_no_index(folder, weights, tmp_path, in_threads):
+    out, path = tmp_path / "out", shard_path(tmp_path / "out", 0)
+    embed_folder(folder, out, weights, shard_size=3)
+    tensors, metadata = load_tensors(path)
+    save_tensors(path, {"embeddings": tensors["embeddings"][:, :5].clone()}, metadata)
+    complaint(lambda: index_from_shards(out, load_encoder(weights)[0]), out, "damaged")
+
+
 def test_shards_of_other_weights_or_pictures_are_left_alone(folder, weights, tmp_path, in_threads):
     out = tmp_path / "out"
     embed_folder(folder, out, weights, shard_size=3)
@@ -363,9 +415,8 @@ def test_a_script_without_a_guard_is_told_so_and_needs_none_for_one_process(
     assert done.stdout == "7\n"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shards, "_start_worker", os._exit)  # before its first line, as without one
-        complaint(
-            lambda: embed_folder(folder, tmp_path / "o", weights, 2), 'if __name__ == "__main__":'
-        )
+        words = "memory ran out, or", 'if __name__ == "__main__":'  # which of them nobody can tell
+        complaint(lambda: embed_folder(folder, tmp_path / "o", weights, 2), *words)
 
 
 # The command line
@@ -414,6 +465,7 @@ MISTAKES = {
     "broken pictures only": ({"--catalog": "broken"}, "broken has no picture that can be read"),
     "missing weights": ({"--weights": "none.safetensors"}, "no file none.safetensors"),
     "a classifier": ({"--weights": "classifier.safetensors"}, "holds no encoder"),
+    "beyond all sense": ({"--processes": "99999999999"}, "99999999999 processes: give 1 to 1,000"),
     "no processes": ({"--processes": "0"}, "--processes"),
     "out is a file": ({"--out": "encoder.safetensors"}, "could not write encoder.safetensors"),
     "other weights": ({"--out": "old"}, "old holds embeddings of other weights"),

@@ -1,7 +1,9 @@
 """What the training commands save and say, worked out here from what lies on the disk."""
 
 import re
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +33,11 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch) -> None:
+def elsewhere(tmp_path, monkeypatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)  # where `runs` would go
+    heeded = signal.getsignal(signal.SIGINT)  # until a command is stopped
+    yield
+    signal.signal(signal.SIGINT, heeded)
 
 
 def fashionlib(*words: object) -> int:

@@ -1,5 +1,6 @@
 """Vector stores: one set of promises, kept by a file, by FAISS and by Milvus."""
 
+import os
 import random
 import signal
 import subprocess
@@ -356,11 +357,19 @@ for line in sys.stdin:
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "faiss"])
-def test_two_writers_lose_nothing_that_was_acknowledged(tmp_path, suffix):
-    """The second is refused while the first has the store open; what that wrote, it then keeps."""
-    path = tmp_path / f"store.{suffix}"
+@pytest.mark.parametrize("link", [False, True])
+def test_two_writers_lose_nothing_that_was_acknowledged(tmp_path, suffix, link):
+    """The second is refused while the first has the store open; what that wrote, it then keeps.
+
+    Also where it is another user's, with another cache, or comes by a link.
+    """
+    path = theirs = tmp_path / f"store.{suffix}"
+    if link:
+        theirs = tmp_path / f"link.{suffix}"
+        theirs.symlink_to(path.name)
     mine = open_store(str(path), "abc", 8)
-    other = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], text=True,
+    elsewhere = os.environ | {"FASHIONLIB_CACHE": str(tmp_path / "cache")}
+    other = subprocess.Popen([sys.executable, "-c", WRITER, str(theirs)], text=True, env=elsewhere,
                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
 
     def others(name: str) -> str:
@@ -394,6 +403,21 @@ def test_the_threads_of_a_service_are_one_writer(tmp_path, suffix):
     assert len(other) == 3
 
 
+@pytest.mark.parametrize("kind", FILES)
+def test_a_store_that_is_a_link_is_the_one_it_leads_to(tmp_path, kind):
+    (tmp_path / "real").mkdir()
+    name = f"store{KINDS[kind][0]}"
+    (tmp_path / name).symlink_to(tmp_path / "real" / name)
+    fill(opened(tmp_path, kind), 5)
+    assert (tmp_path / name).is_symlink()
+    assert len(opened(tmp_path / "real", kind)) == 5
+
+
+def test_any_user_of_the_folder_may_lock_a_store(tmp_path):
+    fill(opened(tmp_path, "exact"), 1)
+    assert (tmp_path / ".store.safetensors.lock").stat().st_mode & 0o777 == 0o666
+
+
 def test_a_missing_part_of_a_milvus_folder_is_named(tmp_path):
     """It opened with 5 of 1,205 rows."""
     store = opened(tmp_path, "milvus")
@@ -405,6 +429,16 @@ def test_a_missing_part_of_a_milvus_folder_is_named(tmp_path):
     part.unlink()
     complaint(lambda: opened(tmp_path, "milvus"), f"its part data/{part.name} is missing")
     part.write_bytes(kept)
+    again = opened(tmp_path, "milvus")
+    assert len(again) == 1201
+    again.close()
+    (manifest,) = (tmp_path / "store.db").rglob("manifest.json")
+    kept = manifest.read_bytes()
+    for damage in (lambda: manifest.write_bytes(b"{"), manifest.unlink,
+                   manifest.with_name("manifest.json.prev").unlink):  # fmt: skip
+        damage()  # Milvus Lite would take the one before, with 1,200 rows, or begin anew
+        complaint(lambda: opened(tmp_path, "milvus"), "its part manifest.json is missing or damag")
+    manifest.write_bytes(kept)
     again = opened(tmp_path, "milvus")
     assert len(again) == 1201
     again.close()
@@ -439,7 +473,8 @@ def test_an_interrupted_save_leaves_the_old_file_and_the_old_rows(tmp_path, kind
         complaint(lambda: store.upsert(["x"], vectors(1), ["a"]), "No space left")
         complaint(lambda: store.delete([f"n{n:03}" for n in range(6)]), "No space left")
     assert store.path.read_bytes() == before
-    assert [entry.name for entry in tmp_path.iterdir()] == [store.path.name]
+    lock = f".{store.path.name}.lock"
+    assert {entry.name for entry in tmp_path.iterdir()} == {store.path.name, lock}
     assert len(store) == len(opened(tmp_path, kind)) == 8
     assert "x" not in store.search(vectors(1), 20).ids[0]
     store.upsert(["x"], vectors(1), ["a"])
@@ -470,6 +505,28 @@ def test_a_faiss_index_that_is_damaged(tmp_path):
     complaint(lambda: opened(tmp_path, "faiss flat"), store.path, "damaged")
     save_tensors(store.path, tensors, metadata | {"ids": metadata["ids"][1:]})
     complaint(lambda: opened(tmp_path, "faiss flat"), store.path, "damaged")
+
+
+@pytest.mark.parametrize(
+    ("kind", "tensor", "change"),
+    [
+        ("exact", "embeddings", torch.Tensor.double),
+        ("faiss flat", "alive", torch.Tensor.float),
+        ("faiss flat", "alive", lambda alive: alive[:, None].clone()),
+        ("faiss flat", "index", torch.Tensor.long),
+        *((kind, "", ids) for kind in FILES for ids in ([1, 2], [[1], [2]], [None, None], "ab")),
+    ],
+)
+def test_a_file_that_is_whole_and_no_store(tmp_path, kind, tensor, change):
+    store = opened(tmp_path, kind)
+    fill(store, 2)
+    tensors, metadata = weights.load_tensors(store.path)
+    if tensor:
+        tensors |= {tensor: change(tensors[tensor])}
+    else:
+        metadata |= {"ids": change}
+    save_tensors(store.path, tensors, metadata)
+    complaint(lambda: opened(tmp_path, kind), store.path, "is damaged")
 
 
 def test_an_index_file_without_categories_is_no_store(tmp_path):
