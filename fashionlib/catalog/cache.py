@@ -7,6 +7,7 @@ import shutil
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -19,11 +20,11 @@ from fashionlib.catalog.folder_layout import Listing, entries
 from fashionlib.catalog.pictures import PREPROCESSING, read_square
 from fashionlib.drawn import Garment
 from fashionlib.errors import FashionError
-from fashionlib.files import cache_dir, new_folder
+from fashionlib.files import cache_dir, new_folder, remove_abandoned
 from fashionlib.settings import progress_bar
 
 # Part of every cache key: raise it when the way folders are split or arrays are stored changes.
-LAYOUT = 1
+LAYOUT = 2
 
 
 def cache_key(*parts: object) -> str:
@@ -49,9 +50,12 @@ def through_cache(
         catalog = _read(folder, root)
         if is_right(catalog):
             return catalog
-    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError):
-        pass  # not there, or damaged
+    except Exception:  # not there, or damaged, which may show as anything
+        pass
+    with suppress(OSError):
+        folder.unlink()  # where it is a file, a link or a pipe
     shutil.rmtree(folder, ignore_errors=True)
+    remove_abandoned(arrays, f"{group[:16]}-*")  # what was killed while it made older content
     catalog = make()
     with new_folder(folder) as temporary:
         _write(catalog, temporary)
@@ -70,27 +74,35 @@ def _write(catalog: Catalog, folder: Path) -> None:
         "garments": {name: asdict(garment) for name, garment in catalog.garments.items()},
     }
     for name, split in catalog.splits.items():
-        np.save(folder / f"{name}.npy", split.images.numpy())
+        split.images.numpy().tofile(folder / f"{name}.bin")
         index[name] = {
             "labels": split.labels.tolist(),
             "names": split.names,
+            "shape": split.images.shape,
             "checksum": zlib.crc32(split.images.numpy()),
         }
-    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    text = json.dumps(index)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    (folder / "index.json").write_text(f"{digest}\n{text}", encoding="utf-8")
 
 
 def _read(folder: Path, root: Path | None) -> Catalog:
-    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    if not all(path.is_file() for path in folder.iterdir()):  # reading a pipe would never end
+        raise ValueError(f"{folder} has other things than files in it")
+    digest, text = (folder / "index.json").read_text(encoding="utf-8").split("\n")
+    if hashlib.sha256(text.encode()).hexdigest() != digest:
+        raise ValueError(f"index.json in {folder} is damaged")
+    index = json.loads(text)
     garments = {name: Garment(**labels) for name, labels in index["garments"].items()}
     splits = {}
     for split in SPLITS:
         # not memory-mapped: a change of the file would change, or crash, every program that has it
-        images = np.load(folder / f"{split}.npy")
+        images = np.fromfile(folder / f"{split}.bin", np.uint8)
         names = tuple(index[split]["names"])
-        if zlib.crc32(images) != index[split]["checksum"] or len(images) != len(names):
-            raise ValueError(f"{split}.npy in {folder} is damaged")
+        if zlib.crc32(images) != index[split]["checksum"]:
+            raise ValueError(f"{split}.bin in {folder} is damaged")
         splits[split] = Split(
-            torch.from_numpy(images),
+            torch.from_numpy(images.reshape(index[split]["shape"])),
             torch.tensor(index[split]["labels"], dtype=torch.int64),
             names,
             attributes_of(garments[name] for name in names) if garments else {},

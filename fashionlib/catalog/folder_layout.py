@@ -1,23 +1,37 @@
 """What a folder of pictures holds: which files, of which class, in which split."""
 
 import hashlib
-import mimetypes
 import os
 import re
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import combinations
 from pathlib import Path
 
 from fashionlib.catalog.contents import SPLITS
-from fashionlib.catalog.pictures import SUFFIXES
+from fashionlib.catalog.pictures import SUFFIXES, is_readable
 from fashionlib.errors import FashionError
 
-SPLIT_NAMES = {  # as people write them, in any case: Train, valid, test_images
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test", "testing"),
+SPLIT_NAMES = {  # as people write them, with much around them: Train, 2_valid, test_images
+    "train": ("train", "training", "trn"),
+    "validation": ("validation", "valid", "val", "vld", "dev"),
+    "test": ("test", "testing", "tst"),
 }
-NOT_OURS = {"@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini"}  # what disks and systems put there
+AFFIX = "(?:data|set|split|images?|imgs?|photos?|pictures?|pics?|folder|dir)"
+# What disks and systems put there: settings, thumbnails, and what was deleted
+NOT_OURS = re.compile(
+    r"\..*|desktop\.ini|__macosx|thumbs(\.db)?|@(eadir|__thumb|tmp|sharebin)|[@#](recently-)?snapshot"
+    r"|[@#$]recycle(\.bin)?|recycler|lost\+found|system volume information|network trash folder",
+    re.IGNORECASE | re.DOTALL,
+)
+# Texts and films, as they lie beside pictures. `mimetypes` would read a list of the system's, and
+# the same folder be another catalog on another machine.
+OTHER_FILES = re.compile(
+    r".*\.(txt|md|[ct]sv|jsonl?|xml|xmp|html?|css|js|ya?ml|log"
+    r"|mp[34g]|mpeg|m4v|mov|avi|mkv|webm|3gp|wav)",
+    re.IGNORECASE | re.DOTALL,
+)
 
 Listing = dict[str, dict[str, list[str]]]  # split → class → file names relative to the root
 
@@ -26,7 +40,7 @@ def find_pictures(root: Path, classes: tuple[str, ...] | None) -> tuple[Listing,
     """The pictures of a folder, as `load_catalog` says; with classes, of these in their order.
 
     Returns the listing, and the names of pictures that lie in no class folder but beside the
-    classes or the splits. Nothing is opened here: decoding names what cannot be read.
+    classes or the splits. Only these are opened here: decoding names what cannot be read.
 
     Raises:
         FashionError: it is not a catalog, or cannot be listed.
@@ -50,13 +64,13 @@ def _split_folders(root: Path) -> dict[str, Path]:
     """The folder of each split; none where the folder holds classes.
 
     Raises:
-        FashionError: there are two of a split, or both splits and other folders with files in them.
+        FashionError: there are two of a split, both splits and other folders with pictures in
+            them, or folders that look like splits under names that we do not know.
     """
     found: dict[str, Path] = {}
     others = []
     for path in filter(_is_folder, sorted(root.iterdir())):
-        word = re.sub(r"[ _-]?(set|data|images|split)$", "", path.name.casefold())
-        split = next((split for split, names in SPLIT_NAMES.items() if word in names), None)
+        split = _split_of(path.name)
         if split is None:
             others.append(path)
         elif split in found:
@@ -66,30 +80,53 @@ def _split_folders(root: Path) -> dict[str, Path]:
         else:
             found[split] = path
     for path in others if found else []:
-        if any(map(_looks_like_picture, pictures_below(root, f"{path.name}/"))):
+        if any(_is_picture(root, name) for name in pictures_below(root, f"{path.name}/")):
             raise FashionError(
                 f"{path} stands beside {min(found.values())}: a catalog has class folders, or "
                 "splits with class folders in them. Move or rename one of the two."
             )
+    hints = {path: hint for path in others if (hint := _split_of(path.name, within=True))}
+    for one, other in combinations(hints, 2):
+        shared = (_is_folder(path) and (other / path.name).is_dir() for path in one.iterdir())
+        both_have_pictures = _loose(root, one) and _loose(root, other)  # then they are classes
+        if hints[one] != hints[other] and sum(shared) > 1 and not both_have_pictures:
+            raise FashionError(
+                f"{root} has {one.name} and {other.name} with the same folders in them: call "
+                "splits train, validation and test; call classes by names without these words."
+            )
     return {split: found[split] for split in SPLITS if split in found}
+
+
+def _split_of(name: str, within: bool = False) -> str | None:
+    """Which split a folder of that name is, if any, or says within it: "clothes_test"."""
+    words = re.sub(r"[\W\d_]+", " ", unicodedata.normalize("NFKC", name).casefold()).strip()
+    word = re.sub(rf"^({AFFIX} )+|( ?{AFFIX})+$", "", words)
+    for split, names in SPLIT_NAMES.items():
+        if word in names or (within and any(name in words for name in names)):
+            return split
+    return None
 
 
 def _loose(root: Path, folder: Path) -> list[str]:
     """Pictures in a folder itself, by their names relative to `root`."""
     paths = [path for path in sorted(folder.iterdir()) if path.is_file() and _is_ours(path.name)]
-    return [p.relative_to(root).as_posix() for p in paths if _looks_like_picture(p.name)]
+    names = [path.relative_to(root).as_posix() for path in paths]
+    return [name for name in names if _is_picture(root, name)]
 
 
-def _looks_like_picture(name: str) -> bool:
-    return Path(name).suffix.lower() in SUFFIXES
+def _is_picture(root: Path, name: str) -> bool:
+    """By its ending, be it one that we cannot read, or by what is in it."""
+    return name.lower().endswith((*SUFFIXES, ".heic", ".heif")) or is_readable(root, name, 1)
 
 
 def _is_folder(path: Path) -> bool:
-    return path.is_dir() and _is_ours(path.name)
+    """A folder, or a link to one whose disk is away: listing it will say so."""
+    is_lost = path.is_symlink() and not path.exists() and not path.suffix
+    return (path.is_dir() or is_lost) and _is_ours(path.name)
 
 
 def _is_ours(name: str) -> bool:
-    return not name.startswith(".") and name not in NOT_OURS
+    return not NOT_OURS.fullmatch(name)
 
 
 @contextmanager
@@ -112,9 +149,16 @@ def _find_classes(
     for path in filter(_is_folder, sorted(folder.iterdir())):
         if classes and path.name not in classes:
             continue
-        found[path.name] = list(pictures_below(root, f"{path.relative_to(root).as_posix()}/"))
-        if not found[path.name]:
+        below = f"{path.relative_to(root).as_posix()}/"
+        found[path.name] = names = list(pictures_below(root, below))
+        if not names:
             raise FashionError(f"the class folder {path} holds no pictures: fill or remove it.")
+        inner = {part for name in names for part in name.removeprefix(below).split("/")[:-1]}
+        if len(splits := {_split_of(part) for part in inner} - {None}) > 1:
+            raise FashionError(
+                f"the class folder {path} has splits in it ({', '.join(sorted(splits))}): a "
+                "catalog has the splits at its top, and class folders in each of them."
+            )
     if not found:
         wanted = f" named {', '.join(classes)}" if classes else ""
         raise FashionError(f"{folder} has no class folders{wanted}: make one for each class.")
@@ -125,9 +169,9 @@ def pictures_below(root: Path, below: str = "") -> Iterator[str]:
     """The names, relative to `root`, of what may be pictures in its folder `below` ("", or "a/b/").
 
     They come in order, a folder at a time, so that memory does not grow with a catalog. Hidden
-    files, system files, and files whose ending says that they are no pictures (a text, a film) are
-    left out. All others are given, so that what cannot be read is reported: unknown formats, files
-    without an ending, and links to folders, which are not followed.
+    files, system files, and `OTHER_FILES` are left out. All others are given, so that what cannot
+    be read is reported: unknown formats, files without an ending, and links to folders, which are
+    not followed.
 
     Raises:
         OSError: a folder cannot be listed.
@@ -146,8 +190,7 @@ def pictures_below(root: Path, below: str = "") -> Iterator[str]:
 
 def _is_wanted(name: str) -> bool:
     """A folder, which ends in a slash, or a file that may be a picture."""
-    kind = mimetypes.guess_type(name)[0] or "image/"
-    return _is_ours(name.rstrip("/")) and (name.endswith("/") or kind.startswith("image/"))
+    return _is_ours(name.rstrip("/")) and not OTHER_FILES.fullmatch(name)
 
 
 def stamp(path: Path) -> list[int]:

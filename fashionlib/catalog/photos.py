@@ -95,7 +95,7 @@ def verified_photos(url: str = URL) -> Path:
 
 def _is_as_known(path: Path, digest: str) -> bool:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest() == digest
+        return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest
     except OSError:
         return False
 
@@ -142,8 +142,9 @@ def make_manifest(archive: Path) -> str:
 
 
 def _is_checked(folder: Path) -> bool:
+    marker = folder / MARKER
     try:
-        return (folder / MARKER).read_text(encoding="utf-8") == manifest_hash()
+        return marker.is_file() and marker.read_text(encoding="utf-8") == manifest_hash()
     except (OSError, UnicodeDecodeError):
         return False
 
@@ -194,6 +195,8 @@ def _reason(error: requests.RequestException) -> str:
 
 def _extract(archive: Path, folder: Path) -> None:
     """Extract the photos, check each against the manifest, then give the folder its name."""
+    if not archive.is_file():
+        raise BrokenArchive("it cannot be read (it is no file)")
     manifest = read_manifest()
     try:
         with zipfile.ZipFile(archive) as opened, new_folder(folder) as temporary:
@@ -212,7 +215,9 @@ def _extract(archive: Path, folder: Path) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
             (temporary / MARKER).write_text(manifest_hash(), encoding="utf-8")
-            if folder.exists() and not _is_checked(folder):
+            if not folder.is_dir():
+                folder.unlink(missing_ok=True)  # a file has the place
+            elif not _is_checked(folder):
                 shutil.rmtree(folder)  # photos that an older manifest asked for
     except UNREADABLE as error:
         reason = (str(error).splitlines() or ["it ends too early"])[0]

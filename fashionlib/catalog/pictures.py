@@ -1,11 +1,13 @@
 """Reading one picture, and the one way it is made square for a network."""
 
 import io
+import re
+import zlib
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageChops
+from PIL import ExifTags, Image, ImageChops, TiffImagePlugin
 
 from fashionlib.errors import FashionError, printable
 
@@ -16,6 +18,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 MOST_PIXELS = 64_000_000
 # A progressive JPEG has about ten scans, and each costs as much as a whole picture.
 MOST_SCANS = 100
+# What begins a part of a JPEG, with its length behind it
+MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]", re.DOTALL)
 
 # Named, since Pillow would otherwise also try formats that start another program (EPS).
 Image.init()
@@ -27,7 +31,7 @@ FORMATS = tuple(
 SUFFIXES = sorted(end for end, name in Image.registered_extensions().items() if name in FORMATS)
 
 # Part of every cache key: raise it when `read_picture` or `to_square` changes what comes out.
-PREPROCESSING = 2
+PREPROCESSING = 3
 
 
 def read_picture(source: Path | str | bytes | IO[bytes], size: int | None = None) -> Image.Image:
@@ -70,7 +74,8 @@ def check_is_file(path: Path) -> None:
     """
     if path.is_dir():
         raise FashionError(f"{path} is a folder: give one picture file.")
-    if path.exists() and not path.is_file() and path.parent != Path("/dev/fd"):
+    shell = path == Path("/dev/stdin") or path.parent.resolve() == Path("/dev/fd").resolve()
+    if path.exists() and not path.is_file() and not shell:
         raise FashionError(f"{path} is no file: give a picture file.")
 
 
@@ -86,7 +91,11 @@ def _from_file(file: IO[bytes], size: int | None) -> Image.Image:
         if file.read(len(PNG)) != PNG:
             raise
         file.seek(0)
-        return _decode(io.BytesIO(bare_png(file.read())), size)
+        content = file.read()
+        try:
+            return _decode(io.BytesIO(bare_png(content)), size)
+        except Exception:  # which colour is clear may be told wrongly
+            return _decode(io.BytesIO(bare_png(content, (b"eXIf",))), size)
 
 
 def _decode(file: IO[bytes], size: int | None) -> Image.Image:
@@ -97,23 +106,34 @@ def _decode(file: IO[bytes], size: int | None) -> Image.Image:
             raise Image.DecompressionBombError  # Pillow raises it too, but later than we do
         if picture.info.get("progressive"):
             file.seek(0)
-            if file.read().count(b"\xff\xda") > MOST_SCANS:
+            if _scans(file.read()) > MOST_SCANS:
                 raise ValueError(f"it has more than {MOST_SCANS} scans")
         if size is not None:
             picture.draft(None, (4 * size, 4 * size))
         return _upright(_to_rgb(picture), picture)
 
 
-def bare_png(content: bytes) -> bytes:
+def _scans(jpeg: bytes) -> int:
+    """How many scans a JPEG has: none of a preview in it, nor of a film behind its end."""
+    place = scans = 0
+    while (marker := MARKER.search(jpeg, place)) and marker[0] != b"\xff\xd9":
+        scans += marker[0] == b"\xff\xda"
+        place = marker.end() + int.from_bytes(jpeg[marker.end() : marker.end() + 2])
+    return scans
+
+
+def bare_png(content: bytes, extras: tuple[bytes, ...] = (b"tRNS", b"eXIf")) -> bytes:
     """A PNG without what does not change its pixels: texts, profiles, sizes in millimetres.
 
-    Pillow refuses a file where one of these is damaged or too long; browsers show it.
+    Pillow refuses a file where one of these is damaged or too long; browsers show it. `extras`,
+    what is clear and which side is up, stay if their checksums are right.
     """
     kept, place = [content[: len(PNG)]], len(PNG)
     while place < len(content):
         end = place + 12 + int.from_bytes(content[place : place + 4])
         kind = content[place + 4 : place + 8]
-        if kind[:1].isupper() or kind in (b"tRNS", b"eXIf"):  # upper case: must be understood
+        is_whole = zlib.crc32(content[place + 4 : end - 4]).to_bytes(4) == content[end - 4 : end]
+        if kind[:1].isupper() or (kind in extras and is_whole):  # upper case: must be understood
             kept.append(content[place:end])
         place = end
     return b"".join(kept)
@@ -166,9 +186,12 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I"):
         return _gray_of_16_bits(picture)
     if picture.has_transparency_data:
-        clear = picture.info.get("transparency")
-        if picture.mode == "RGB" and max(clear) > 255:  # of 16 bits, as the pixels were in the file
-            picture.info["transparency"] = tuple(value >> 8 for value in clear)
+        if picture.format == "PNG" and (clear := picture.info.get("transparency")) is not None:
+            kind = picture.tile[0][3]  # the clear colour has the bits that pixels had in the file
+            if kind == "RGB;16B":
+                picture.info["transparency"] = tuple(value >> 8 for value in clear)
+            elif kind in ("L;2", "L;4"):
+                picture.info["transparency"] = clear * {"L;2": 85, "L;4": 17}[kind]
         picture = picture.convert("RGBA")
         white = Image.new("RGB", picture.size, "white")
         white.paste(picture, mask=picture.getchannel("A"))
@@ -182,9 +205,13 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
 def _gray_of_16_bits(picture: Image.Image) -> Image.Image:
     """Its upper eight, as browsers take them, where Pillow clips at 255: all but black is white."""
     deep = np.asarray(picture)
-    if deep.min() < 0 or deep.max() > 65535:
+    tags = getattr(picture, "tag_v2", {})  # of a TIFF
+    bits = max(tags.get(TiffImagePlugin.BITSPERSAMPLE, (16,)))
+    if deep.min() < 0 or bits > 16:
         raise ValueError("its pixels have more than 16 bits")
-    gray = (deep >> 8).astype(np.uint8)
+    if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:  # white is 0
+        deep = 2**bits - 1 - deep
+    gray = (deep >> bits - 8).astype(np.uint8)
     if isinstance(clear := picture.info.get("transparency"), int):  # white, as all that is clear
         gray[deep == clear] = 255
     return Image.fromarray(gray).convert("RGB")

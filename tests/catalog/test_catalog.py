@@ -1,6 +1,8 @@
 """Catalogs: the photos, the drawn garments, and folders of every shape, whole and broken."""
 
+import hashlib
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -16,7 +18,7 @@ from complaints import complaint
 from PIL import Image
 from tiny import drawn_split, tiny_catalog
 
-from fashionlib import drawn
+from fashionlib import drawn, files
 from fashionlib.catalog import (
     SEVEN,
     SPLITS,
@@ -273,6 +275,13 @@ def test_folder_with_splits(tmp_path, own_cache):
         ("TRAINING", "dev", "TESTING"),
         ("train_images", "val-set", "Test Images"),
         ("trainset", "valset", "testset"),
+        ("train2017", "val2017", "test2017"),
+        ("01-train", "02-valid", "03-test"),
+        ("images_train", "images_val", "images_test"),
+        ("train_set_images", "val.pics", "(test) photos"),
+        ("Train ", "Val ", "Test "),
+        ("ｔｒａｉｎ", "ｖａｌ", "ｔｅｓｔ"),
+        ("trn", "vld", "tst"),
     ],
 )
 def test_splits_are_known_by_the_names_that_people_give_them(tmp_path, own_cache, names):
@@ -294,6 +303,34 @@ def test_splits_beside_classes_or_twice_are_refused(tmp_path, own_cache):
     shutil.rmtree(tmp_path / "dress")
     split_folders(tmp_path, ("Testing",))
     complaint(lambda: load(tmp_path), "Testing and test, both for test: keep one")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("clothes_train", "clothes_test"), ("train_x", "val_x"), ("Trainingsdaten", "Testdaten")],
+)
+def test_splits_under_other_names_are_no_classes(tmp_path, names):
+    split_folders(tmp_path, names)
+    complaint(lambda: load(tmp_path), *names, "the same folders in them: call splits train")
+
+
+@pytest.mark.parametrize("inner", ["hat/{}", "hat/raw/{}", "photos/{}/hat"])
+def test_splits_within_class_folders_are_refused(tmp_path, inner):
+    """The test pictures were trained with."""
+    class_folders(tmp_path, 3, ("dress",))
+    for split in ("Train", "test"):
+        save_picture(tmp_path / inner.format(split) / "0.png")
+    complaint(lambda: load(tmp_path), "has splits in it (test, train)", "at its top")
+
+
+@pytest.mark.parametrize("within", ["", "men", "men women"])
+def test_classes_that_sound_like_splits_are_classes(tmp_path, own_cache, within):
+    names = ("test prints", "trainers", "training shoes")
+    for label in names:
+        for place in ("", *within.split()):
+            save_picture(tmp_path / label / place / "0.png")
+            save_picture(tmp_path / label / place / "1.png")
+    assert load(tmp_path).classes == names
 
 
 def test_train_alone_gives_a_tenth_to_validation_and_leaves_test_empty(tmp_path, own_cache):
@@ -368,7 +405,17 @@ def test_hidden_files_and_other_files_are_ignored(tmp_path, own_cache):
     (tmp_path / "hat" / "notes.txt").write_text("a hat")
     for place in ("@eaDir/dress", "__MACOSX", "hat/@eaDir", "hat/__MACOSX"):  # a disk's thumbnails
         save_picture(tmp_path / place / "00.png")
+    for place in (
+        "#recycle",
+        "@Recycle/a",
+        "$RECYCLE.BIN",
+        "lost+found",
+        "hat/@eadir",
+        "hat/#snapshot",
+    ):
+        save_picture(tmp_path / place / "00.png")  # what was deleted
     (tmp_path / "hat" / "Thumbs.db").write_bytes(b"\0")
+    (tmp_path / "hat" / "film.MOV").write_bytes(b"\0")
     catalog = load(tmp_path)
     assert catalog.classes == ("dress", "hat")
     assert sum(counts(catalog)) == 8
@@ -387,20 +434,48 @@ def test_no_picture_is_left_out_without_a_word(tmp_path, own_cache):
         "none",
         "a.jpg~",
         "a.webp_large",
+        "a.jpg.bak",
+        "Size.M",
+        "a.bin",
+        "data:x,a.jpg",
     ]
     for name in odd:  # told by what is in them, whatever they are called
         save_picture(tmp_path / "hat" / "a.png").rename(tmp_path / "hat" / name)
-    for name in ("b.heic", "b.psd", "b"):
+    for name in ("b.heic", "b.psd", "b", "b.eps", "b.zip"):
         (tmp_path / "hat" / name).write_bytes(b"something else")
     save_picture(tmp_path / "loose.jpg")
+    shutil.copy(tmp_path / "loose.jpg", tmp_path / "IMG_1")
+    (tmp_path / "c.HEIC").write_bytes(b"something else")
+    for name in ("LICENSE", "download.py"):
+        (tmp_path / name).write_text("no picture")
     for _ in ("decoded", "from the cache"):
         catalog = load(tmp_path)
         assert where(catalog).keys() >= {f"hat/{name}" for name in odd}
         assert sorted(line.split(" ")[0] for line in catalog.skipped) == [
-            "hat/b", "hat/b.heic", "hat/b.psd", "loose.jpg",
+            "IMG_1", "c.HEIC",
+            "hat/b", "hat/b.eps", "hat/b.heic", "hat/b.psd", "hat/b.zip", "loose.jpg",
         ]  # fmt: skip
         assert "loose.jpg lies in no class folder." in catalog.skipped
-        assert "Skipped 4: hat/b is not a picture" in catalog.about
+        assert "Skipped 8: hat/b is not a picture" in catalog.about
+
+
+@pytest.mark.parametrize("name", ["IMG_1", "a.heic"])
+def test_pictures_beside_splits_are_seen_whatever_they_are_called(tmp_path, name):
+    split_folders(tmp_path)
+    save_picture(tmp_path / "more" / "hat" / "a.png").rename(tmp_path / "more" / "hat" / name)
+    complaint(lambda: load(tmp_path), tmp_path / "more", "stands beside")
+
+
+def test_which_files_are_pictures_is_the_same_on_every_machine(tmp_path, own_cache, monkeypatch):
+    """A list of the system's left out what it knew as something else."""
+    monkeypatch.setattr("mimetypes.guess_type", lambda *_, **__: ("text/plain", None))
+    assert sum(counts(load(class_folders(tmp_path, 3)))) == 6
+
+
+def test_a_class_folder_on_a_disk_that_is_away(tmp_path):
+    class_folders(tmp_path, 3)
+    (tmp_path / "shoes").symlink_to(tmp_path / "away" / "shoes")
+    complaint(lambda: load(tmp_path), tmp_path / "shoes", "cannot be listed")
 
 
 def test_a_class_folder_may_be_a_link_and_others_are_named(tmp_path, own_cache):
@@ -619,7 +694,7 @@ def test_sizes_and_classes_have_arrays_of_their_own(tmp_path, own_cache):
     assert len(entries(own_cache)) == 3
 
 
-@pytest.mark.parametrize("file", ["train.npy", "test.npy", "index.json"])
+@pytest.mark.parametrize("file", ["train.bin", "test.bin", "index.json"])
 @pytest.mark.parametrize("damage", ["truncated", "empty", "missing", "changed"])
 def test_damaged_arrays_are_made_again(tmp_path, own_cache, file, damage):
     first = load(class_folders(tmp_path, 30))
@@ -647,12 +722,73 @@ def test_an_impossible_index_is_made_again(tmp_path, own_cache, text):
     assert load(tmp_path).train.names == names
 
 
+INDEX_CHANGES = {
+    "a label": lambda index: index["train"]["labels"].__setitem__(0, 1),
+    "no label": lambda index: index["train"]["labels"].clear(),
+    "names": lambda index: index["train"]["names"].reverse(),
+    "classes": lambda index: index["classes"].reverse(),
+    "skipped": lambda index: index["skipped"].append("x"),
+    "a shape": lambda index: index["train"]["shape"].reverse(),
+}
+
+
+@pytest.mark.parametrize("change", INDEX_CHANGES)
+def test_a_changed_index_is_made_again(tmp_path, own_cache, change):
+    """A flipped bit was another label, without a word."""
+    first = load(class_folders(tmp_path, 12))
+    (entry,) = entries(own_cache)
+    digest, text = (entry / "index.json").read_text().split("\n")
+    assert digest == hashlib.sha256(text.encode()).hexdigest()
+    index = json.loads(text)
+    INDEX_CHANGES[change](index)
+    (entry / "index.json").write_text(f"{digest}\n{json.dumps(index)}")
+    again = load(tmp_path)
+    assert again.train.names == first.train.names
+    assert torch.equal(again.train.labels, first.train.labels)
+    assert torch.equal(again.train.images, first.train.images)
+    assert (again.classes, again.skipped) == (first.classes, first.skipped)
+
+
+@pytest.mark.parametrize("place", ["index.json", "train.bin", "."])
+@pytest.mark.parametrize("what", ["a pipe", "a lost link", "a folder", "a file"])
+def test_other_things_in_the_caches_places_are_replaced(tmp_path, own_cache, place, what):
+    names = load(class_folders(tmp_path, 12)).train.names
+    (entry,) = entries(own_cache)
+    path = entry / place
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    make = {
+        "a pipe": os.mkfifo,
+        "a lost link": lambda path: path.symlink_to("nowhere"),
+        "a folder": Path.mkdir,
+        "a file": lambda path: path.write_bytes(b"PK\3\4"),
+    }
+    make[what](path)
+    assert load(tmp_path).train.names == names
+    assert entries(own_cache) == [entry]
+    assert sorted(path.name for path in entry.iterdir() if path.is_file()) == [
+        "index.json", "test.bin", "train.bin", "validation.bin",
+    ]  # fmt: skip
+
+
+def test_what_killed_processes_left_of_older_content_goes(tmp_path, own_cache):
+    load(class_folders(tmp_path))
+    (entry,) = entries(own_cache)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    group = entry.name.split("-")[0]
+    left = entry.with_name(f".{group}-{'0' * 16}.{files._host()}-{ended.pid}-00000000")
+    left.mkdir()
+    save_picture(tmp_path / "hat" / "new.png")
+    load(tmp_path)
+    assert not left.exists()
+
+
 def test_writing_into_the_images_does_not_reach_the_cache(tmp_path, own_cache):
     before = load(class_folders(tmp_path)).train.images.clone()
     (entry,) = entries(own_cache)
-    stored = (entry / "train.npy").read_bytes()
+    stored = (entry / "train.bin").read_bytes()
     load(tmp_path).train.images.zero_()
-    assert (entry / "train.npy").read_bytes() == stored
+    assert (entry / "train.bin").read_bytes() == stored
     assert torch.equal(load(tmp_path).train.images, before)
 
 

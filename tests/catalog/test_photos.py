@@ -293,6 +293,27 @@ def test_a_folder_named_like_the_archive(places):
     complaint(ensure_photos, archive, "cannot be read")
 
 
+@pytest.mark.parametrize("place", ["data/" + ARCHIVE, "cache/photos/.checked", "cache/photos"])
+def test_a_pipe_in_a_place_of_ours_does_not_hang(places, place):
+    save_archive(places / "data" / ARCHIVE, PICTURES)
+    path = places / place
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(path)
+    if path.name == ARCHIVE:
+        complaint(ensure_photos, path, "cannot be read (it is no file). Delete it")
+    else:
+        assert extracted(ensure_photos()) == PICTURES
+
+
+def test_a_pipe_in_the_place_of_a_photo_is_replaced(places):
+    save_archive(places / "data" / ARCHIVE, PICTURES)
+    path = ensure_photos() / "train/hat/b.jpg"
+    path.unlink()
+    os.mkfifo(path)
+    assert extracted(photos.verified_photos()) == PICTURES
+
+
 # From a server
 
 

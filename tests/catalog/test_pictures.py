@@ -140,12 +140,48 @@ def test_colour_of_16_bits_with_a_transparent_value():
     assert np.asarray(picture)[0].tolist() == [[0] * 3, [255] * 3, [156] * 3]
 
 
+def test_colour_of_16_bits_with_a_small_transparent_value():
+    trns = chunk(b"tRNS", struct.pack(">3H", 100, 100, 100))
+    pixels = struct.pack(">6H", 100, 100, 100, 40000, 40000, 40000)
+    picture = read_picture(png(2, 1, 16, 2, b"\0" + pixels, trns))
+    assert np.asarray(picture)[0].tolist() == [[255] * 3, [156] * 3]
+
+
+@pytest.mark.parametrize(("depth", "row"), [(1, b"\x40"), (2, b"\x1b"), (4, b"\x01\x23")])
+def test_gray_of_few_bits_with_a_transparent_value(depth, row):
+    """The value has the bits of the file, not those of Pillow."""
+    count = min(2**depth, 4)
+    trns = chunk(b"tRNS", struct.pack(">H", 1))
+    picture = read_picture(png(count, 1, depth, 0, b"\0" + row, trns))
+    step = 255 // (2**depth - 1)
+    wanted = [255 if value == 1 else value * step for value in range(count)]
+    assert np.asarray(picture)[0, :, 0].tolist() == wanted
+
+
+@pytest.mark.parametrize(
+    ("bits", "white", "row", "wanted"),
+    [
+        (16, 1, b"\0\0\xff\x80", [0, 128]),
+        (16, 0, b"\0\0\xff\x80", [255, 127]),
+        (12, 1, b"\x00\x08\xff", [0, 143]),
+    ],
+)
+def test_deep_gray_of_a_tiff(bits, white, row, wanted):
+    """12 bits came out all but black, and where 0 is white, as a negative."""
+    tags = [(256, 2), (257, 1), (258, bits), (259, 1), (262, white), (273, 134), (277, 1),
+            (278, 1), (279, len(row)), (284, 1)]  # fmt: skip
+    parts = [struct.pack("<HHII", tag, 4 if tag in (273, 279) else 3, 1, v) for tag, v in tags]
+    tiff = b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + b"".join(parts) + b"\0\0\0\0"
+    assert np.asarray(read_picture(tiff + row))[0, :, 0].tolist() == wanted
+
+
 @pytest.mark.parametrize(
     ("pixels", "reason"),
     [
         (np.full((4, 4), 0.5, np.float32), "numbers with a point"),
         (np.full((4, 4), 2**30, np.int32), "more than 16 bits"),
         (np.full((4, 4), -1, np.int32), "more than 16 bits"),
+        (np.full((4, 4), 200, np.int32), "more than 16 bits"),
     ],
 )
 def test_pixels_of_no_known_range_are_refused(tmp_path, pixels, reason):
@@ -177,6 +213,10 @@ EXTRAS = {
     "an empty sRGB": chunk(b"sRGB", b""),
     "broken EXIF": chunk(b"eXIf", b"no exif at all"),
     "a wrong checksum": chunk(b"tEXt", b"a\0b")[:-4] + b"\0\0\0\0",
+    "EXIF with a wrong checksum": chunk(b"eXIf", b"MM\0*\0\0\0\x08")[:-4] + b"\0\0\0\0",
+    "a clear colour with a wrong checksum": chunk(b"tRNS", bytes(6))[:-4] + b"\0\0\0\0",
+    "no clear colour": chunk(b"tRNS", b""),
+    "half a clear colour": chunk(b"tRNS", b"\0\1"),
 }
 
 
@@ -188,6 +228,19 @@ def test_a_png_is_read_whatever_is_beside_its_pixels(extra):
     for place in (33, len(whole) - 12):  # behind the header, and before the end
         mixed = whole[:place] + EXTRAS[extra] + whole[place:]
         assert difference(read_picture(mixed), corners()) == 0
+
+
+def test_more_alphas_than_a_palette_has_colours():
+    trns = chunk(b"tRNS", b"\xff" * 300)
+    picture = read_picture(png(1, 1, 8, 3, b"\0\0", chunk(b"PLTE", b"\1\2\3"), trns))
+    assert np.asarray(picture)[0].tolist() == [[1, 2, 3]]
+
+
+def test_what_is_clear_stays_so_beside_broken_exif():
+    trns = chunk(b"tRNS", struct.pack(">3H", 1, 2, 3))
+    broken = EXTRAS["EXIF with a wrong checksum"]
+    picture = read_picture(png(1, 1, 8, 2, b"\0\1\2\3", trns, broken))
+    assert np.asarray(picture)[0].tolist() == [[255] * 3]
 
 
 def test_a_turn_is_heeded_beside_exif_that_cannot_be_written_again():
@@ -222,6 +275,15 @@ def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded():
     following = jpeg.index(b"\xff", scan + 2)
     endless = jpeg[:following] + jpeg[scan:following] * 400 + jpeg[following:]
     complaint(lambda: read_picture(endless), "more than 100 scans")
+
+
+def test_only_scans_of_the_picture_itself_count():
+    """A phone puts a film behind a picture, and a preview into it."""
+    buffer = io.BytesIO()
+    corners().save(buffer, "JPEG", progressive=True, quality=95, subsampling=0)
+    jpeg, scans = buffer.getvalue(), b"\xff\xda" * 400
+    preview = b"\xff\xe7" + struct.pack(">H", 2 + len(scans)) + scans
+    assert difference(read_picture(jpeg[:2] + preview + jpeg[2:] + scans), corners()) < 6
 
 
 def test_a_pipe_that_nobody_writes_to_is_refused(tmp_path):
