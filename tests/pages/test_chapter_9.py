@@ -74,9 +74,9 @@ def test_the_recipe_can_win_too(said):
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        ({}, "Better than *as it is*: nothing. Worse: nothing. The recipe stays as it is."),
-        ({"128 px": 0.05}, "Better than *as it is*: 128 px (+5.0). Worse: nothing. That was found"),
-        ({"two views instead of names": -0.2}, "Worse: two views instead of names (-20.0)."),
+        ({}, "worse in nothing: **no change**. The recipe stays as it is."),
+        ({"128 px": 0.05}, "worse in nothing: **128 px**. This was found after"),
+        ({"two views instead of names": -0.2}, "worse in nothing: **no change**."),
     ],
 )
 def test_the_encoders_recipe_is_judged_by_what_was_recorded(monkeypatch, more, told):
@@ -100,6 +100,8 @@ def test_the_encoders_recipe_is_judged_by_what_was_recorded(monkeypatch, more, t
     for cell in CODE[place : place + 2]:
         exec(cell.source, space)
     assert told in texts[-1]
+    for trial, change in more.items():
+        assert f"*{trial}*: class {100 * change:+.1f}, colour {100 * change:+.1f}, " in texts[-2]
 
 
 def test_it_trains_nothing_and_looks_at_no_test_picture():
