@@ -125,7 +125,7 @@ WRONG = {
     ],
     "moved_centers": [
         (lambda x, y, c, alpha: c + alpha * step(x, y, c), "sign is wrong"),
-        (lambda x, y, c, alpha: c - alpha * step(x, y, c, 0.0), "is the 1 missing"),
+        (lambda x, y, c, alpha: c - alpha * step(x, y, c, 0.0), "divide by its count plus 1"),
         (lambda x, y, c, alpha: c - alpha * step(x, y, c, 1e-9), "1 more"),
         (lambda x, y, c, alpha: c - step(x, y, c), "alpha makes no difference"),
         (lambda x, y, c, alpha: c - alpha * (c - means_of(x, y, c)) *
