@@ -2,7 +2,7 @@
 
 `run_tests.py WORD` runs what has the word in its file's name, such as `search` or `04`.
 
-They run side by side, with a thread each, but for those that hold a stopwatch. All runs share one
+They run two at a time, with a thread each, but for those that hold a stopwatch. All runs share one
 temporary cache, so the photos are decoded once, and a person's own cache is left alone. All happen
 even when one fails.
 """
@@ -19,9 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "data"
 LAST = ROOT / ".pytest_cache" / "minutes.json"  # of each run, the last time it went through
 PYTEST = [sys.executable, "-m", "pytest", "--durations=20"]
-# On two cores three at a time: much of it waits, for a browser or another process. Whole files, in
-# their order: the long ones are in the first folders
-THREE = ["-n3", "--dist=loadfile", "--no-loadscope-reorder"]
+# whole files, in their order: the long ones are in the first folders
+TWO = ["-n2", "--dist=loadfile", "--no-loadscope-reorder"]
 # each notebook in a fresh kernel; of its cells only contract cells are compared
 NBVAL = ["--nbval-lax", "--nbval-cell-timeout=21600", "--dist=loadscope", "-v"]
 NOTHING = 5  # pytest's exit code where no test was chosen
@@ -41,7 +40,7 @@ def runs(only: str = "", book: str = "") -> dict[str, list[str]]:
     tests = [str(path.relative_to(ROOT)) for path in files if only in path.name]
     commands = {} if only else {"the book": [sys.executable, "tools/book/quick_book.py", book]}
     if tests:
-        commands["the library and the pages"] = [*PYTEST, *THREE, "-m", "not clock", *tests]
+        commands["the library and the pages"] = [*PYTEST, *TWO, "-m", "not clock", *tests]
         commands["what holds a stopwatch"] = [*PYTEST, "-m", "clock", *tests]
     if chosen:
         commands["the notebooks"] = [*PYTEST, "-n2", *NBVAL, *chosen]
