@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from fashionlib.errors import FashionError, printable, stopped
+from fashionlib.errors import STOPPED, FashionError, printable, stopped
 from fashionlib.files import check_place
 
 app = typer.Typer(
@@ -22,7 +22,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-STOPPED = 130  # exit code of what Ctrl-C ended; typer returns it in silence
 # those of fashionlib.blocks and fashionlib.siamese, kept equal by a test
 PlanName = StrEnum("PlanName", ["article", "article-dense", "fashion"])
 ObjectiveName = StrEnum(
@@ -187,7 +186,7 @@ def export(
 def main() -> None:
     """Run the command line; a person's mistake is one line and exit code 2."""
     try:
-        if (code := app(standalone_mode=False)) == STOPPED:
+        if (code := app(standalone_mode=False)) == STOPPED:  # which typer returns in silence
             raise KeyboardInterrupt
     except FashionError as error:
         print(f"fashionlib: {error}", file=sys.stderr)

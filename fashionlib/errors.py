@@ -4,6 +4,8 @@ import signal
 import sys
 from typing import NoReturn
 
+STOPPED = 130  # exit code of what Ctrl-C ended
+
 
 class FashionError(Exception):
     """A mistake a person can mend. The message is one line that says what to do.
@@ -38,4 +40,4 @@ def stopped(line: str = "stopped") -> NoReturn:
     """Leave after Ctrl-C, with a line; another Ctrl-C meanwhile would end in a traceback."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     print(f"\n{printable(line)}", file=sys.stderr)
-    sys.exit(130)
+    sys.exit(STOPPED)

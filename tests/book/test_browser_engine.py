@@ -32,6 +32,7 @@ from browsing import LUMINANCE, opened, overflow, weighed
 from fetch_runtime import FILES
 from PIL import Image
 from playwright.sync_api import Page, expect
+from quick_book import NOWHERE
 from serving import served
 from tiny import PLAN, SIZE, THREE_CLASSES, settled, sized, tiny_catalog
 
@@ -46,7 +47,6 @@ from fashionlib.weights import load_classifier, load_encoder, shipped
 
 ROOT = Path(__file__).resolve().parents[2]
 K = 5
-NOWHERE = "http://127.0.0.1:9"  # a closed port
 FIRST_LOAD = 2_000_000  # bytes, without theme and runtime
 
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 from chapters import CHAPTERS, EXERCISES, ROOT
 from playwright.sync_api import Browser, Page
+from quick_book import NOWHERE
 from test_plain_markdown import DIRECTIVE
 
-NOWHERE = "http://127.0.0.1:9"
 BLOCK_EXPLORER = "block_explorer()"
 NAMES = [page.name for page in CHAPTERS]
 NAMES += [page.name.replace("/solutions", "") for page in EXERCISES]
