@@ -150,7 +150,7 @@ def chance_in_class(order: Tensor, queries: Split, catalog: Split) -> dict[str, 
 
 def best_at_k(order: Tensor, queries: Split, catalog: Split, k: int) -> dict[str, Tensor]:
     """`agreement_at_k` of the best order there is: float32 [Q] each, below 1 for rare looks."""
-    right = right_looks(order, queries, catalog)
+    right, k = right_looks(order, queries, catalog), min(k, order.shape[1])
     best = {name: each.sum(dim=1).clamp(max=k) / k for name, each in right.items()}
     return _patterned(best, queries)
 

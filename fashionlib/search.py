@@ -117,7 +117,8 @@ class SearchIndex:
     made_by: str  # fingerprint of the encoder
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "embeddings", self.embeddings.detach().cpu())  # where queries go
+        # where queries go, and as they are
+        object.__setattr__(self, "embeddings", self.embeddings.detach().cpu().float())
         if self.embeddings.ndim != 2 or len(self.embeddings) != len(self.ids):
             shape = list(self.embeddings.shape)
             raise FashionError(f"embeddings {shape} do not fit {len(self.ids)} ids: one row each.")
@@ -270,9 +271,11 @@ def build_index(encoder: nn.Module, images: Tensor, ids: Iterable[str]) -> Searc
     """
     if len(images) == 0:
         raise FashionError("the catalog is empty: there is nothing to search.")
+    ids = tuple(ids)
+    SearchIndex(torch.zeros(len(images), 1), ids, "")  # complains of ids before the work
     parts = progress_bar(images.split(PART), "embedding", "batch")
     embeddings = torch.cat([predict(encoder, part) for part in parts])
-    return SearchIndex(embeddings, tuple(ids), fingerprint(encoder))
+    return SearchIndex(embeddings, ids, fingerprint(encoder))
 
 
 def read_query(source: Path | str | bytes | IO[bytes]) -> Tensor:

@@ -82,9 +82,8 @@ class SiameseRecipe:
 
 
 RECIPE = SiameseRecipe(  # of our encoder
-    "looks", epochs=12, batch_size=32, learning_rate=1.5e-3, average=0.99, augmentation="looks",
-    swap=0.0,
-)  # fmt: skip
+    "looks", epochs=48, batch_size=32, learning_rate=1.5e-3, average=0.99, swap=0.0
+)
 
 # What an encoder is shown: a batch of a triplet data set, at positions int64 [B]
 
@@ -116,11 +115,13 @@ def swapped_view(
     return swap_frames(pictures) if torch.rand(()) < recipe.swap else pictures, labels
 
 
-def two_views(data: TripletDataset, chosen: Tensor, recipe: SiameseRecipe) -> tuple[Tensor, Tensor]:
-    """Two views of each picture, float [2B, 3, size, size], all first ones first; and labels."""
+def two_views(data: TripletDataset, chosen: Tensor, recipe: SiameseRecipe) -> tuple[Tensor, ...]:
+    """Two views of each picture, float [2B, 3, size, size], all first ones first; labels; and which
+    pictures these are, int64 [B].
+    """
     first, labels = one_view(data, chosen, recipe)
     second, _ = swapped_view(data, chosen, recipe)
-    return torch.cat([first, second]), labels
+    return torch.cat([first, second]), labels, chosen.to(labels.device)
 
 
 # What is made of it: losses, one for each triplet or picture, float [M], and their weight
@@ -165,7 +166,7 @@ def mine_batch_hard(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor,
 
 
 def two_view_triplets(
-    encoder: nn.Module, recipe: SiameseRecipe, pictures: Tensor, labels: Tensor
+    encoder: nn.Module, recipe: SiameseRecipe, pictures: Tensor, labels: Tensor, chosen: Tensor
 ) -> Terms:
     """Names for the category, triplets from two views of a picture for the look.
 
@@ -177,7 +178,7 @@ def two_view_triplets(
     category, _, *looks = parts(encoder, pictures)
     anchor, positive = F.normalize(torch.cat(looks, dim=1), dim=1).chunk(2)
     distances = torch.cdist(anchor.detach(), positive.detach())
-    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    itself = chosen[:, None] == chosen[None, :]  # a small class may be in a batch twice
     distances[(labels[:, None] != labels[None, :]) | itself] = 4.0  # farther than any can be
     negative = _rows(positive, distances.argmin(dim=1))
     by_look = triplet_losses(anchor, positive, negative, recipe.look_margin)

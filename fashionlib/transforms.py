@@ -50,12 +50,6 @@ def cropped(size: int, least: float, *more: v2.Transform) -> v2.Transform:
 LIGHT = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2)
 
 
-def other_light(image: Tensor) -> Tensor:
-    """A picture uint8 [3, H, W] as it might look in other light: brightness, white balance."""
-    gains = 1 + 0.12 * torch.randn(1, 1, 1) + 0.06 * torch.randn(3, 1, 1)
-    return (image * gains).clamp(0, 255).byte()
-
-
 PART_GREYED = v2.RandomErasing(0.2, scale=(0.02, 0.2), value=127)
 
 # By name, from the side of the pictures, in pixels, to what happens to each of them
@@ -74,8 +68,6 @@ AUGMENTATIONS: dict[str, Callable[[int], v2.Transform]] = {
     "strong": lambda size: cropped(size, 0.35, LIGHT, PART_GREYED),
     # no change of light: two views of a garment share its colours
     "views": lambda size: cropped(size, 0.5),
-    # changes of light too: people who name a colour see past them, and so must the network
-    "looks": lambda size: cropped(size, 0.4, v2.Lambda(other_light)),
 }
 
 

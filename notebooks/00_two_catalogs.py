@@ -91,49 +91,11 @@ show_search(1)
 # *features*, a short list of numbers that say what is to be seen. That part is the **backbone**.
 # A **head** makes an answer of the features, and heads can be exchanged:
 
-
 # %% tags=["hide-input"]
-from matplotlib.patches import FancyBboxPatch
+from fashionlib.pages.diagrams import two_heads
 
-from fashionlib.pages.plots import PALETTE
-
-
-def box(axis, x, y, width, text, colour):
-    """A rounded box with white text; its left end is at x, its middle at height y."""
-    shape = FancyBboxPatch(
-        (x, y - 0.42), width, 0.84, "round,pad=0,rounding_size=0.12", fc=colour, ec="none"
-    )
-    axis.add_patch(shape)
-    middle = {"ha": "center", "va": "center", "color": "white", "size": 9}
-    axis.text(x + width / 2, y, text, **middle)
-
-
-def arrow(axis, start, end):
-    """An arrow, with a little room at both ends."""
-    line = {"arrowstyle": "-|>", "color": "#333333", "lw": 1.5, "shrinkA": 3, "shrinkB": 3}
-    axis.annotate("", end, start, arrowprops=line)
-
-
-# %% tags=["hide-input"]
-figure, axis = plt.subplots(figsize=(8.6, 2.8))
-axis.imshow(query.permute(1, 2, 0), extent=(0.05, 1.35, -0.65, 0.65))
-arrow(axis, (1.35, 0), (1.85, 0))
-box(axis, 1.85, 0, 1.45, "backbone\nblock by block\n(chapter 1)", PALETTE[0])
-axis.text(3.75, 0, "features", size=9, va="center")
-is_what = "what is it?\na probability\nfor each class"
-is_like = "what is it like?\na point among others;\nthe near ones are alike"
-for y, name, colour, answer in (
-    (0.75, "classification head\n(chapter 2)", "#B34700", is_what),
-    (-0.75, "embedding head\n(chapter 3)", "#007A5A", is_like),
-):
-    arrow(axis, (3.3, 0), (4.5, y))
-    box(axis, 4.5, y, 1.6, name, colour)
-    arrow(axis, (6.1, y), (6.65, y))
-    axis.text(6.7, y, answer, va="center", size=9)
-axis.set(xlim=(0, 8.6), ylim=(-1.3, 1.3))
-axis.axis("off")
 show(
-    figure,
+    two_heads(query),
     alt="A picture goes into the backbone. Its features go to two heads: a classification head, "
     "which answers what it is, and an embedding head, which answers what it is like.",
     caption="One backbone, two heads. The search needs the lower one.",
@@ -141,7 +103,7 @@ show(
 
 # %% [markdown]
 # Both heads at work, on the query above. In the weights that come with the library each head has a
-# backbone of its own, trained further for its task.
+# backbone of its own: the encoder's began as a copy of the classifier's, and was trained further.
 
 # %%
 from fashionlib.inference import predict
@@ -256,10 +218,10 @@ for each in filter(None, (photos, drawn)):
 # %% [markdown]
 # ## Decoded once
 #
-# A photo is stored as a JPEG file of a few hundred pixels a side. Decoding it takes longer than
-# a small network takes to look at it, so it is done once: every picture becomes a square of 160
-# × 160 pixels, and the pixels of each split are kept in one array on disk, for the next time. The
-# square is not cropped: a hat's brim or a shoe's tip is what tells classes apart. The price is that
+# A photo is stored as a JPEG file of a few hundred pixels a side. Decoding it takes time, and a
+# training would do it again in every epoch. So it is done once: every picture becomes a square of
+# 160 × 160 pixels, and the pixels of each split are kept in one array on disk, for the next time.
+# Nothing is cropped: a hat's brim or a shoe's tip is what tells classes apart. The price is that
 # the picture's proportions change: a tall dress gets wider.
 
 # %% tags=["nbval-check-output"]
@@ -273,7 +235,7 @@ print("classes:", ", ".join(drawn.classes))
 # - A search turns pictures into points and gives back those that are nearest to the query.
 # - A network has a backbone and a head. Two heads give two answers: what it is, and what it is
 #   like.
-# - There are photos and drawn garments. Only of the drawn ones are all looks known exactly.
+# - There are photos and drawn garments. Only for the drawn ones do we know every look exactly.
 # - Some classes may be more frequent than others, and not equally so in each split.
 #
 # ## Questions

@@ -24,8 +24,8 @@
 # and checks what it says. Here we find two bugs in its block, and explain a parameter count that is
 # thirteen times too big.
 #
-# **You need** Python and to have seen an `nn.Module` before. You don't need a GPU or any data:
-# nothing is trained here, and every cell answers within seconds.
+# **You need** some Python, and you should have seen an `nn.Module` before. You don't need a GPU or
+# any data: nothing is trained here, and every cell answers within seconds.
 #
 # We count two things:
 #
@@ -99,7 +99,7 @@ show(
 )
 
 # %% [markdown]
-# Now at the real size, 24 to 32 channels on a map of 32×32. *Before you run it:* how many times
+# Now at the real size, 24 to 32 channels on a map of 32×32. **Before you run it:** how many times
 # fewer weights will the two steps need, about 3, 7 or 9?
 #
 # <details class="answer"><summary>Answer</summary>
@@ -348,7 +348,7 @@ print(f"together {parameters:26,}{macs:12,}")
 
 # %% [markdown]
 # (The parameters are those of the convolution and two per channel for the normalisation after it.
-# The MACs are the convolution's: once training is over, the normalisation is folded into it.)
+# The MACs are the convolution's: once training is over, the normalisation can be folded into it.)
 
 # %% tags=["hide-input"]
 dear = max(steps, key=lambda step: step.macs)
@@ -408,7 +408,8 @@ for name, tensor in tensors.items():
 #
 # A *residual* block adds its input to its output, so that it only has to learn the difference ([He
 # et al., 2016](https://arxiv.org/abs/1512.03385)). The article prints a block that always does, and
-# ends in `F.relu(out + skip)`. Here it is, with the channels left open:
+# ends in `F.relu(out + skip)`. Here it is with stride 1 and expansion 3, made of our `conv_bn` (so
+# with ReLU6 where the article has ReLU):
 
 
 # %%
@@ -428,7 +429,7 @@ class AsPrinted(nn.Module):
 
 
 # %% [markdown]
-# *Before you run it:* the article's own example takes 24 channels and gives 32. What will this
+# **Before you run it:** the article's own example takes 24 channels and gives 32. What will this
 # block say to a map of 24 channels?
 #
 # <details class="answer"><summary>Answer</summary>
@@ -495,13 +496,13 @@ say(f"For this block the detour adds {more:.0%} to the parameters.")
 ends = {"as printed": AsPrinted(24, 24), "ours": InvertedResidual(24, 24, 3)}
 rows, zeroed = [], {}
 for name, each in ends.items():
-    out = each(x)
+    out = each(x.relu())  # nothing below zero: so end the article's stem and its blocks
     below, zeroed[name] = (out < 0).float().mean(), (out == 0).float().mean()
     rows.append([name, f"{below:.0%}", f"{zeroed[name]:.0%}"])
 table(["block, 24 → 24", "numbers below zero", "exactly zero"], rows)
 say(
-    f"The last ReLU sets {zeroed['as printed']:.0%} of the narrow map to zero, and "
-    "no error tells. The next block, and its skip, get only what is left."
+    f"The last ReLU sets {zeroed['as printed']:.0%} of the narrow map to zero, and there is "
+    "no error message. The next block, and its skip, get only what is left."
 )
 assert zeroed["as printed"] > 0.3 > zeroed["ours"]
 
@@ -514,10 +515,11 @@ assert zeroed["as printed"] > 0.3 > zeroed["ours"]
 #
 # The article stacks three such blocks, puts `Linear(64, 7)` on top for its seven classes of
 # clothes, and says that the network has **429K parameters**. In our library that network is the
-# plan `"article"`: a first 3×3 convolution, the *stem*, then three blocks. The article doesn't give
-# their strides and expansions; these are those of [its
-# repository](https://github.com/niranjanaambadi/Fashion_search_engine), and so are the projected
-# skips.
+# plan `"article"`: a first 3×3 convolution, the *stem*, then three blocks. The article mentions no
+# stem, gives no strides, and gives channels and expansion only for its one example. We take all
+# these, and the projected skips, from [its
+# repository](https://github.com/niranjanaambadi/Fashion_search_engine). (Our plan leaves out the
+# ReLU after the sum. A ReLU has no parameters, so the count is the same with it.)
 
 # %% tags=["nbval-check-output"]
 print("stem:", PLANS["article"].stem, "channels")
@@ -680,7 +682,7 @@ say(
 # ## MACs are not milliseconds
 #
 # Two layers with the same MACs: a dense 3×3 convolution of 16 channels, and a depthwise one of
-# 256. (16 · 16 kernels in one, 256 in the other.) *Before you run it:* which one is faster?
+# 256. (16 · 16 kernels in one, 256 in the other.) **Before you run it:** which one is faster?
 #
 # <details class="answer"><summary>Answer</summary>
 #
@@ -692,6 +694,7 @@ say(
 
 # %%
 import statistics
+from functools import partial
 
 from fashionlib.pages.latency import middle, take_turns
 
@@ -704,7 +707,7 @@ for name, layer in layers.items():
     layer.to(memory_format=torch.channels_last).requires_grad_(False)
     maps = torch.zeros(8, layer.in_channels, 56, 56)
     maps = maps.contiguous(memory_format=torch.channels_last)
-    runs[name] = lambda layer=layer, maps=maps: layer(maps)
+    runs[name] = partial(layer, maps)  # a call of layer(maps), for later
 spent, _ = take_turns(runs, rounds=30)  # by the clock, in turns
 
 # %%
@@ -810,7 +813,7 @@ for plan in ("article", "fashion"):
 
 # %% [markdown]
 # [Chapter 3](03_train_with_triplets.ipynb) puts the second head on a trained backbone, [chapter
-# 7](07_detection_head.ipynb) a third one, and exercise 2 takes backbones of other people.
+# 7](07_detection_head.ipynb) a third one, and exercise 2 takes other people's backbones.
 #
 # ## Try it yourself
 #
@@ -843,7 +846,7 @@ block_explorer()
 # ## What you have learned
 #
 # - A plain convolution looks at neighbours and mixes channels at once. Depthwise plus 1×1 does one
-#   after the other, for up to nine times less.
+#   after the other, with close to nine times fewer weights where there are many channels.
 # - Depthwise filters are cheap, so the block is **wide** around them; 1×1 convolutions are not, so
 #   it is **narrow** outside. An activation belongs where it is wide.
 # - The skip is an addition, and an addition needs **equal shapes**: stride 1 and the same channels.

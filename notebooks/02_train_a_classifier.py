@@ -57,7 +57,7 @@ say(f"This page was made with the **{catalog.name}** catalog, on **{pick_device(
 #
 # A catalog has three splits. The network learns from *train*, we make our choices on
 # *validation*, and *test* is for the one accuracy at the end. Until then we look at its pictures
-# and count its labels, but no network answers them.
+# and count its labels, but show them to no network.
 
 # %% tags=["hide-input"]
 first = [torch.nonzero(catalog.train.labels == k)[:8, 0] for k in range(len(catalog.classes))]
@@ -164,7 +164,7 @@ say(
 # A few thousand pictures are few. Each time a training picture is shown, we change it in ways
 # that leave its class alone. [The article's
 # repository](https://github.com/niranjanaambadi/Fashion_search_engine) flips pictures and rotates
-# them by up to ten degrees. We flip, cut out a random part and change the light a little. Every
+# them by up to ten degrees. We flip, keep a random crop and change the light a little. Every
 # picture gets its own draw.
 
 # %%
@@ -184,9 +184,9 @@ show(
 
 # %% [markdown]
 # Validation and test pictures are **never** augmented. They pass through `to_input` only, which
-# scales to −1…1 and draws nothing, so the same picture gives the same numbers every time. (It is
-# a common slip to use one transform for all splits. The validation accuracy then changes from
-# run to run, and is too low.)
+# scales to −1…1 and draws nothing at random, so the same picture gives the same numbers every time.
+# (It is a common slip to use one transform for all splits. The validation accuracy then changes
+# from run to run, and is usually too low.)
 
 # %% tags=["nbval-check-output"]
 plain = catalog.validation.images[:4]
@@ -197,15 +197,15 @@ print("range within -1 and 1:", bool(to_input(plain, 112).abs().max() <= 1))
 # %% [markdown]
 # ## The training loop
 #
-# The loop needs four things: a loss, a learning rate for each step, an average of the weights, and
-# batches. We write each of them down, then the loop. All of it is the code that
-# `fashionlib.training` holds, and a test keeps the two equal.
+# The loop needs five things: a loss, a learning rate for each step, an average of the weights,
+# batches, and an optimiser. We look at one after the other, then at the loop. What is written out
+# here is the code of `fashionlib.training`, and a test keeps the two equal.
 #
 # **The loss** is cross-entropy, with *label smoothing* ([Szegedy et al.,
 # 2016](https://arxiv.org/abs/1512.00567)): the network is asked to be a little less than certain,
-# so one wrong label cannot pull it far.
+# so it has no reason to grow surer and surer of what it already has right.
 #
-# Before you run it: what is the loss of a network that has learned nothing, for seven classes?
+# **Before you run it:** what is the loss of a network that has learned nothing, for seven classes?
 #
 # <details class="answer"><summary>Answer</summary>
 #
@@ -221,7 +221,8 @@ def classification_loss(model, inputs, labels, label_smoothing=0.0):
     return F.cross_entropy(model(inputs), labels, label_smoothing=label_smoothing)
 
 
-inputs, labels = to_input(catalog.train.images[:16], 64), catalog.train.labels[:16]
+spread = catalog.train.at(torch.arange(0, len(catalog.train), len(catalog.train) // 16))
+inputs, labels = to_input(spread.images, 64), spread.labels
 loss = classification_loss(build_classifier("fashion"), inputs, labels)
 say(f"Loss of an untrained network: {loss:.2f}; ln 7 = {torch.tensor(7.0).log():.2f}.")
 
@@ -287,8 +288,18 @@ print("inputs", tuple(inputs.shape), "labels", tuple(labels.shape))
 say(f"{len(batches)} batches of {recipe.batch_size} make an epoch, by this recipe: `{recipe}`")
 
 # %% [markdown]
+# The recipe trains with smaller pictures (`size`) than it evaluates with (`evaluation_size`). A
+# crop is enlarged, so garments look larger in training than in a whole picture. Evaluating with
+# larger pictures makes up for that ([Touvron et al., 2019](https://arxiv.org/abs/1906.06423)).
+#
+# **The optimiser** moves the weights. Ours is AdamW ([Loshchilov and Hutter,
+# 2019](https://arxiv.org/abs/1711.05101)). It fits the step of each weight to the gradients that
+# this weight has had. It also makes weights a little smaller in each step (`weight_decay`), but not
+# those of batch norm, and not biases. `training.make_optimizer` makes it.
+#
 # **One epoch** is one step for each batch: predict and compare (that is `loss_of`), work out how
-# the loss changes with every parameter (`backward`), and move each parameter a little against that.
+# the loss changes with every parameter (`backward`), and let the optimiser move each parameter a
+# little against that (`step`).
 #
 # Nothing in these lines knows what is learned. The triplets of chapter 3 and the boxes of chapter 7
 # are learned by the same function, with other batches and another loss.
@@ -452,7 +463,7 @@ show(
 # a probability of nine tenths, nine in ten are right, and likewise for every other probability
 # ([Guo et al., 2017](https://arxiv.org/abs/1706.04599)).
 #
-# Before you run it: will our network be *overconfident* (surer than it is right) or
+# **Before you run it:** will our network be *overconfident* (surer than it is right) or
 # *underconfident* (less sure)?
 #
 # <details class="answer"><summary>Answer</summary>
@@ -531,8 +542,9 @@ say(
     f"The recorded results have figures on the test photos of {sum(counts.values())} classifiers: "
     f"{counts['article']} for the article's claims and {counts['rivals']} of other networks "
     f"(chapter 5), {counts['small']} small ones and {counts['ten_classes']} for all ten classes "
-    "(chapter 9). The model cards of the weights that come with the library have more, and say "
-    "that the test figures of earlier attempts were seen; nobody counted those. So the recipe was "
+    "(chapter 9). The model cards of the weights that come with the library have more, and so has "
+    "chapter 6, for the same weights in eight bits. The cards say that the test figures of earlier "
+    "attempts were seen; nobody counted those. So the recipe was "
     "chosen on validation, but by people who had seen test figures of its relatives."
 )
 
@@ -547,7 +559,7 @@ say(f"**Test: {metrics.format_accuracy(test_right, len(test_labels))}.**")
 # the mix out. *Macro accuracy* is the mean over the classes: each class counts the same. Or
 # we ask what one split would give with the other's mix.
 #
-# Before you run it: how far apart do you expect the two splits to be?
+# **Before you run it:** how far apart do you expect the two splits to be?
 #
 # <details class="answer"><summary>Answer</summary>
 #
@@ -649,14 +661,14 @@ print("classes:", ", ".join(metadata["classes"]))
 print("the loaded network answers the same:", same)
 
 # %% [markdown]
-# From the shell, the whole chapter is one command:
+# From the shell, one command trains our network, reports how good it is, and saves it:
 #
 # ```bash
 # fashionlib train-classifier --epochs 10
 # ```
 #
-# It takes `--data` for any folder of class folders, goes on where it was interrupted, and writes
-# such a file.
+# It takes `--data` for any folder of class folders, and goes on where it was interrupted. It
+# reports validation and test each time: while you still try recipes, look at validation alone.
 #
 # ## What you have learned
 #

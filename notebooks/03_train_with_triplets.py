@@ -66,7 +66,8 @@ say(
 #
 # To draw a triplet, labels are enough: no picture has to be decoded. Three details matter.
 #
-# - The positive must not be the anchor itself. Its distance would be 0, and teach nothing.
+# - The positive must not be the anchor itself: two crops of one picture say nothing of what a
+#   class has in common. (The article's `random.choice` among the class can draw the anchor.)
 # - A class with a single picture has no positive, and the data set says so.
 # - The draw depends on the seed, the epoch and the index alone, so it is the same with any number
 #   of worker processes.
@@ -106,8 +107,8 @@ class TripletDataset(Dataset):
 # %% tags=["nbval-check-output"]
 data = TripletDataset(train.images, train.labels, seed=0)
 labels = train.labels
-triplets = torch.tensor([data.indices(index) for index in range(500)])
-again = torch.tensor([data.indices(index) for index in range(500)])
+triplets = torch.tensor([data.indices(index) for index in range(len(data))])
+again = torch.tensor([data.indices(index) for index in range(len(data))])
 a, p, n = triplets.T
 print("positive has the anchor's class:", bool((labels[a] == labels[p]).all()))
 print("negative has another class:", bool((labels[a] != labels[n]).all()))
@@ -158,7 +159,8 @@ print("d² = 2 − 2 cos:", torch.allclose(squares, 2 - 2 * cosines, atol=1e-5))
 # %% [markdown]
 # Our embeddings have length 1 (they are *L2-normalised*). Otherwise the network could change the
 # loss by making all vectors longer or shorter, and a margin of 1 would have no fixed meaning. At
-# length 1 distances go from 0 to 2, and $d^2 = 2 - 2\cos$, so both give the same order.
+# length 1 distances go from 0 to 2, and $d^2 = 2 - 2\cos$: a search by distance and a search by
+# cosine give the same order.
 #
 # ## Swap a head: from the classifier to the encoder
 #
@@ -232,21 +234,23 @@ after = predict(classifier, queries.images[:32])
 print("the classifier answers as before:", torch.equal(before, after))
 
 # %% [markdown]
-# That is all of the article's training. `train_siamese` takes the same steps and adds what chapter
-# 2 has: a learning rate that rises and falls, averaged weights, figures after each epoch. With
-# random triplets each picture is the anchor once an epoch.
+# These are the steps of the article's training. But the loop that it prints has no
+# `optimizer.zero_grad()` (the longer text in its repository has it): the gradients of all earlier
+# batches would be added to each new one, and no error message would say so. `train_siamese` takes
+# our steps and adds what chapter 2 has: a learning rate that rises and falls, averaged weights,
+# figures after each epoch. With random triplets each picture is the anchor once an epoch.
 #
 # ## What a falling loss proves
 #
 # The article reports a loss that falls from 0.82 to 0.09 in 15 epochs. We recorded three such
 # trainings of its network on all photos, with our optimiser and our crops: with the article's
 # margin and vectors of any length; with vectors of length 1; and with a smaller margin. ([Chapter
-# 5](05_every_number.ipynb) trains with the article's code to the letter.) Beside the loss stand the
-# share of **active** triplets (those that still cost something; the others have no gradient) and
-# what we really want, the **precision@5**: of the five training pictures nearest to a validation
-# picture, how many are of its class?
+# 5](05_every_number.ipynb) trains the article's own block, with all its ReLUs, on one shared
+# backbone.) Beside the loss stand the share of **active** triplets (those that still cost
+# something; the others have no gradient) and what we really want, the **precision@5**: of the five
+# training pictures nearest to a validation picture, how many are of its class?
 #
-# Before you run it: the loss falls in each row. Will the precision rise as well?
+# **Before you run it:** the loss falls in each row. Will the precision rise as well?
 #
 # <details class="answer"><summary>Answer</summary>
 #
@@ -288,14 +292,15 @@ say(
     f"From the first epoch to the last the loss falls by up to {fall:.0%}, and the precision "
     f"changes by {gain:+.3f} at best. "
     + ("**The loss fell and the search got no better.** " if gain <= 0 else "")
-    + f"Means of {len(article['runs'])} seeds. Recorded: {about(article)}. Trained with the "
-    "article's code to the letter, as in chapter 5, the loss falls too, and there the precision "
+    + f"Means of {len(article['runs'])} seeds. Recorded: {about(article)}. With the article's own "
+    "block and one shared backbone, as in chapter 5, the loss falls too, and there the precision "
     f"changes by {sum(changes) / len(changes):+.3f}. The loss alone does not tell."
 )
 
 # %% [markdown]
 # Now from our classifier, which knows more. Before and after we measure the same: the loss of the
-# triplets drawn above, and the search.
+# triplets drawn above, and the search. (The training draws these very triplets, since its seed and
+# its epoch are the same. So this is a loss on what was learned from.)
 
 
 # %%
@@ -401,9 +406,9 @@ from pytorch_metric_learning.miners import BatchHardMiner, TripletMarginMiner
 torch.manual_seed(0)
 batch = next(siamese.balanced_batches(train.labels, 56))
 embedded, labels = known[batch], train.labels[batch]
-drawn = [TripletDataset(embedded, labels).indices(n) for n in range(len(batch))]
+drawn = TripletDataset(embedded, labels)
 mined = {
-    "random": torch.tensor(drawn).T,
+    "random": torch.tensor([drawn.indices(n) for n in range(len(batch))]).T,
     "semi-hard": TripletMarginMiner(0.2, "semihard")(embedded, labels),
     "batch-hard": BatchHardMiner()(embedded, labels),
 }
@@ -423,7 +428,7 @@ table(["of one batch", "triplets", "mean loss", "active"], rows)
 # are *balanced*, with as many pictures of each class: in an epoch a picture of a small class may
 # come twice, and one of a large class not at all.
 #
-# Before you run it: which will be best, random, semi-hard or batch-hard?
+# **Before you run it:** which will be best, random, semi-hard or batch-hard?
 #
 # <details class="answer"><summary>Answer</summary>
 #
@@ -456,8 +461,8 @@ told = [
     for (name, key), gain in gains.items()
 ]
 say(
-    f"Against random triplets: {'; '.join(told)}. The intervals know how the queries differ, but "
-    "not how another seed would have trained: this is one run each."
+    f"Against random triplets: {'; '.join(told)}. The intervals tell how much the choice of "
+    "queries matters, not what another seed would have given: this is one run each."
 )
 
 # %% [markdown]
@@ -510,6 +515,7 @@ show(
     caption=f"Mean and range of {len(seeds)} seeds. (A range of so few is no interval.) See where "
     f"each line starts, and where it ends. Recorded: {about(transfer)}.",
 )
+# %% tags=["hide-input"]
 moved, long = precisions("transfer").mean(dim=0), precisions("scratch, twice as long").mean(dim=0)
 reached = (moved >= long.max()).nonzero()
 first = int(reached[0]) + 1 if len(reached) else None
@@ -549,11 +555,12 @@ say(
 
 # %% [markdown]
 # Of the five nearest, how many have the query's class, its colour, its pattern, and all three,
-# **alike@5**? Most clothes are plain, so we also count the pattern for **patterned** queries alone.
+# **alike@5**? Plain clothes are so many that a plain query is often answered right by chance. So we
+# also count the pattern for **patterned** queries alone.
 # We cut the classifier off at several depths and search with the average of its maps there. The
 # *stem* is the first convolution; after it come the blocks of chapter 1.
 #
-# Before you run it: which depth finds the colour best?
+# **Before you run it:** which depth finds the colour best?
 #
 # <details class="answer"><summary>Answer</summary>
 #
@@ -631,9 +638,14 @@ from fashionlib.look_encoder import LOOK_SHARE, LookEncoder, hann
 source(LookEncoder.forward)
 
 # %% [markdown]
-# Its training needs no triplets. Each name has a **proxy**, a point that stands for all its
-# pictures: the corner where its probability is 1. Cross-entropy, as in chapter 2, pulls each part
-# to its own corner and away from the others.
+# In this code `SHARES` are fixed numbers: how much each part counts in a squared distance. `root`
+# takes the square roots of probabilities. A cosine is at most 1, too small for a sure answer, so
+# `SHARPNESS` multiplies it. `self.proxies` are the learned directions of the classes.
+#
+# The training needs no triplets. Each name has a point that stands for all its pictures, a
+# **proxy**: here the corner where its probability is 1. A corner stays where it is, and the network
+# learns to bring pictures there. Cross-entropy, as in chapter 2, pulls each part to its own corner
+# and away from the others.
 
 # %%
 source(siamese.named_parts)
@@ -653,16 +665,16 @@ say(f"The change of alike@5 is {signed(learned['alike'] - features['alike'])}.")
 #
 # ## What looks cost, and what they bring
 #
-# The same with the encoder that comes with the library: it learned names for longer, from all
-# pictures, and larger ones. The rows of triplets and of two views were trained for fewer epochs and
-# on smaller pictures than ours, so compare them with the classifier's features, where all of them
-# start, and not with ours. The queries are *test* pictures with labelled looks, every second one of
-# the photos. We chose with validation pictures. But these test pictures were looked at more than
-# once: we saw figures of earlier encoders while we developed ours.
+# Now we count the same for the encoder that comes with the library. It learned names for longer,
+# from all pictures, and larger ones. The rows of triplets and of two views were trained for fewer
+# epochs and on smaller pictures than ours. So compare them with the classifier's features, where
+# all of them start, and not with ours. The queries are *test* pictures with labelled looks, every
+# second one of the photos. We chose with validation pictures. But these test pictures were looked
+# at more than once: we saw figures of earlier encoders while we developed ours.
 #
 # The first two rows are a random picture of the query's class, and the best possible order: some
-# looks are too rare to be found five times. Photos of one owner are alike, which makes the
-# intervals a little too narrow.
+# looks are too rare to be found five times. The test photos come from few people, and photos of
+# one person are alike: for other people's clothes the intervals are too narrow.
 
 # %% tags=["hide-input"]
 measured = recorded("looks")
@@ -688,6 +700,7 @@ for name in ("photos", "drawn"):
 say(f"Recorded: {about(measured)}.")
 
 
+# %% tags=["hide-input"]
 def against_features(row, name):
     return values("photos", row, name) - values("photos", FEATURES, name)
 
@@ -742,6 +755,7 @@ show(
 # %% tags=["hide-input"]
 source(LookEncoder.blended)
 
+# %% tags=["hide-input"]
 # Two validation pictures, the second striped: the catalog has some of the wanted mix
 from collections import Counter
 
@@ -814,7 +828,8 @@ ours, theirs = (
     for name in (OURS, FEATURES)
 )
 say(
-    f"Precision@5 of our encoder is {signed(ours - theirs)} against the features it was made from. "
+    f"Our encoder changes precision@5 by {signed(ours - theirs)}, against the features it was "
+    "made from. "
     + verdict(
         ours - theirs,
         "It lost nothing of what it needs for new classes.",

@@ -44,6 +44,7 @@ print(catalog.about)
 
 # %%
 embeddings = predict(encoder, train.images)
+print("pictures, numbers for each:", tuple(embeddings.shape))
 
 # %%
 distances = torch.cdist(predict(encoder, test.images[:1]), embeddings)
@@ -92,7 +93,7 @@ def visual_search(query, catalog, encoder, k):
 
 
 # %% [markdown]
-# *Before you run it*: for one query among N pictures, how many pictures does the encoder see in
+# **Before you run it:** for one query among N pictures, how many pictures does the encoder see in
 # the loop, and how many when the catalog has been embedded?
 #
 # <details class="answer"><summary>Answer</summary>
@@ -191,18 +192,19 @@ print("back again, as the last:", len(larger) == len(index), larger.ids[-1] == f
 #
 # The article shows its five results for a white dress. One of the five is a dress. We let the code
 # choose our query, so that nobody picks a flattering one: of all dresses among the test pictures,
-# the one whose middle is brightest.
+# the whitest. White is bright in red, in green and in blue. So we look at the smallest of the three
+# in the middle of each picture, and take the dress where that is largest.
 
 # %%
 from fashionlib.retrieval import mean_colours
 
 queries = predict(encoder, test.images)
 dresses = (test.labels == names.index("dress")).nonzero()[:, 0]
-brightness = mean_colours(test.images[dresses]).min(dim=1).values
-white = int(dresses[brightness.argmax()])
+whiteness = mean_colours(test.images[dresses]).min(dim=1).values
+white = int(dresses[whiteness.argmax()])
 found = index.search(queries[white], k=5)
 show_strip(white, found.distances[0], found.positions[0],
-           "The brightest dress and its five nearest.")  # fmt: skip
+           "The whitest dress and its five nearest.")  # fmt: skip
 
 # %% tags=["hide-input"]
 hits = int((train.labels[found.positions[0]] == test.labels[white]).sum())
@@ -301,18 +303,19 @@ say(
 )
 
 # %% [markdown]
-# Far above its share, such a picture is a *hub*: in spaces of many dimensions a few points are near
-# to very many others ([Radovanović et al., 2010](https://jmlr.org/papers/v11/radovanovic10a.html)).
-# *Re-ranking* is one remedy: it moves up those results that have the query among their own
-# neighbours ([Zhong et al., 2017](https://arxiv.org/abs/1701.08384)), for the price of one more
-# search for each result.
+# A picture that is found far more often than its share is called a *hub*: in spaces of many
+# dimensions a few points are near to very many others ([Radovanović et al.,
+# 2010](https://jmlr.org/papers/v11/radovanovic10a.html)). *Re-ranking* is one remedy: it moves up
+# those results that have the query among their own neighbours ([Zhong et al.,
+# 2017](https://arxiv.org/abs/1701.08384)), for the price of one more search for each result.
 #
 # ## Before and after
 #
-# Where does this come from? We search for the white dress with three networks that have the same
-# backbone: one with random weights, the trained classifier (its pooled features), and our encoder.
+# Which training taught the network what? We search for the white dress with three networks that
+# have the same backbone: one with random weights, the trained classifier (its pooled features), and
+# our encoder.
 #
-# *Before you run it*: what will the network with random weights find?
+# **Before you run it:** what will the network with random weights find?
 #
 # <details class="answer"><summary>Answer</summary>
 #
@@ -405,7 +408,7 @@ say(
 # closer.) One row appends that very mean colour to the classifier's features. It has learned
 # nothing new.
 #
-# *Before you run it*: which row wins by the stand-in, and does it also win by the labels?
+# **Before you run it:** which row wins by the stand-in, and does it also win by the labels?
 #
 # <details class="answer"><summary>Answer</summary>
 #
@@ -500,6 +503,8 @@ command = [sys.executable, "-m", "fashionlib", *arguments.split()]
 print(subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout)
 
 # %% [markdown]
+# The nearest is the query itself, at distance 0, since it lies in that folder too.
+#
 # In your shell: `fashionlib search --query dress.jpg --catalog my/clothes`. Add `--look shirt.jpg`
 # for the look of another picture, `--look-weight` from 0 (only what it is) to 1 (only how it
 # looks), `--colour red` to search among the red ones only. The first search embeds the folder;

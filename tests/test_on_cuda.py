@@ -115,8 +115,9 @@ def test_a_detection_head_on_frozen_maps(cuda, catalog):
 
 
 @pytest.mark.filterwarnings("ignore:CUDA is not available")
-def test_what_surrounds_a_training(cuda, catalog, tmp_path):
+def test_what_surrounds_a_training(cuda, catalog, tmp_path, monkeypatch):
     """Mixed pictures, a teacher, bfloat16, a stop and going on."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
 
     def made() -> training.Training:
         begun = classifier_training(new_classifier(), catalog, RECIPE)

@@ -197,6 +197,15 @@ def test_looks_are_counted_as_by_hand():
     }
 
 
+def test_in_a_catalog_of_fewer_than_k_pictures_the_best_is_what_they_give():
+    queries, catalog = dressed("a"), dressed("aab")
+    order = torch.tensor([[0, 1, 2]])
+    best = best_at_k(order, queries, catalog, 5)
+    assert {name: values.tolist() for name, values in best.items()} == {
+        name: values.tolist() for name, values in agreement_at_k(order, queries, catalog, 5).items()
+    }
+
+
 def test_chance_and_the_best_are_what_many_orders_give():
     """Chance is the mean over random orders of the class, the best the greatest over all."""
     queries, catalog = dressed("abd"), dressed("aabbbccddda")

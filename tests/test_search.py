@@ -321,6 +321,21 @@ def test_catalogs_that_cannot_be_built(encoder):
     complaint(lambda: build_index(encoder, noise(2), ["a", "a"]), "'a'")
 
 
+def test_ids_are_looked_at_before_the_work(encoder, monkeypatch):
+    monkeypatch.setattr(module, "predict", lambda *_: pytest.fail("embedded all the same"))
+    complaint(lambda: build_index(encoder, noise(2), ["a", "a"]), "'a'")
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float16])
+def test_embeddings_of_another_precision_can_be_searched_and_saved(tmp_path, encoder, kind):
+    rows = torch.tensor([[0.0, 0.5], [2.0, 0.25]], dtype=kind)
+    index = SearchIndex(rows, ("a", "b"), fingerprint(encoder)).add(rows[:1] + 1, ["c"])
+    assert index.search(rows[1], k=1).ids == (("b",),)
+    index.save(tmp_path / "index.safetensors")
+    loaded = SearchIndex.load(tmp_path / "index.safetensors", encoder)
+    assert torch.equal(loaded.embeddings, index.embeddings)
+
+
 def test_a_file_and_a_catalog_give_a_picture_the_same_embedding(encoder):
     picture = Image.fromarray(np.moveaxis(noise(1, 90)[0].numpy(), 0, -1))
     stored = torch.from_numpy(to_square(picture, SIDE))

@@ -1,9 +1,16 @@
 """One setting makes chapters quick, and a misspelt one does not pass in silence."""
 
+import re
+import tomllib
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
+
 import pytest
 
 from fashionlib.errors import FashionError
 from fashionlib.settings import budget
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_full_unless_quick_is_asked_for(monkeypatch):
@@ -20,3 +27,27 @@ def test_a_misspelt_setting_is_an_error(monkeypatch):
     monkeypatch.setenv("FASHIONLIB_BUDGET", "quik")
     with pytest.raises(FashionError, match="quik"):
         budget(10, quick=1)
+
+
+def named(requirement: str) -> str:
+    return re.match(r"[\w.-]+", requirement)[0].lower().replace("_", "-")
+
+
+def test_the_extra_that_is_named_brings_the_package():
+    """Whoever does as told is not told the same again."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    brings = {
+        extra: {named(each) for one in packages for each in (one, *(requires(named(one)) or ()))}
+        for extra, packages in extras["optional-dependencies"].items()
+    }
+    sources = [*ROOT.glob("fashionlib/**/*.py"), *ROOT.glob("notebooks/**/*.py")]
+    asked = {
+        pair
+        for path in sources
+        for pair in re.findall(r'optional\("([\w.]+)", "(\w+)"\)', path.read_text("utf-8"))
+    }
+    assert len(asked) >= 8
+    of_modules = packages_distributions()
+    for package, extra in asked:
+        names = {named(name) for name in of_modules[package.split(".")[0]]}
+        assert names & brings[extra], (package, extra)

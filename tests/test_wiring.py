@@ -296,7 +296,8 @@ def test_of_two_views_only_the_second_has_other_edges(plain_colours):
     chosen = torch.arange(27, 13, -1)
     own = of_chosen(plain_colours, chosen)
     recipe = replace(METRIC, objective="two-views", swap=1.0)
-    views, labels = siamese.two_views(plain_colours, chosen, recipe)
+    views, labels, which = siamese.two_views(plain_colours, chosen, recipe)
+    assert torch.equal(which, chosen)
     assert torch.equal(labels, plain_colours.labels[chosen])
     middle, corner = greys_of(views)
     assert torch.equal(middle, torch.cat([own, own]))
@@ -335,16 +336,18 @@ def unit(degrees: float) -> list[float]:
 
 def test_two_view_triplets_by_hand():
     """Names from the first views; the negative is what looks most alike of the same class."""
-    # of each view: the root of a probability of each of two names, colour, pattern
-    first = [(0.9, 0), (0.8, 40), (0.7, 90)]
-    second = [(0.2, 10), (0.3, 20), (0.4, 95)]
+    # of each view: the root of a probability of each of two names, colour, pattern. The last
+    # picture is the first once more, as in a batch of a class that is smaller than its share
+    first = [(0.9, 0), (0.8, 40), (0.7, 90), (0.9, 2)]
+    second = [(0.2, 10), (0.3, 20), (0.4, 95), (0.1, 5)]
+    chosen = torch.tensor([4, 7, 9, 4])
     rows = torch.tensor(
         [[p**0.5, (1 - p) ** 0.5, *unit(angle), *unit(0)] for p, angle in (*first, *second)]
     )
     recipe = replace(METRIC, objective="two-views", look_margin=0.3, look_weight=0.7)
-    labels = torch.tensor([0, 0, 0])
+    labels = torch.tensor([0, 0, 0, 0])
     (looks, weight), (names, whole) = siamese.two_view_triplets(
-        FirstPixels(), recipe, as_pictures(rows), labels
+        FirstPixels(), recipe, as_pictures(rows), labels, chosen
     )
     assert (weight, whole) == (0.7, 1.0)
     assert names.tolist() == pytest.approx([-math.log(p) for p, _ in first], abs=1e-5)
@@ -356,7 +359,7 @@ def test_two_view_triplets_by_hand():
     angles = [angle for _, angle in second]
     wanted = []
     for n, (_, anchor) in enumerate(first):
-        others = [away(anchor, angles[m]) for m in range(3) if m != n]
+        others = [away(anchor, angles[m]) for m in range(4) if chosen[m] != chosen[n]]
         wanted.append(max(0.0, away(anchor, angles[n]) - min(others) + 0.3))
     assert looks.tolist() == pytest.approx(wanted, abs=1e-4)
 

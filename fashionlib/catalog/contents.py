@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fashionlib.catalog.pictures import read_picture
 from fashionlib.drawn import Garment, draw_garment
-from fashionlib.errors import FashionError, printable
+from fashionlib.errors import FashionError, printable_lines
 
 SPLITS = ("train", "validation", "test")
 
@@ -79,7 +79,7 @@ class Catalog:
         if self.duplicates:
             pair = " = ".join(self.duplicates[0])
             text += f"\nLeak: {len(self.duplicates)} pictures are in two splits, such as {pair}."
-        return "\n".join(map(printable, text.split("\n")))
+        return printable_lines(text)
 
     def open(self, name: str) -> Image.Image:
         """The original picture, RGB at full size; a drawn one is drawn again, larger.

@@ -25,10 +25,10 @@ NOT_OURS = re.compile(
     r"|[@#$]recycle(\.bin)?|recycler|lost\+found|system volume information|network trash folder",
     re.IGNORECASE | re.DOTALL,
 )
-# Texts and films, as they lie beside pictures. `mimetypes` would read a list of the system's, and
-# the same folder be another catalog on another machine.
+# Texts, films and our own files, as they lie beside pictures. `mimetypes` would read a list of the
+# system's, and the same folder be another catalog on another machine.
 OTHER_FILES = re.compile(
-    r".*\.(txt|md|[ct]sv|jsonl?|xml|xmp|html?|css|js|ya?ml|log"
+    r".*\.(txt|md|[ct]sv|jsonl?|xml|xmp|html?|css|js|ya?ml|log|safetensors"
     r"|mp[34g]|mpeg|m4v|mov|avi|mkv|webm|3gp|wav)",
     re.IGNORECASE | re.DOTALL,
 )

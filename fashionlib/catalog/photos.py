@@ -77,19 +77,19 @@ def ensure_photos(url: str = URL) -> Path:
     return folder
 
 
-def verified_photos(url: str = URL) -> Path:
+def verified_photos() -> Path:
     """As `ensure_photos`, but every photo is checked again; where one is not as we know it, all
     are extracted anew, and what was decoded from them is forgotten.
 
     Raises:
         FashionError: as `ensure_photos`.
     """
-    folder = ensure_photos(url)
+    folder = ensure_photos()
     photos = progress_bar(read_manifest().items(), "checking the photos", "photo")
     if not all(_is_as_known(folder / name, digest) for name, digest in photos):
         (folder / MARKER).unlink()
         shutil.rmtree(cache_dir() / "arrays", ignore_errors=True)
-        ensure_photos(url)
+        ensure_photos()
     return folder
 
 

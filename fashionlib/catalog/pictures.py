@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 import zlib
 from pathlib import Path
 from typing import IO
@@ -20,6 +21,9 @@ MOST_PIXELS = 64_000_000
 MOST_SCANS = 100
 # What begins a part of a JPEG, with its length behind it
 MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]", re.DOTALL)
+
+# Pillow's remarks on a file, two lines each: what matters of them, we say in one
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 # Named, since Pillow would otherwise also try formats that start another program (EPS).
 Image.init()

@@ -27,7 +27,7 @@ TOLERANCE = 1e-4  # of an embedding's numbers
 
 def export_encoder(answer: Callable) -> None:
     """Task 1: `answer(encoder, path)` writes an ONNX file with the preparation in it."""
-    runtime = optional("onnxruntime", "exercises")
+    runtime = optional("onnxruntime", "export")
     task = Task(1, "write the encoder to `path`, as an ONNX file")
     encoder, images = _small_encoder(0), _pictures(5)
     before = fingerprint(encoder)
@@ -84,7 +84,7 @@ def _run(task: Task, session: Any, images: Tensor) -> Tensor:
 
 def search_faiss(answer: Callable) -> None:
     """Task 2: `answer(index, queries, k)` gives distances and positions, as torch tensors."""
-    faiss = optional("faiss", "exercises")
+    faiss = optional("faiss", "stores")
     task = Task(2, "return distances and positions")
     vectors, queries = random(6, 4, seed=0), random(3, 4, seed=1)
     index = faiss.IndexFlatL2(4)
@@ -145,7 +145,7 @@ def recall(answer: Callable) -> None:
 
 def choose_nprobe(answer: Callable) -> None:
     """Task 4: `answer(index, queries, exact, wanted)`, the smallest nprobe that is enough."""
-    faiss = optional("faiss", "exercises")
+    faiss = optional("faiss", "stores")
     task = Task(4, "return the smallest nprobe with the wanted recall")
     vectors, queries = random(3000, 16, seed=2), random(200, 16, seed=3)
     exact = euclidean(queries, vectors).argsort(dim=1)[:, :10]
@@ -177,7 +177,7 @@ def choose_nprobe(answer: Callable) -> None:
 
 def load_faiss(answer: Callable) -> None:
     """Task 5: `answer(path, encoder)` reads an index, unless other weights made it."""
-    faiss = optional("faiss", "exercises")
+    faiss = optional("faiss", "stores")
     task = Task(5, "read the index if this encoder made it, and refuse it otherwise")
     encoder, other = _small_encoder(0), _small_encoder(1)
     index = faiss.IndexFlatL2(4)

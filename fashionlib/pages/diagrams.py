@@ -1,4 +1,4 @@
-"""The drawings of chapter 1. Each returns a figure; the chapter says what to see in it."""
+"""The drawings of chapters 0 and 1. Each returns a figure; the chapter says what to see in it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon, Rectangle
 from torch import Tensor, nn
 
 from fashionlib.counting import LayerCount
@@ -18,6 +18,42 @@ WHAT = {
     "expand": "1×1, mixes channels", "filter": "3×3, each channel alone",
     "project": "1×1, no activation",
 }  # fmt: skip
+
+
+def two_heads(picture: Tensor) -> Figure:
+    """A picture uint8 [3, H, W], the backbone that it goes into, and the two heads behind it."""
+    figure, axis = plt.subplots(figsize=(8.6, 2.8))
+    axis.imshow(picture.permute(1, 2, 0).numpy(), extent=(0.05, 1.35, -0.65, 0.65))
+    _arrow(axis, (1.35, 0), (1.85, 0))
+    _label(axis, 1.85, 0, 1.45, "backbone\nblock by block\n(chapter 1)", PALETTE[0])
+    axis.text(3.75, 0, "features", size=9, va="center")
+    is_what = "what is it?\na probability\nfor each class"
+    is_like = "what is it like?\na point among others;\nthe near ones are alike"
+    for y, name, colour, answer in (
+        (0.75, "classification head\n(chapter 2)", "#B34700", is_what),
+        (-0.75, "embedding head\n(chapter 3)", "#007A5A", is_like),
+    ):
+        _arrow(axis, (3.3, 0), (4.5, y))
+        _label(axis, 4.5, y, 1.6, name, colour)
+        _arrow(axis, (6.1, y), (6.65, y))
+        axis.text(6.7, y, answer, va="center", size=9)
+    axis.set(xlim=(0, 8.6), ylim=(-1.3, 1.3))
+    axis.axis("off")
+    return figure
+
+
+def _label(axis: Axes, x: float, y: float, width: float, text: str, colour: str) -> None:
+    """A rounded box with white text; its left end is at x, its middle at height y."""
+    style = "round,pad=0,rounding_size=0.12"
+    axis.add_patch(FancyBboxPatch((x, y - 0.42), width, 0.84, style, fc=colour, ec="none"))
+    middle = {"ha": "center", "va": "center", "color": "white", "size": 9}
+    axis.text(x + width / 2, y, text, **middle)
+
+
+def _arrow(axis: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """An arrow, with a little room at both ends."""
+    line = {"arrowstyle": "-|>", "color": INK, "lw": 1.5, "shrinkA": 3, "shrinkB": 3}
+    axis.annotate("", end, start, arrowprops=line)
 
 
 def kernel_grid(convolutions: Mapping[str, nn.Conv2d]) -> Figure:

@@ -39,14 +39,12 @@ def places_on_map(embeddings: Tensor, seed: int = 0) -> Tensor:
 
 
 @as_it_is
-def map_figure(
-    places: Tensor, images: Tensor, labels: Tensor, classes: Sequence[str], width: float = 9.0
-) -> Figure:
+def map_figure(places: Tensor, images: Tensor, labels: Tensor, classes: Sequence[str]) -> Figure:
     """The pictures as thumbnails on their places, with a frame and a name for each class.
 
     Places float32 [N, 2] from `places_on_map`, pictures uint8 [N, 3, H, W], labels int64 [N].
     """
-    figure, axis = plt.subplots(figsize=(width, width))
+    figure, axis = plt.subplots(figsize=(9, 9))
     axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=[], yticks=[], frame_on=False)
     small = F.interpolate(images.float(), (THUMBNAIL, THUMBNAIL), mode="area").byte()
     for place, picture, label in zip(places.tolist(), small, labels.tolist(), strict=True):

@@ -129,13 +129,13 @@ def confusion_figure(matrix: Tensor, classes: Sequence[str]) -> Figure:
     return figure
 
 
-def confusion_alt(matrix: Tensor, classes: Sequence[str], most: int = 5) -> str:
-    """The confusion matrix in words: how many are right, and the commonest mistakes."""
+def confusion_alt(matrix: Tensor, classes: Sequence[str]) -> str:
+    """The confusion matrix in words: how many are right, and the five commonest mistakes."""
     mistakes = [
         (int(matrix[i, j]), classes[i], classes[j])
         for i, j in np.ndindex(*matrix.shape)
         if i != j and matrix[i, j]
     ]
     right, total = int(matrix.diagonal().sum()), int(matrix.sum())
-    worst = [f"{a} called {b} {n} times" for n, a, b in sorted(mistakes, reverse=True)[:most]]
+    worst = [f"{a} called {b} {n} times" for n, a, b in sorted(mistakes, reverse=True)[:5]]
     return f"Confusion matrix: {right} of {total} on the diagonal. " + "; ".join(worst) + "."

@@ -16,7 +16,7 @@ def distance_limit(nearest: Tensor, keep: float = 0.95) -> float:
     """The distance within which a share `keep` of known garments has its nearest picture.
 
     `nearest` float32 [Q] are the distances of validation pictures to their nearest training
-    picture. A query that is farther from everything is probably no clothing. Calibrated on
+    picture. A query that is farther from everything is unlike most garments. Calibrated on
     garments alone: nobody has to guess what people will photograph instead.
 
     Raises:

@@ -1,8 +1,8 @@
 """A training as the command line runs it: on what the machine has, and going on after a stop.
 
 `finish(classifier_training(…))` trains; `run_training(classifier_training(…), checkpoint)` trains
-the same, in bfloat16 on CUDA, shared among the processes that torchrun started, and saved after
-each epoch.
+the same, in bfloat16 on CUDA cards that have it, shared among the processes that torchrun started,
+and saved after each epoch.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from fashionlib.errors import FashionError
 from fashionlib.files import taking_apart
-from fashionlib.inference import pick_device
 from fashionlib.running import processes
 from fashionlib.training import Training, finish
 from fashionlib.weights import load_tensors, save_tensors, weights_hash
@@ -44,7 +43,7 @@ def run_training(
     with processes.first_alone():
         if checkpoint is not None and checkpoint.exists():
             load_checkpoint(checkpoint, training, about)
-    if pick_device().type == "cuda":
+    if torch.cuda.is_bf16_supported(including_emulation=False):  # CUDA, from Ampere on
         training.network = InBfloat16(training.network)
     processes.share_training(training)
     return finish(training, None if checkpoint is None else _kept(training, checkpoint, about))

@@ -85,18 +85,11 @@ def run_search(
         share = LOOK_SHARE if look_weight is None else look_weight
         lends = picture if look_picture is None else look_picture
         wanted = encoder.blended(wanted, embed_picture(encoder, lends), share)
-    results = index.search(wanted, k)
-    category = query.resolve().parent.name
-    if not category or category not in map(category_of, source.stamps):
-        category = None
-    rows = _result_rows(results, source, category)
+    category = _category_of_query(query, source)
+    rows = _result_rows(index.search(wanted, k), source, category)
     notes = [about_weights, *notes, *_describe_refresh(source.name, refreshed)]
-    limit = metadata.get("distance_limit", math.inf)  # of weights that were never calibrated
-    if plain and rows[0]["distance"] > limit:
-        notes.append(
-            f"Nothing is near: {rows[0]['distance']:.3f}, where clothes like the training pictures "
-            f"find something within {limit:.3f}. Is it a garment?"
-        )
+    if plain:
+        notes += _too_far(rows[0]["distance"], metadata)
     if show or out is not None:
         strip = _draw(picture, look_picture, rows, source)
     if out is not None:
@@ -129,6 +122,23 @@ def _searched_in(catalog: str | None) -> tuple[Source, list[str]]:
         return folder_source(Path(catalog)), []
     loaded = load_catalog(catalog, few=budget(False, quick=True))
     return training_source(loaded), f"{loaded.about}\n{loaded.hint}".splitlines()
+
+
+def _category_of_query(query: Path, source: Source) -> str | None:
+    """The name of the query's folder, if pictures that are searched are in one of that name."""
+    category = query.resolve().parent.name
+    return category if category and category in map(category_of, source.stamps) else None
+
+
+def _too_far(distance: float, metadata: dict) -> list[str]:
+    """A line, if the nearest picture is farther than a garment's nearest mostly is."""
+    limit = metadata.get("distance_limit", math.inf)  # of weights that were never calibrated
+    if distance <= limit:
+        return []
+    return [
+        f"Nothing is near: {distance:.3f}, where clothes like the training pictures "
+        f"find something within {limit:.3f}. Is it a garment?"
+    ]
 
 
 def _result_rows(results: Results, source: Source, category: str | None) -> list[dict]:

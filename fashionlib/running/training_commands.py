@@ -11,7 +11,7 @@ from torch import nn
 from fashionlib.blocks import PLANS
 from fashionlib.catalog import load_catalog
 from fashionlib.counting import count_parameters
-from fashionlib.errors import printable, stopped
+from fashionlib.errors import STOPPED, printable, stopped
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.metrics import count_correct, format_accuracy
@@ -86,10 +86,10 @@ def train_encoder(
 
 
 def with_size(recipe: Recipe | SiameseRecipe, size: int | None) -> Recipe | SiameseRecipe:
-    """Train at `size` pixels, and evaluate a seventh larger: as our recipes, 112 and 128."""
-    if size in (None, recipe.size):
+    """Train at `size` pixels, and evaluate as much larger as the recipe does."""
+    if size is None:
         return recipe
-    return replace(recipe, size=size, evaluation_size=size * 8 // 7)
+    return replace(recipe, size=size, evaluation_size=size * recipe.evaluation_size // recipe.size)
 
 
 def starting_classifier(start: Path | None) -> nn.Sequential | None:
@@ -113,7 +113,7 @@ def train_and_save(training: Training, out: Path, save: Callable[[nn.Module], No
     except KeyboardInterrupt:
         if processes.rank() == 0:
             stopped(f"stopped; the same command goes on from {checkpoint}")
-        sys.exit(130)
+        sys.exit(STOPPED)
     if processes.rank() == 0:
         save(average)
         checkpoint.unlink(missing_ok=True)

@@ -37,12 +37,13 @@ class ExactStore(FileStore):
         self._write(index, [category_of[name] for name in names])
 
     def _nearest(self, queries: Tensor, k: int, category: str | None) -> Results:
-        if category not in self._parts:
+        index = self._parts.get(category)
+        if index is None:
             others = [name for name, own in self._categories.items() if own != category]
-            self._parts[category] = self._index.remove(others)
-        index = self._parts[category]
-        if not len(index):
+            index = self._index.remove(others)
+        if not len(index):  # and kept nowhere: anyone may ask for any category
             return Results(torch.zeros(len(queries), 0), ((),) * len(queries))
+        self._parts[category] = index
         results = index.search(queries, k)
         return Results(results.distances, results.ids)
 

@@ -131,8 +131,8 @@ checks.losses.arcface_logits(arcface_logits)
 # %% [markdown]
 # The checker has compared your logits, through the cross-entropy, with `ArcFaceLoss` of
 # [pytorch-metric-learning](https://kevinmusgrave.github.io/pytorch-metric-learning/). The paper
-# takes a scale of 64, for millions of photos of tens of thousands of people. We take a smaller one
-# for a few classes and epochs; the end of this page suggests to try 64.
+# takes a scale of 64, for millions of photos of tens of thousands of people. For a few classes and
+# epochs we take a smaller one. At the end of this page you can try 64.
 #
 # ## Task 4: How tight, how far apart?
 #
@@ -252,16 +252,16 @@ places = {name: flat_map(objective) for name, objective in OBJECTIVES.items()}
 
 # %%
 labels = catalog.validation.labels
-figure, axes = plt.subplots(1, 4, figsize=(10, 3.2))
+tight = {name: tightness(points, labels) for name, points in places.items()}
+figure, axes = plt.subplots(1, 4, figsize=(10, 3.4))
 for axis, (name, points) in zip(axes, places.items(), strict=True):
     for label, marker in zip(range(CLASSES), "osD^vP*", strict=False):
         x, y = points[labels == label].T
         axis.scatter(x, y, s=12, marker=marker, alpha=0.7, label=catalog.classes[label])
     axis.plot(0, 0, "k+")
     axis.set(xticks=[], yticks=[], aspect="equal", adjustable="datalim")
-    axis.set_title(name, fontsize=9)
+    axis.set_title(f"{name}\ntightness {tight[name]:.2f}", fontsize=9)
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=7, fontsize=8)
-tight = {name: tightness(points, labels) for name, points in places.items()}
 show(
     figure,
     alt="Four scatter plots of the validation pictures in two dimensions, a colour and a marker "
@@ -269,7 +269,8 @@ show(
     + "; ".join(f"{name} {value:.2f}" for name, value in tight.items())
     + ".",
     caption="Validation pictures in two dimensions; the cross is the origin. Look for rays, which "
-    "start at the origin, and for blobs.",
+    "start at the origin, and for blobs. Tightness counts lengths as well, which mean nothing to "
+    "triplets and ArcFace: compare those two by eye.",
 )
 
 # %% [markdown]
@@ -313,6 +314,7 @@ def train(objective):
     def loss_of(model, pictures, labels):
         return objective(model, model.encoder(pictures), labels)
 
+    # `lambda model: {}`: no figures after each epoch
     return training.finish(training.Training(model, batches, loss_of, lambda model: {}, recipe))
 
 

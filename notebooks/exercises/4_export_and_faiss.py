@@ -42,7 +42,7 @@ from fashionlib.search import SearchIndex, build_index
 from fashionlib.settings import budget, optional
 from fashionlib.weights import fingerprint, load_encoder, shipped
 
-faiss, onnxruntime = optional("faiss", "exercises"), optional("onnxruntime", "exercises")
+faiss, onnxruntime = optional("faiss", "stores"), optional("onnxruntime", "export")
 
 plt.style.use("fashionlib.pages.book")
 catalog = load_catalog(few=budget(False, quick=True))
@@ -104,8 +104,8 @@ assert difference < 1e-4
 # ## A catalog worth an index
 #
 # A few thousand pictures need no FAISS: comparing with all of them is fast enough. So we make the
-# catalog larger. Each new vector is one of the real embeddings, moved a little in a random
-# direction.
+# catalog larger. Each new vector is one of the real embeddings, moved in a random direction, about
+# as far as its nearest neighbours lie from it.
 
 # %%
 index = build_index(encoder, catalog.train.images, catalog.train.names)
@@ -143,8 +143,8 @@ def search_faiss(index, queries, k):
 checks.export_and_faiss.search_faiss(search_faiss)
 
 # %% [markdown]
-# A *flat* index compares with every vector, as ours does. *Before you run it:* will it find exactly
-# the same pictures?
+# A *flat* index compares with every vector, as ours does. **Before you run it:** will it find
+# exactly the same pictures?
 #
 # <details class="answer"><summary>Answer</summary>
 #

@@ -48,7 +48,7 @@ EPOCHS, SIZE, MARGIN = budget(4, quick=1), budget(64, quick=32), 0.3
 # A miner sees a batch: embeddings, float `[N, D]`, and labels, int64 `[N]`. All it may choose fits
 # into two square tables, with a row for each anchor. In `same` a place is true where the column can
 # be the row's positive, in `other` where it can be its negative. One place in each row is false in
-# both: a picture is neither for itself.
+# both, that of the picture itself: it is neither its own positive nor its own negative.
 
 
 # %%
@@ -87,8 +87,9 @@ checks.mining.draw_triplets(draw_triplets)
 # %% [markdown]
 # ## Task 3: Semi-hard triplets
 #
-# A triplet whose negative is far enough has no gradient. One whose negative is *nearer* than the
-# positive has a large one, and early in a training that may pull everything into one point.
+# A triplet whose negative is far enough has no gradient. Where the negative is *nearer* than the
+# positive the loss is largest, and early in a training such triplets may pull everything into one
+# point.
 # FaceNet takes what lies between (its section 3.2): the negative is farther than the positive, but
 # by the margin $m$ at most,
 #
@@ -186,13 +187,13 @@ show(
 #
 # `train_siamese` finds an objective by its name in a dictionary, so yours can be added to it. All
 # three start from a copy of the same classifier, with the same seed, margin and number of epochs.
-# *Before you run it:* will one of them be clearly the best?
+# **Before you run it:** will one of them be clearly the best?
 #
 # <details class="answer"><summary>Answer</summary>
 #
-# Don't count on it. From a good classifier the miner matters little ([Musgrave et al.,
-# 2020](https://arxiv.org/abs/2003.08505) compare many losses and miners on equal terms). Look at
-# the differences, and remember that it is one seed.
+# Don't count on it. Compared on equal terms, losses and miners differ less than their papers say
+# ([Musgrave et al., 2020](https://arxiv.org/abs/2003.08505)). But hard negatives can also do harm:
+# compare the spreads before the precisions, and remember that it is one seed.
 #
 # </details>
 
@@ -258,8 +259,9 @@ say(
     f"epoch, of the hardest {last['my batch-hard']['active']:.0%}; semi-hard ones all do, since "
     f"that is how they are chosen. The best mAP is {last[best]['mAP']:.3f}, with **{best}**; "
     f"before this training it was {before['mAP']:.3f}. The smallest spread, "
-    f"{last[tight]['spread']:.2f}, is that of **{tight}**. One seed and few epochs: the order of "
-    "the three may be luck."
+    f"{last[tight]['spread']:.2f}, is that of **{tight}**"
+    + (": its embeddings have almost collapsed. " if last[tight]["spread"] < 0.1 else ". ")
+    + "One seed and few epochs: the order of the three may be luck."
 )
 
 # %% [markdown]

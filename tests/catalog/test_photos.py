@@ -477,7 +477,7 @@ def test_the_command_downloads_says_where_and_mends(places, monkeypatch, capsys)
     archive = save_archive(places / "served.zip", PICTURES).read_bytes()
     monkeypatch.setattr(sys, "argv", ["fashionlib", "download"])
     with served(sends(archive)) as (url, asked):
-        monkeypatch.setattr(photos.verified_photos, "__defaults__", (url,))
+        monkeypatch.setattr(photos.ensure_photos, "__defaults__", (url,))
         for _ in range(2):
             with pytest.raises(SystemExit) as ended:
                 main()

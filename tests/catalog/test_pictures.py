@@ -377,6 +377,26 @@ def test_decompression_bomb_is_refused_from_its_header(tmp_path, side):
     assert time.perf_counter() - started < 0.5
 
 
+def test_pillows_remarks_are_not_ours(tmp_path):
+    """Of 90 megapixels, which we refuse in one line, and of EXIF that we can do without."""
+    large, odd = tmp_path / "large.png", tmp_path / "odd.jpg"
+    large.write_bytes(png_claiming(10_000, 9_500))
+    corners().save(odd, exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x05\x01\x12\0\x03\0\0\0\x01")
+    code = (
+        "import sys; from fashionlib.catalog.pictures import read_picture\n"
+        "from fashionlib.errors import FashionError\n"
+        "for path in sys.argv[1:]:\n"
+        "    try: print(read_picture(path).mode)\n"
+        "    except FashionError as error: print(error)"
+    )
+    command = [sys.executable, "-c", code, str(large), str(odd)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert said.stderr == ""
+    refused, mode = said.stdout.splitlines()
+    assert "megapixels" in refused
+    assert mode == "RGB"
+
+
 def test_no_pixels(tmp_path):
     path = tmp_path / "nothing.gif"
     path.write_bytes(b"GIF89a" + struct.pack("<HHBBB", 0, 0, 0, 0, 0) + b";")

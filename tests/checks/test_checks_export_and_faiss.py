@@ -287,9 +287,10 @@ def test_a_file_of_numpy_is_no_answer(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("package", "name"), [("onnxruntime", "export_encoder"), ("faiss", "search_faiss")]
+    ("package", "name", "extra"),
+    [("onnxruntime", "export_encoder", "export"), ("faiss", "search_faiss", "stores")],
 )
-def test_without_a_package_it_says_what_to_install(monkeypatch, package, name):
+def test_without_a_package_it_says_what_to_install(monkeypatch, package, name, extra):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(FashionError, match=r'"fashionlib\[exercises\]"'):
+    with pytest.raises(FashionError, match=rf'"fashionlib\[{extra}\]"'):
         TASKS[name](SOLVED[name])

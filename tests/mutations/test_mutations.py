@@ -34,6 +34,14 @@ def test_there_are_many_of_each_kind_and_none_twice():
     assert len({(m.file, m.text, m.becomes) for m in LIST}) == len(LIST)
 
 
+def test_a_word_of_none_runs_nothing(monkeypatch, capsys):
+    monkeypatch.setattr(run.sys, "argv", ["run.py", "no such word"])
+    monkeypatch.setattr(run, "copy_of_the_tree", lambda target: target)
+    monkeypatch.setattr(run, "run_tests", lambda *_: pytest.fail("ran the whole suite"))
+    assert run.main() == 2
+    assert "no such word" in capsys.readouterr().err
+
+
 @pytest.fixture
 def tree(tmp_path) -> Path:
     (tmp_path / "adding.py").write_text("def add(a, b):\n    return a + b\n")

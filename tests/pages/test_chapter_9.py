@@ -2,7 +2,9 @@
 
 import ast
 import copy
+from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 
 import ablation
 import jupytext
@@ -10,6 +12,8 @@ import look_ablation
 import pytest
 
 from fashionlib.pages import recorded_results, show
+from fashionlib.pages.ablation_figures import by_trial
+from fashionlib.siamese import RECIPE
 from fashionlib.training import ARTICLE_RECIPE, Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,8 +78,8 @@ def test_the_recipe_can_win_too(said):
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        ({}, "worse in nothing: **no change**. The recipe stays as it is."),
-        ({"128 px": 0.05}, "worse in nothing: **128 px**. This was found after"),
+        ({}, "worse in nothing: **no change**."),
+        ({"128 px": 0.05}, "worse in nothing: **128 px**."),
         ({"two views instead of names": -0.2}, "worse in nothing: **no change**."),
     ],
 )
@@ -97,11 +101,30 @@ def test_the_encoders_recipe_is_judged_by_what_was_recorded(monkeypatch, more, t
     space: dict = {}
     exec(CODE[0].source.partition("catalog = ")[0], space)
     place = next(n for n, cell in enumerate(CODE) if '"look_ablation"' in cell.source)
-    for cell in CODE[place : place + 2]:
+    for cell in CODE[place : place + 3]:
         exec(cell.source, space)
-    assert told in texts[-1]
+    assert told in texts[-2]
     for trial, change in more.items():
-        assert f"*{trial}*: class {100 * change:+.1f}, colour {100 * change:+.1f}, " in texts[-2]
+        assert f"*{trial}*: class {100 * change:+.1f}, colour {100 * change:+.1f}, " in texts[-3]
+    assert "does not call for it, but our encoder trains without a change of light" in texts[-1]
+
+
+def test_the_encoder_is_trained_as_the_recorded_trials_say():
+    means = {
+        name: {
+            trial: fmean(runs.values())
+            for trial, runs in by_trial(
+                RECORDED("look_ablation")["runs"], lambda run, name=name: run["right"][name]
+            ).items()
+        }
+        for name in ("colour", "alike")
+    }
+    for each in means.values():
+        assert each["as it was"] < each["no change of light"]
+        assert each["no change of light"] < each["no change of light, twice as long"]
+    kept = {**asdict(look_ablation.TRIALS["no change of light"]), "epochs": RECIPE.epochs}
+    assert kept == asdict(RECIPE)
+    assert RECIPE.epochs >= look_ablation.TRIALS["no change of light, twice as long"].epochs
 
 
 def test_it_trains_nothing_and_looks_at_no_test_picture():

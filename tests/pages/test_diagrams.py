@@ -1,4 +1,4 @@
-"""The drawings of chapter 1, read back from what was drawn."""
+"""The drawings of chapters 0 and 1, read back from what was drawn."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,6 +15,21 @@ from fashionlib.pages.plots import PALETTE
 def close():
     yield
     plt.close("all")
+
+
+def test_each_head_gets_the_features_and_has_its_answer_beside_it():
+    picture = torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8)
+    axis = diagrams.two_heads(picture).axes[0]
+    assert np.array_equal(axis.images[0].get_array(), picture.permute(1, 2, 0))
+    at = {text.get_text().split("\n")[0]: text for text in axis.texts if text.get_text()}
+    for head, answer in (
+        ("classification head", "what is it?"),
+        ("embedding head", "what is it l"),
+    ):
+        (beside,) = [text for words, text in at.items() if words.startswith(answer)]
+        assert beside.get_position()[1] == at[head].get_position()[1]
+    arrows = [text for text in axis.texts if hasattr(text, "arrow_patch") and not text.get_text()]
+    assert len(arrows) == 5  # into the backbone, from there to both heads, from each to its answer
 
 
 def test_kernels_stand_at_their_output_and_input_channel():

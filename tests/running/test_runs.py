@@ -257,13 +257,17 @@ def test_in_bfloat16_the_forward_pass_alone_is():
     assert model.weight.grad.dtype == torch.float32
 
 
-@pytest.mark.parametrize("device", ["cuda", "cpu"])
-def test_a_run_is_in_bfloat16_where_there_is_cuda(catalog, monkeypatch, device):
-    """`run_training` chooses by the device; what it chooses is tried on the CPU."""
-    monkeypatch.setattr(runs, "pick_device", lambda: torch.device(device))
+@pytest.mark.parametrize("has_it", [True, False])
+def test_a_run_is_in_bfloat16_where_the_card_has_it(catalog, monkeypatch, has_it):
+    """`run_training` asks torch, without emulation; what it chooses is tried on the CPU."""
+    monkeypatch.setattr(
+        torch.cuda,
+        "is_bf16_supported",
+        lambda including_emulation=True: has_it or including_emulation,
+    )
     training = classifier(catalog, replace(RECIPE, epochs=1))
     average, history = run_training(training)
-    assert isinstance(training.network, runs.InBfloat16) == (device == "cuda")
+    assert isinstance(training.network, runs.InBfloat16) == has_it
     assert type(average) is type(training.model)
     assert history[0]["loss"] > 0
     assert {tensor.dtype for tensor in average.parameters()} == {torch.float32}
@@ -272,7 +276,7 @@ def test_a_run_is_in_bfloat16_where_there_is_cuda(catalog, monkeypatch, device):
 @pytest.mark.parametrize("objective", ["random", "looks"])
 def test_a_metric_training_runs_in_bfloat16(catalog, monkeypatch, tmp_path, objective):
     """The whole loop with the wrapped network: averages, checkpoints and parts find their way."""
-    monkeypatch.setattr(runs, "pick_device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
     must_train = encoder(catalog, objective)
     with stopped_after(4):
         run_training(encoder(catalog, objective), tmp_path / NAME)

@@ -143,6 +143,15 @@ def test_only_what_changed_is_embedded_again(folder, weights, tmp_path, in_threa
     assert max(contents(out)) == "shard-000001.safetensors"
 
 
+def test_shards_below_the_pictures_are_none_of_them(folder, weights, in_threads):
+    """Else the second run would call the first one's shards broken, and never come to an end."""
+    out = folder / "a-b" / "out"
+    assert embed_folder(folder, out, weights, shard_size=3).pictures == 7
+    again = embed_folder(folder, out, weights, shard_size=3)
+    assert (again.pictures, again.fresh) == (7, 0)
+    assert not [reason for reason in again.skipped if "out/" in reason]
+
+
 def leave_behind(path: Path) -> None:
     """What a process leaves beside a file that is killed while it writes it."""
     code = (

@@ -102,12 +102,12 @@ def test_what_is_reported_is_the_network_that_is_saved(folder, monkeypatch, caps
 
 
 def test_a_classifier_is_saved_with_all_that_made_it(folder, capsys):
-    """Trained at 42 pixels and prepared for 48; seed, recipe, catalog and what it reaches."""
+    """Sizes, seed, recipe, catalog and what it reaches; the article's recipe has no crop."""
     options = ["--data", folder, "--plan", "article", "--size", 42, "--epochs", 2, "--seed", 3]
     assert fashionlib("train-classifier", *options, "--out", "mine.safetensors") == 0
     model, metadata = load_classifier("mine.safetensors")
-    assert model.preparation == Preparation(48)
-    assert (metadata["recipe"]["size"], metadata["recipe"]["evaluation_size"]) == (42, 48)
+    assert model.preparation == Preparation(42)
+    assert (metadata["recipe"]["size"], metadata["recipe"]["evaluation_size"]) == (42, 42)
     assert (metadata["seed"], metadata["recipe"]["epochs"]) == (3, 2)
     catalog = load_catalog(folder)
     assert metadata["catalog"] == str(folder) == catalog.name

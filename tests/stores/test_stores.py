@@ -152,6 +152,15 @@ def test_a_category_gives_k_results_or_as_many_as_it_has(store):
     assert nobody.ids == ((), (), ())
 
 
+def test_categories_that_are_not_there_leave_nothing_behind(tmp_path):
+    """Anyone may ask for any, so a service would grow without end."""
+    store = opened(tmp_path, "exact")
+    fill(store, 6)
+    for name in ("a", *(f"nobody {n}" for n in range(5))):
+        store.search(vectors(1), 1, name)
+    assert list(store._parts) == [None, "a"]
+
+
 def test_an_empty_store_finds_nothing(store):
     assert len(store) == 0
     found = store.search(vectors(2), 3)

@@ -78,7 +78,7 @@ def install_cell(repository: str) -> str:
     """
     if not repository:
         return ""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     wanted = ",".join(sorted(project["optional-dependencies"].keys() - WORK_ON_THE_BOOK))
     source = f"git+https://github.com/{owner_and_name(repository)}@{BRANCH}"
     return (

@@ -91,7 +91,7 @@ def problems(script: Path) -> list[str]:
     wanted = generate(script, contracts)
     empty = [cell.source for cell in wanted.cells if is_contract(cell) and not cell.outputs]
     lines = [f"{name}: no stored output for the contract {source!r}" for source in empty]
-    if path.read_text() != nbformat.writes(wanted) + "\n":
+    if path.read_text(encoding="utf-8") != nbformat.writes(wanted) + "\n":
         lines.append(
             f"{name} is not what {script.name} makes: run python tools/book/pair.py --execute"
         )
@@ -108,7 +108,7 @@ def write(script: Path, execute: bool) -> None:
         print(f"running {script.relative_to(ROOT)}", flush=True)
         contracts = run(generate(script, {}), script.parent)
         notebook = generate(script, contracts)
-    path.write_text(nbformat.writes(notebook) + "\n")
+    path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
 
 
 def main() -> int:

@@ -40,7 +40,7 @@ def texts() -> list[Path]:
 
 def prose(path: Path) -> str:
     """A Markdown file, or the Markdown cells of a percent script, without code and formulas."""
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
         cells = jupytext.reads(text, fmt="py:percent").cells
         text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
@@ -56,7 +56,7 @@ def words(text: str) -> set[str]:
 @cache
 def dictionary(name: str) -> dict[str, str]:
     """One of codespell's lists: a spelling, and what to write instead."""
-    text = (importlib.resources.files("codespell_lib") / "data" / name).read_text()
+    text = (importlib.resources.files("codespell_lib") / "data" / name).read_text(encoding="utf-8")
     pairs = (line.split("->") for line in text.splitlines() if "->" in line)
     return {wrong: right.strip(" ,") for wrong, right in pairs}
 
@@ -70,7 +70,7 @@ def lists() -> tuple[SpellChecker, dict[str, str], set[str]]:
 
 def own_words() -> list[str]:
     """The book's own words, one a line."""
-    return OWN_WORDS.read_text().split()
+    return OWN_WORDS.read_text(encoding="utf-8").split()
 
 
 def is_known(word: str) -> bool:

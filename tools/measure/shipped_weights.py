@@ -7,7 +7,6 @@ which every figure comes from this run.
 """
 
 import copy
-import statistics
 import sys
 from collections import Counter
 from dataclasses import asdict, replace
@@ -16,7 +15,6 @@ from typing import Any
 
 import ten_classes
 import torch
-from recording import machine
 from small_networks import RECIPE as MILD_RECIPE
 from torch import nn
 from torchvision.transforms import v2
@@ -26,7 +24,6 @@ from fashionlib.counting import count_macs, count_parameters
 from fashionlib.heads import ClassificationHead, build_classifier
 from fashionlib.inference import predict
 from fashionlib.metrics import count_correct, format_accuracy
-from fashionlib.pages.latency import eager, take_turns
 from fashionlib.pages.recorded_results import recorded
 from fashionlib.retrieval import (
     agreement_at_k,
@@ -212,15 +209,7 @@ def about(model: nn.Module, catalog: Catalog, recipe: dict, figures: dict) -> di
         "figures": figures,
         "parameters": count_parameters(model),
         "macs": count_macs(model, size),
-        "milliseconds": round(milliseconds(model, size), 1),
-        "machine": machine(),
     }
-
-
-def milliseconds(model: nn.Module, size: int, rounds: int = 50) -> float:
-    """Median for one picture on this CPU, batch 1, after a warm-up."""
-    clock, _ = take_turns({"model": eager(model.cpu(), 1, size)}, rounds)
-    return statistics.median(clock["model"])
 
 
 def teachers_line(data: dict[str, Any]) -> list[str]:
@@ -242,7 +231,7 @@ def limit_line(data: dict[str, Any]) -> list[str]:
     limit = f"{data['distance_limit']:.3f}"
     return [
         f"- **Distance limit**: {limit}; 95 of 100 validation pictures have a training picture "
-        "within that, and whatever has none is probably no garment"
+        "within that; a query that has none is farther from the catalog than garments usually are"
     ]
 
 
@@ -284,7 +273,6 @@ def write_card(name: str, data: dict[str, Any]) -> None:
         f"- **Data**: {DATA[data['catalog']]}",
         f"- **Network**: plan `fashion`, {data['parameters']:,} parameters, "
         f"{data['macs'] / 1e6:.0f} million MACs at {size} × {size} px",
-        f"- **Time**: {data['milliseconds']} ms a picture (batch 1; {data['machine']})",
         f"- **Recipe**: `{data['recipe']}`, seed {data['seed']}",
         *(f"- **{key}**: {value}" for key, value in data["figures"].items()),
         *teachers_line(data),
@@ -309,4 +297,6 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] not in (["photos"], ["drawn"]):
+        sys.exit("name the catalog: shipped_weights.py photos, or drawn")
     main(sys.argv[1])

@@ -144,6 +144,9 @@ def judged(mutation: Mutation, tree: Path) -> tuple[str, str]:
 def main() -> int:
     """Make each mistake, and say who noticed it; returns 1 where one was not noticed."""
     chosen = mutations(sys.argv[1:])
+    if not chosen:
+        print(f"no mutation has any of {sys.argv[1:]} in it", file=sys.stderr)
+        return 2
     verdicts = []
     with tempfile.TemporaryDirectory(prefix="mutations-") as place:
         tree = copy_of_the_tree(Path(place))

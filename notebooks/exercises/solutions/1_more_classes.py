@@ -117,7 +117,7 @@ checks.more_classes.grown(grown)
 
 # %% [markdown]
 # Is it worth it? Two networks, trained alike for a few epochs: one grown from the classifier, one
-# from random weights. *Before you run it:* which will be better on validation pictures?
+# from random weights. **Before you run it:** which will be better on validation pictures?
 #
 # <details class="answer"><summary>Answer</summary>
 #
@@ -131,7 +131,8 @@ recipe = Recipe(EPOCHS, SIZE, SIZE, learning_rate=1e-3, label_smoothing=0.0)
 
 
 def run(model):
-    return training.train_classifier(model, ten, recipe)
+    # a copy, so that the same start can be trained again, with another loss
+    return training.train_classifier(copy.deepcopy(model), ten, recipe)
 
 
 torch.manual_seed(0)
@@ -193,7 +194,8 @@ def recall_table():
 recall_table()
 
 # %% [markdown]
-# The last line, the mean of the recalls, is called *balanced accuracy*: each class counts alike.
+# The last line, the mean of the recalls, is the macro accuracy of chapter 2, also called *balanced
+# accuracy*: each class counts alike.
 # And where do the pictures of the new classes go?
 
 # %% tags=["hide-input", "full-budget"]
@@ -231,8 +233,9 @@ def class_weights(labels, classes):
 checks.more_classes.class_weights(class_weights)
 
 # %% [markdown]
-# `train_classifier` finishes a `Training`, whose parts can be changed before it begins. Here it is
-# the loss: each picture's counts as much as its class weighs.
+# `train_classifier` makes a `Training` and runs it to its end. If we take these two steps ourselves
+# (`classifier_training`, then `finish`), we can exchange a part in between. Here it is the loss:
+# that of each picture counts as much as its class weighs. Start, pictures and seed stay the same.
 
 # %% tags=["full-budget"]
 weights = class_weights(ten.train.labels, len(ten.classes))
@@ -243,7 +246,7 @@ def weighted_loss(model, inputs, labels):
     return (losses * weights.to(labels.device)[labels]).mean()
 
 
-weighted = training.classifier_training(grown(classifier, SEVEN, ten.classes), ten, recipe)
+weighted = training.classifier_training(copy.deepcopy(starts["grown"]), ten, recipe)
 weighted.loss_of = weighted_loss
 model, histories["weighted"] = training.finish(weighted)
 models["weighted"] = model

@@ -238,7 +238,7 @@ checks.backbones.accuracy_within(accuracy_within)
 # ## The comparison
 #
 # All see the same pictures for as many epochs, at the same size, with the same recipe but for the
-# learning rate, which differs between kinds of networks. *Before you run it:* which will be best
+# learning rate, which differs between kinds of networks. **Before you run it:** which will be best
 # after the last epoch, and which within the seconds that ours takes?
 #
 # <details class="answer"><summary>Answer</summary>
@@ -328,9 +328,11 @@ say(
 )
 
 # %% [markdown]
-# Only Lite0 with and without its weights compares like with like. Between the others, two things
-# differ at once: the network, and the photos that it has seen. A backbone that is frozen with
-# random weights would be the control for the frozen one: try it.
+# Compare in pairs. Ours, Lite0 and the ViT from scratch have seen the same photos, so there the
+# network makes the difference (and its learning rate). Lite0 with and without its weights is one
+# network: there the weights make it. Ours against the pretrained Lite0 differs in both at once, so
+# that pair does not tell which of the two helps. A backbone that is frozen with random weights
+# would be the control for the frozen one: try it.
 #
 # ## What you have learned
 #
