@@ -50,10 +50,12 @@ def main() -> None:
         _drop(sys.stdout)
         sys.exit(141)
     except OSError as error:
-        if error.filename is None:  # what we print found no room
+        gone = isinstance(error, FileNotFoundError) and error.filename is None
+        where = "the current folder" if gone else error.filename
+        if where is None:  # what we print found no room
             _drop(sys.stdout)
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"fashionlib: {where}{error.strerror or error}.", file=sys.stderr)
+        named = f"{where}: " if where else ""
+        print(f"fashionlib: {named}{error.strerror or error}.", file=sys.stderr)
         sys.exit(2)
 
 

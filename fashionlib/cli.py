@@ -6,6 +6,7 @@ seconds, and a mistyped option should not.
 
 import sys
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +38,7 @@ def download() -> None:
     tell(f"photos are in {verified_photos()}")
 
 
-Epochs = Annotated[int, typer.Option(min=1, help="Times each picture is shown.")]
+Epochs = Annotated[int, typer.Option(min=1, max=10**6, help="Times each picture is shown.")]
 Data = Annotated[
     str | None,
     typer.Option(help="photos, drawn, or a folder of class folders; default: photos, else drawn."),
@@ -183,9 +184,18 @@ def export(
     tell(f"saved {out}, {out.stat().st_size / 1e6:.1f} MB")
 
 
+def check_given(words: list[str]) -> None:
+    """No word is empty, as an unset variable makes it: as a path it would be the current folder."""
+    for before, word in pairwise(words):
+        option, _, value = word.partition("=") if word.startswith("--") else (before, "", word)
+        if not value and word != option:
+            raise FashionError(f"{option} is empty: give it a value. Is a variable not set?")
+
+
 def main() -> None:
     """Run the command line; a person's mistake is one line and exit code 2."""
     try:
+        check_given(sys.argv)
         if (code := app(standalone_mode=False)) == STOPPED:  # which typer returns in silence
             raise KeyboardInterrupt
     except FashionError as error:

@@ -58,14 +58,23 @@ def texts(found: Any) -> list[str]:
     return found
 
 
-def check_place(path: Path) -> None:
-    """Make sure, before long work, that a file can be written there.
+def check_place(path: Path, *sources: Path | str | None) -> None:
+    """Make sure, before long work that reads `sources`, that a file can be written there.
 
     Raises:
-        FashionError: it is a folder, or the folder around it cannot be made or written.
+        FashionError: it is no file, write-protected, or one of the sources; or the folder around
+            it cannot be made or written.
     """
     if os.path.isdir(path):  # which `Path.is_dir` does not answer where the name is too long
         raise FashionError(f"{path} is a folder: name a file.")
+    if os.path.exists(path):
+        _check_old(path, os.path.isfile)
+        try:
+            open(path, "r+b").close()
+        except OSError as error:
+            raise FashionError(f"{path} is write-protected: name another file.") from error
+        if any(os.path.exists(each) and os.path.samefile(path, each) for each in sources if each):
+            raise FashionError(f"{path} is read for this: name another file to write.")
     place = path.absolute()
     around = next(parent for parent in place.parents if os.path.lexists(parent))
     if not around.is_dir() or not os.access(around, os.W_OK | os.X_OK):
@@ -97,8 +106,9 @@ def replacing(path: Path | str) -> AbstractContextManager[Path]:
     replaced.
 
     Raises:
-        FashionError: the folder cannot be written, or the disk is full.
+        FashionError: what is there is no file, the folder cannot be written, or the disk is full.
     """
+    _check_old(path, os.path.isfile)
     return _made_beside(Path(path), Path.touch, _replace)
 
 
@@ -109,8 +119,9 @@ def new_folder(path: Path | str) -> AbstractContextManager[Path]:
     that one stays and ours is dropped.
 
     Raises:
-        FashionError: the folder cannot be written, or the disk is full.
+        FashionError: what is there is no folder, it cannot be written, or the disk is full.
     """
+    _check_old(path, os.path.isdir)
     return _made_beside(Path(path), Path.mkdir, _rename_unless_there)
 
 
@@ -139,6 +150,12 @@ def _made_beside(
             reason = f"another program removed {error.filename or temporary} meanwhile"
             advice = "Start again"
         raise FashionError(f"could not write {path}: {reason}. {advice}.") from error
+
+
+def _check_old(path: Path | str, is_kind: Callable[[Path | str], bool]) -> None:
+    """A rename would put a file in the place of a device or a pipe too: root may do that."""
+    if os.path.exists(path) and not is_kind(path):
+        raise FashionError(f"could not write {path}: something else is there. Name another place.")
 
 
 def _beside(path: Path) -> Path:

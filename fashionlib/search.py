@@ -26,6 +26,7 @@ from fashionlib.weights import fingerprint, load_tensors, save_tensors
 # same embedding whether it comes from a file or from a catalog.
 SIDE = 160
 
+LARGEST = 1e15  # of a number in an embedding: squares of differences stay far within float32
 PART = 16  # pictures embedded between two moves of the progress bar
 MOST_DISTANCES = 1 << 22  # at a time: 16 MB, and about twice that while the nearest are chosen
 
@@ -124,8 +125,7 @@ class SearchIndex:
             raise FashionError(f"embeddings {shape} do not fit {len(self.ids)} ids: one row each.")
         if len(set(self.ids)) < len(self.ids):
             raise FashionError(f"the id {first_repeated(self.ids)!r} is there twice: use one.")
-        if not self.embeddings.isfinite().all():
-            raise FashionError("an embedding is not finite: the encoder's weights are broken.")
+        check_numbers(self.embeddings, "an embedding")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -253,9 +253,20 @@ def check_queries(queries: Tensor, k: int, dimensions: int) -> Tensor:
             f"a query of shape {list(queries.shape)} among embeddings of {dimensions} dimensions: "
             "embed it with the encoder that made these."
         )
-    if not queries.isfinite().all():
-        raise FashionError("a query is not finite: the encoder's weights are broken.")
+    check_numbers(queries, "a query")
     return queries.contiguous()
+
+
+def check_numbers(embeddings: Tensor, what: str) -> None:
+    """Make sure that float32 [N, D] can be compared.
+
+    Raises:
+        FashionError: there is a nan, or a number beyond `LARGEST`.
+    """
+    if not (embeddings.abs() <= LARGEST).all():
+        raise FashionError(
+            f"{what} is not finite, or beyond 1e15: the encoder's weights are broken."
+        )
 
 
 def first_repeated(ids: Iterable[str]) -> str:

@@ -47,18 +47,23 @@ def load_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     The file is read once, so another process may replace it meanwhile.
 
     Raises:
-        FashionError: no such file, it is not one of ours, or a bit of it is not as it was written.
+        FashionError: no such file; it cannot be read, is not one of ours, or not as it was written.
     """
     path = Path(path)
+    if not path.is_file() and path.exists():  # reading a pipe would never end
+        raise FashionError(f"{path} is no file: name another, or move it away.")
     if not path.is_file():
         raise FashionError(f"no file {path}: train a model first, or check the path.")
     try:
         content = path.read_bytes()
+    except OSError as error:
+        raise FashionError(f"{path} cannot be read: {error.strerror}.") from error
+    try:
         tensors = load(content)
         end = 8 + int.from_bytes(content[:8], "little")  # of the header, which begins there
         found = json.loads(json.loads(content[8:end])["__metadata__"]["fashionlib"])
         about, written = dict(found["about"]), found["sha256"]
-    except (SafetensorError, ValueError, TypeError, LookupError, OSError, RecursionError) as error:
+    except (SafetensorError, ValueError, TypeError, LookupError, RecursionError) as error:
         raise FashionError(f"{path} is not a whole file of this library: {error}") from error
     if tensors_hash(tensors, about) != written:
         raise FashionError(f"{path} is damaged: its content is not what was written. Make it anew.")
@@ -97,10 +102,14 @@ def save_encoder(path: Path | str, model: nn.Module, **more: Any) -> None:
     names = None
     if isinstance(model, LookEncoder):
         names = model.categories, model.colours, model.patterns
-        dimensions = sum(model.sizes)
-    else:
-        dimensions = model.head.linear.out_features
-    _save(path, model, {"kind": "encoder", "dimensions": dimensions, "names": names, **more})
+    about = {"kind": "encoder", "dimensions": dimensions_of(model), "names": names}
+    _save(path, model, about | more)
+
+
+def dimensions_of(encoder: nn.Module) -> int:
+    """How many numbers an encoder's embedding has."""
+    looks = isinstance(encoder, LookEncoder)
+    return sum(encoder.sizes) if looks else encoder.head.linear.out_features
 
 
 def _save(path: Path | str, model: nn.Module, metadata: dict[str, Any]) -> None:
@@ -113,7 +122,7 @@ def load_classifier(path: Path | str) -> tuple[nn.Sequential, dict[str, Any]]:
     """A classifier ready to use (evaluation mode, on the CPU), and its metadata.
 
     Raises:
-        FashionError: no such file, not a classifier, or weights of another model.
+        FashionError: no such file, not a classifier, weights of another model, or no numbers.
     """
     return _load(path, "classifier")
 
@@ -122,7 +131,7 @@ def load_encoder(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     """An encoder ready to use (evaluation mode, on the CPU), and its metadata.
 
     Raises:
-        FashionError: no such file, not an encoder, or weights of another model.
+        FashionError: no such file, not an encoder, weights of another model, or no numbers.
     """
     return _load(path, "encoder")
 
@@ -144,8 +153,17 @@ def _load(path: Path | str, kind: str) -> tuple[nn.Module, dict[str, Any]]:
             raise FashionError(
                 f"{path} holds the weights of another model than its plan says: train it again."
             )
+        if not are_numbers(tensors):
+            raise FashionError(f"{path} holds weights that are no numbers: train it again.")
         model.load_state_dict(tensors, assign=True)
     return model.to(memory_format=torch.channels_last).eval(), metadata
+
+
+def are_numbers(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether a network can compute with these: all finite, and no variance below 0."""
+    squares = (t for name, t in tensors.items() if name.endswith(("running_var", "exp_avg_sq")))
+    finite = all(tensor.isfinite().all() for tensor in tensors.values())
+    return finite and all((tensor >= 0).all() for tensor in squares)
 
 
 def _kinds(tensors: Mapping[str, Tensor]) -> dict[str, tuple]:
@@ -163,6 +181,9 @@ def _built(kind: str, metadata: dict[str, Any], tensors: int) -> nn.Module:
         raise ValueError("no stride")
     for names in (metadata.get("classes") or (), *(metadata.get("names") or ())):
         "".join(names)  # fails for what is no text
+    named = [metadata["classes"]] if kind == "classifier" else metadata.get("names") or ()
+    if not all(named):  # torch would warn of layers without numbers
+        raise ValueError("no names")
     with torch.device("meta"):
         if kind == "classifier":
             return build_classifier(plan, len(metadata["classes"]))

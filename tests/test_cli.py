@@ -1,5 +1,6 @@
 """The command line as a person uses it: real processes, a real folder of pictures."""
 
+import os
 import re
 import signal
 import subprocess
@@ -168,6 +169,13 @@ MISTAKES = {
     "too many to draw": (["search", "--query", "q.png", "--top-k", "60", "--out", "x.png"], "50"),
     "a seed of 19 digits": (["train-classifier", "--seed", "1234567890123456789"], "--seed"),
     "a size beyond sense": (["train-classifier", "--size", "100000"], "--size"),
+    "epochs beyond sense": (["train-classifier", "--epochs", "9" * 400], "epochs"),
+    "empty data": (["train-classifier", "--data", ""], "--data is empty: give it a value."),
+    "empty start": (["train-siamese", "--start="], "--start is empty: give it a value."),
+    "empty out": (["embed", "--catalog", "f.png", "--out", ""], "--out is empty"),
+    "empty weights": (["export", "--weights", "", "--out", "x.onnx"], "--weights is empty"),
+    "export over weights": (["export", "--weights", "w.onnx", "--out", "w.onnx"], "is read for"),
+    "export to a pipe": (["export", "--weights", "x", "--out", "pipe.onnx"], "could not write"),
     "too long a name": (["search", "--query", "q" * 300], "File name too long"),
     "too long a folder": (["train-classifier", "--data", "d" * 300], "File name too long"),
     "too long weights": (["export", "--weights", "w" * 300, "--out", "x.onnx"], "File name too"),
@@ -180,6 +188,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(name, tmp_path, monkeypatch, caps
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["fashionlib", *arguments])
     Image.new("RGB", (9, 9)).save(tmp_path / "q.png")
+    (tmp_path / "w.onnx").touch()
+    os.mkfifo(tmp_path / "pipe.onnx")
     for folder in ("f.safetensors", "f.onnx", "f.png"):
         (tmp_path / folder).mkdir()
     before = sorted(tmp_path.rglob("*"))

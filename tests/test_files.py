@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from complaints import complaint
 
 from fashionlib.errors import FashionError
 from fashionlib.files import cache_dir, check_place, data_dir, new_folder, replacing
@@ -156,6 +157,36 @@ def test_a_place_that_takes_no_file_is_found_before_the_work(tmp_path, monkeypat
     with pytest.raises(FashionError, match="gone is no folder"):
         check_place(Path("gone/a.safetensors"))
     assert os.listdir(tmp_path) == ["gone"]
+
+
+def test_what_is_no_file_is_never_replaced(tmp_path):
+    """A device, a pipe, or a link to one: as root, an index went into the place of /dev/zero."""
+    pipe, link, folder = tmp_path / "pipe", tmp_path / "link", tmp_path / "folder"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    folder.mkdir()
+    before = [path.stat() for path in (pipe, folder)]
+    for path in (pipe, link):
+        complaint(lambda path=path: check_place(path), "could not write", path, "another place")
+    for make, places in ((replacing, (pipe, link, folder)), (new_folder, (pipe, link))):
+        for path in places:
+            with (
+                pytest.raises(FashionError, match=r"could not write .*something else is there"),
+                make(path),
+            ):
+                raise AssertionError("the work began")
+    assert [path.stat()[:8] for path in (pipe, folder)] == [each[:8] for each in before]
+    assert sorted(os.listdir(tmp_path)) == ["folder", "link", "pipe"]
+
+
+def test_what_is_read_is_not_a_place_to_write(tmp_path):
+    path, link = tmp_path / "a.png", tmp_path / "link.png"
+    path.write_text("a picture")
+    link.symlink_to(path)
+    for source in (path, str(path), link):
+        complaint(lambda source=source: check_place(path, None, source), path, "is read for this")
+    check_place(path, None, tmp_path / "none.png")
+    check_place(tmp_path / "new.png", path)
 
 
 def test_an_exception_on_the_way_leaves_the_old_file(tmp_path):

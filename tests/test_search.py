@@ -139,7 +139,7 @@ def test_queries_that_cannot_be_searched():
     complaint(lambda: index.search(torch.zeros(3), 1), "[1, 3]", "2 dimensions")
     complaint(lambda: index.search(torch.zeros(4, 3), 1), "[4, 3]", "2 dimensions")
     complaint(lambda: index.search(torch.zeros(1, 1, 2), 1), "[1, 1, 2]")
-    for value in (torch.nan, torch.inf):
+    for value in (torch.nan, torch.inf, 1e16):
         broken = torch.tensor([[0.0, 0.0], [0.0, value]])
         complaint(lambda broken=broken: index.search(broken, 1), "not finite")
     empty = index.remove(["a", "b"])
@@ -170,6 +170,7 @@ def test_what_cannot_be_added_or_removed():
     complaint(lambda: index.add(torch.zeros(1, 3), ["x"]), "[1, 3]", "2 dimensions")
     complaint(lambda: index.add(torch.zeros(2, 2), ["x"]), "do not fit 3 ids")
     complaint(lambda: index.add(torch.full((1, 2), torch.nan), ["x"]), "not finite")
+    complaint(lambda: index.add(torch.full((1, 2), -1e16), ["x"]), "beyond 1e15")
     complaint(lambda: index.remove(["a", "nobody"]), "'nobody'")
     complaint(lambda: SearchIndex(torch.zeros(2), ("a", "b"), "someone"), "[2]")
 

@@ -1,5 +1,7 @@
 """Weights files: whole or not at all, nothing executed, errors a person can act on."""
 
+import math
+import os
 import resource
 import subprocess
 import sys
@@ -300,6 +302,39 @@ def test_sizes_beyond_sense_are_refused_before_anything_is_built(tmp_path, chang
     after = resource.getrusage(resource.RUSAGE_SELF)
     assert after.ru_utime - before.ru_utime < 5
     assert after.ru_maxrss - before.ru_maxrss < 500_000  # kilobytes
+
+
+@pytest.mark.parametrize("kind", ["classifier", "encoder"])
+def test_weights_that_are_no_numbers_are_refused(tmp_path, kind):
+    """An export of them ended well, and every answer was nan."""
+    path = tmp_path / "kept.safetensors"
+    load = kept_of(kind, path)
+    tensors, metadata = load_tensors(path)
+    name = next(name for name in tensors if name.endswith("running_var"))
+    for value in (math.nan, math.inf, -1.0):
+        save_tensors(path, tensors | {name: torch.full_like(tensors[name], value)}, metadata)
+        complaint(load, path, "weights that are no numbers: train it again")
+
+
+def test_nothing_to_name_is_damage_and_no_warning(tmp_path, recwarn):
+    for kind, change in (
+        ("classifier", {"classes": []}),
+        ("encoder", {"names": [["a"], [], ["b"]]}),
+    ):
+        path = tmp_path / kind
+        load = kept_of(kind, path)
+        tensors, metadata = load_tensors(path)
+        save_tensors(path, tensors, metadata | change)
+        complaint(load, path, "is damaged")
+    assert not [each for each in recwarn if "zero-element" in str(each.message)]
+
+
+def test_what_is_no_file_is_not_read(tmp_path):
+    """Reading a pipe would never end; and nobody is to train a model for a folder's sake."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        complaint(lambda name=name: load_tensors(tmp_path / name), f"{name} is no file: name anoth")
 
 
 def test_a_full_disk_leaves_the_old_weights_whole(tmp_path):

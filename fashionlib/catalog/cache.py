@@ -19,12 +19,12 @@ from fashionlib.catalog.contents import SPLITS, Catalog, Split, attributes_of
 from fashionlib.catalog.folder_layout import Listing, entries
 from fashionlib.catalog.pictures import PREPROCESSING, read_square
 from fashionlib.drawn import Garment
-from fashionlib.errors import FashionError
-from fashionlib.files import cache_dir, new_folder, remove_abandoned
+from fashionlib.errors import FashionError, printable
+from fashionlib.files import cache_dir, check_place, new_folder, remove_abandoned
 from fashionlib.settings import progress_bar
 
 # Part of every cache key: raise it when the way folders are split or arrays are stored changes.
-LAYOUT = 2
+LAYOUT = 3
 
 
 def cache_key(*parts: object) -> str:
@@ -56,6 +56,7 @@ def through_cache(
         folder.unlink()  # where it is a file, a link or a pipe
     shutil.rmtree(folder, ignore_errors=True)
     remove_abandoned(arrays, f"{group[:16]}-*")  # what was killed while it made older content
+    check_place(folder / "index.json")
     catalog = make()
     with new_folder(folder) as temporary:
         _write(catalog, temporary)
@@ -173,3 +174,5 @@ def _decode_one(root: Path, name: str, target: np.ndarray) -> tuple[str, str]:
         return hashlib.sha256((root / name).read_bytes()).hexdigest(), ""
     except FashionError as error:
         return "", str(error)
+    except OSError as error:  # gone, or its disk is, since it was decoded
+        return "", f"{printable(name)} cannot be read any more ({error.strerror})."

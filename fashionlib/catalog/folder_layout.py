@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
@@ -14,9 +14,9 @@ from fashionlib.catalog.pictures import SUFFIXES, is_readable
 from fashionlib.errors import FashionError
 
 SPLIT_NAMES = {  # as people write them, with much around them: Train, 2_valid, test_images
-    "train": ("train", "training", "trn"),
-    "validation": ("validation", "valid", "val", "vld", "dev"),
-    "test": ("test", "testing", "tst"),
+    "train": ("train", "training", "trn", "tr"),
+    "validation": ("validation", "valid", "val", "vld", "dev", "eval", "evaluation"),
+    "test": ("test", "testing", "tst", "te", "holdout"),
 }
 AFFIX = "(?:data|set|split|images?|imgs?|photos?|pictures?|pics?|folder|dir)"
 # What disks and systems put there: settings, thumbnails, and what was deleted
@@ -87,8 +87,9 @@ def _split_folders(root: Path) -> dict[str, Path]:
             )
     hints = {path: hint for path in others if (hint := _split_of(path.name, within=True))}
     for one, other in combinations(hints, 2):
-        shared = (_is_folder(path) and (other / path.name).is_dir() for path in one.iterdir())
-        both_have_pictures = _loose(root, one) and _loose(root, other)  # then they are classes
+        a, b = (_unwrapped(root, path) for path in (one, other))
+        shared = (_is_folder(path) and (b / path.name).is_dir() for path in a.iterdir())
+        both_have_pictures = _loose(root, a) and _loose(root, b)  # then they are classes
         if hints[one] != hints[other] and sum(shared) > 1 and not both_have_pictures:
             raise FashionError(
                 f"{root} has {one.name} and {other.name} with the same folders in them: call "
@@ -97,12 +98,19 @@ def _split_folders(root: Path) -> dict[str, Path]:
     return {split: found[split] for split in SPLITS if split in found}
 
 
+def _unwrapped(root: Path, path: Path) -> Path:
+    """Below folders that hold nothing but one folder, as unpacking makes them: test/test/hat."""
+    while len(inside := list(filter(_is_folder, path.iterdir()))) == 1 and not _loose(root, path):
+        (path,) = inside
+    return path
+
+
 def _split_of(name: str, within: bool = False) -> str | None:
     """Which split a folder of that name is, if any, or says within it: "clothes_test"."""
     words = re.sub(r"[\W\d_]+", " ", unicodedata.normalize("NFKC", name).casefold()).strip()
     word = re.sub(rf"^({AFFIX} )+|( ?{AFFIX})+$", "", words)
     for split, names in SPLIT_NAMES.items():
-        if word in names or (within and any(name in words for name in names)):
+        if word in names or (within and any(name in words for name in names if len(name) > 2)):
             return split
     return None
 
@@ -145,7 +153,7 @@ def _find_classes(
     folder: Path, root: Path, classes: tuple[str, ...] | None
 ) -> dict[str, list[str]]:
     """Pictures of each class folder, at any depth; a class folder may be a link."""
-    found = {}
+    found, inner = {}, {}
     for path in filter(_is_folder, sorted(folder.iterdir())):
         if classes and path.name not in classes:
             continue
@@ -153,16 +161,37 @@ def _find_classes(
         found[path.name] = names = list(pictures_below(root, below))
         if not names:
             raise FashionError(f"the class folder {path} holds no pictures: fill or remove it.")
-        inner = {part for name in names for part in name.removeprefix(below).split("/")[:-1]}
-        if len(splits := {_split_of(part) for part in inner} - {None}) > 1:
-            raise FashionError(
-                f"the class folder {path} has splits in it ({', '.join(sorted(splits))}): a "
-                "catalog has the splits at its top, and class folders in each of them."
-            )
+        inner[path] = {part for name in names for part in name.removeprefix(below).split("/")[:-1]}
+    _check_no_splits(inner)
+    _check_apart(inner)
     if not found:
         wanted = f" named {', '.join(classes)}" if classes else ""
         raise FashionError(f"{folder} has no class folders{wanted}: make one for each class.")
     return found
+
+
+def _check_no_splits(inner: dict[Path, set[str]]) -> None:
+    """Refuse splits among the folders in a class; where all classes have them, also by a word."""
+    splits = {path: set(map(_split_of, names)) - {None} for path, names in inner.items()}
+    words = {path: re.split(r"[\W\d_]+", " ".join(names)) for path, names in inner.items()}
+    hints = {path: set(map(_split_of, found)) - {None} for path, found in words.items()}
+    for path, found in (hints if all(len(x) > 1 for x in hints.values()) else splits).items():
+        if len(found) > 1:
+            raise FashionError(
+                f"the class folder {path} has splits in it ({', '.join(sorted(found))}): a "
+                "catalog has the splits at its top, and class folders in each of them."
+            )
+
+
+def _check_apart(folders: Iterable[Path]) -> None:
+    """Refuse a class folder that is another one, or lies in it, by way of a link."""
+    found: dict[Path, Path] = {}
+    for place, path in sorted((Path(os.path.realpath(path)), path) for path in folders):
+        for around in {place, *place.parents} & found.keys():
+            raise FashionError(
+                f"{found[around]} and {path} have the same pictures: remove the one that is a link."
+            )
+        found[place] = path
 
 
 def pictures_below(root: Path, below: str = "") -> Iterator[str]:
@@ -194,12 +223,15 @@ def _is_wanted(name: str) -> bool:
 
 
 def stamp(path: Path) -> list[int]:
-    """Size and time of a file, which change when it does; zeros where a link leads nowhere."""
+    """Size and times of a file, which change when it does; zeros where a link leads nowhere.
+
+    Nobody can set the second time: it tells files that changed places or kept their first.
+    """
     try:
         status = path.stat()
     except OSError:  # reading it will say so, by name
-        return [0, 0]
-    return [status.st_size, status.st_mtime_ns]
+        return [0, 0, 0]
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def _split(classes: dict[str, list[str]], ends: dict[str, float]) -> Listing:
@@ -232,9 +264,15 @@ def choose_classes(root: Path, found: Listing, classes: tuple[str, ...] | None) 
     """The classes in their order, or all in alphabetical order: the same ones in each split.
 
     Raises:
-        FashionError: fewer than two, or one that a split lacks; it names the odd one.
+        FashionError: fewer than two, two that look alike, or one that a split lacks; it names it.
     """
     everywhere = sorted({label for by_class in found.values() for label in by_class})
+    looks: dict[str, str] = {}
+    for label in everywhere:
+        plain = unicodedata.normalize("NFC", label.casefold())  # é as one sign, and as two
+        look = " ".join("".join(x for x in plain if unicodedata.category(x) != "Cf").split())
+        if (other := looks.setdefault(look, label)) != label:
+            raise FashionError(f"{root}: {other!a} and {label!a} look alike: rename one of them.")
     classes = classes or tuple(everywhere)
     if len(classes) < 2:
         raise FashionError(f"{root} has only the class {classes[0]!r}: two or more are needed.")

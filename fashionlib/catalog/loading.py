@@ -52,8 +52,8 @@ def load_catalog(
         FashionError: the folder is not a catalog (the message says what is wrong with it), the
             photos cannot be had, or the disk is full.
     """
-    if size < 1:
-        raise FashionError(f"a catalog of {size} pixels: the size must be at least 1.")
+    if not 1 <= size <= 4096:  # where a thousand pictures take 50 GB
+        raise FashionError(f"a catalog of {size} pixels: the size must be 1 to 4096.")
     if classes is not None and len(set(classes)) < max(2, len(classes)):
         raise FashionError(f"classes {classes}: name two or more, each once.")
     reason = "as asked"

@@ -9,6 +9,7 @@ The pictures in it may not: `photos.sha256` holds one `sha256sum` line for each.
 
 import csv
 import hashlib
+import os
 import re
 import shutil
 import stat
@@ -44,6 +45,14 @@ TIMEOUT = (3, 30)
 UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError,
               NotImplementedError, RuntimeError)  # fmt: skip
 
+REASONS = (  # why nothing came: the first that fits
+    (requests.Timeout, "the server did not answer in time"),
+    (requests.exceptions.SSLError, "its certificate could not be checked (see REQUESTS_CA_BUNDLE)"),
+    (requests.exceptions.ProxyError, "no connection to the proxy that HTTPS_PROXY names"),
+    (requests.ConnectionError, "no connection"),
+    (ValueError, "this address, the one it leads to, or the one in HTTPS_PROXY is malformed"),
+)
+
 PHOTO_CLASSES = tuple(sorted((*SEVEN, "outwear", "shirt", "skirt")))
 
 
@@ -58,12 +67,13 @@ def ensure_photos(url: str = URL) -> Path:
     archive is taken from `data_dir()` if it lies there, and saved there otherwise.
 
     Raises:
-        FashionError: no network, a full disk, or an archive that isn't the one expected. What
-            was saved before stays as it was.
+        FashionError: no network, a full disk, an archive that isn't the one expected, or a
+            person's own things in the folder's place. What was saved before stays as it was.
     """
     folder = cache_dir() / "photos"
     if _is_checked(folder):
         return folder
+    _check_ours(folder)
     archive = data_dir() / ARCHIVE
     if not archive.exists():
         _fetch(url, archive, folder)
@@ -87,8 +97,9 @@ def verified_photos() -> Path:
     folder = ensure_photos()
     photos = progress_bar(read_manifest().items(), "checking the photos", "photo")
     if not all(_is_as_known(folder / name, digest) for name, digest in photos):
-        (folder / MARKER).unlink()
-        shutil.rmtree(cache_dir() / "arrays", ignore_errors=True)
+        (folder / MARKER).write_text("to be made anew", encoding="utf-8")  # it stays ours
+        for arrays in (cache_dir() / "arrays").glob("[0-9a-f]" * 16 + "-*"):
+            shutil.rmtree(arrays, ignore_errors=True)
         ensure_photos()
     return folder
 
@@ -141,6 +152,15 @@ def make_manifest(archive: Path) -> str:
     return "".join(lines)
 
 
+def _check_ours(folder: Path) -> None:
+    """A FashionError if the photos' place has what we may not remove, or a link to nowhere."""
+    is_empty = os.path.isdir(folder) and not any(folder.glob("*"))
+    if os.path.lexists(folder) and not is_empty and not os.path.lexists(folder / MARKER):
+        away = "" if os.path.exists(folder) else os.readlink(folder)
+        problem = f"leads to {away}, which is away" if away else "is not of our making"
+        raise FashionError(f"{folder} {problem}: move it, or set FASHIONLIB_CACHE elsewhere.")
+
+
 def _is_checked(folder: Path) -> bool:
     marker = folder / MARKER
     try:
@@ -175,7 +195,7 @@ def _download(url: str, path: Path) -> None:
                         raise BrokenArchive(f"it is larger than {MOST_BYTES // 1_000_000} MB")
                     file.write(chunk)
                     bar.update(len(chunk))
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:  # of odd addresses
             if size > 0 or isinstance(error, requests.exceptions.ChunkedEncodingError):
                 raise BrokenArchive("the connection broke on the way") from error
             raise FashionError(
@@ -183,14 +203,10 @@ def _download(url: str, path: Path) -> None:
             ) from error
 
 
-def _reason(error: requests.RequestException) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, requests.HTTPError):
         return f"the server answered {error.response.status_code} {error.response.reason}"
-    if isinstance(error, requests.Timeout):
-        return "the server did not answer in time"
-    if isinstance(error, requests.ConnectionError):
-        return "no connection"
-    return type(error).__name__
+    return next((text for kind, text in REASONS if isinstance(error, kind)), type(error).__name__)
 
 
 def _extract(archive: Path, folder: Path) -> None:
@@ -215,10 +231,12 @@ def _extract(archive: Path, folder: Path) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
             (temporary / MARKER).write_text(manifest_hash(), encoding="utf-8")
-            if not folder.is_dir():
-                folder.unlink(missing_ok=True)  # a file has the place
-            elif not _is_checked(folder):
-                shutil.rmtree(folder)  # photos that an older manifest asked for
+            _check_ours(folder)
+            if folder.exists() and not _is_checked(folder):  # as an older manifest asked for
+                place = folder.resolve()  # where a link leads, for only the link could be removed
+                for split in SPLITS:
+                    shutil.rmtree(place / split, ignore_errors=True)
+                shutil.rmtree(place)  # the marker last: what is half removed is still ours
     except UNREADABLE as error:
         reason = (str(error).splitlines() or ["it ends too early"])[0]
         raise BrokenArchive(f"it cannot be read ({reason})") from error

@@ -12,11 +12,12 @@ from PIL import ExifTags, Image, ImageChops, TiffImagePlugin
 
 from fashionlib.errors import FashionError, printable
 
-PNG = b"\x89PNG\r\n\x1a\n"
+PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 # A 64-megapixel picture takes 200 MB as RGB: no camera phone's everyday photo is larger, and a
 # file of a few kilobytes that claims more is a trap.
 MOST_PIXELS = 64_000_000
+MOST_BYTES = 300_000_000  # of what another program writes, perhaps without end
 # A progressive JPEG has about ten scans, and each costs as much as a whole picture.
 MOST_SCANS = 100
 # What begins a part of a JPEG, with its length behind it
@@ -35,7 +36,7 @@ FORMATS = tuple(
 SUFFIXES = sorted(end for end, name in Image.registered_extensions().items() if name in FORMATS)
 
 # Part of every cache key: raise it when `read_picture` or `to_square` changes what comes out.
-PREPROCESSING = 3
+PREPROCESSING = 4
 
 
 def read_picture(source: Path | str | bytes | IO[bytes], size: int | None = None) -> Image.Image:
@@ -70,7 +71,7 @@ def read_picture(source: Path | str | bytes | IO[bytes], size: int | None = None
         raise FashionError(f"{name} {_complaint(error)}") from error
 
 
-def check_is_file(path: Path) -> None:
+def check_is_file(path: Path, or_stream: bool = True) -> None:
     """Make sure that a path leads to a file, or to what the shell puts in the place of one.
 
     Raises:
@@ -79,23 +80,28 @@ def check_is_file(path: Path) -> None:
     if path.is_dir():
         raise FashionError(f"{path} is a folder: give one picture file.")
     shell = path == Path("/dev/stdin") or path.parent.resolve() == Path("/dev/fd").resolve()
-    if path.exists() and not path.is_file() and not shell:
+    if path.exists() and not path.is_file() and not (shell and or_stream):
         raise FashionError(f"{path} is no file: give a picture file.")
 
 
 def _from_file(file: IO[bytes], size: int | None) -> Image.Image:
     if not file.seekable():  # what another program writes, as in `--query <(curl …)`
-        file = io.BytesIO(file.read())
+        content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise ValueError(f"it is larger than {MOST_BYTES // 1_000_000} MB")
+        file = io.BytesIO(content)
     try:
         return _decode(file, size)
     except Image.DecompressionBombError:  # it has as many pixels without extras
         raise
     except Exception:
         file.seek(0)
-        if file.read(len(PNG)) != PNG:
+        content = file.read(len(PNG))
+        if not content.startswith((PNG, JPEG)):
             raise
-        file.seek(0)
-        content = file.read()
+        content += file.read()
+        if content.startswith(JPEG):
+            return _decode(io.BytesIO(bare_jpeg(content)), size)
         try:
             return _decode(io.BytesIO(bare_png(content)), size)
         except Exception:  # which colour is clear may be told wrongly
@@ -143,6 +149,18 @@ def bare_png(content: bytes, extras: tuple[bytes, ...] = (b"tRNS", b"eXIf")) -> 
     return b"".join(kept)
 
 
+def bare_jpeg(content: bytes) -> bytes:
+    """As `bare_png`: a JPEG without notes of programs, but with EXIF and what colours depend on."""
+    kept, place = [content[:2]], 2
+    while (marker := MARKER.search(content, place)) and marker[0] != b"\xff\xda":
+        place = marker.end() + int.from_bytes(content[marker.end() : marker.end() + 2])
+        body = content[marker.end() + 2 : place]
+        matters = len(body) >= 12 and body.startswith((b"JFIF\0", b"Exif\0\0", b"Adobe"))
+        if matters or not (b"\xe0" <= marker[0][1:] <= b"\xef" or marker[0] == b"\xff\xfe"):
+            kept.append(content[marker.start() : place])
+    return b"".join([*kept, content[place:]])
+
+
 def to_square(picture: Image.Image, size: int) -> np.ndarray:
     """Squash an RGB picture to uint8 [3, size, size], bicubic with antialiasing.
 
@@ -159,6 +177,7 @@ def read_square(root: Path, name: str, size: int) -> np.ndarray:
     """A picture below a folder as uint8 [3, size, size]; the FashionError begins with its name."""
     path = root / name
     try:
+        check_is_file(path, or_stream=False)
         return to_square(read_picture(path, size), size)
     except FashionError as error:
         raise FashionError(name + str(error).removeprefix(printable(str(path)))) from error
@@ -189,6 +208,14 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
         raise ValueError("its pixels are numbers with a point, of unknown range")
     if picture.mode.startswith("I"):
         return _gray_of_16_bits(picture)
+    tags = getattr(picture, "tag_v2", {})  # of a TIFF
+    if 2 in tags.get(TiffImagePlugin.SAMPLEFORMAT, ()):  # Pillow would take the sign for 128
+        raise ValueError("its pixels have a sign")
+    if picture.palette and max(colours := tags.get(TiffImagePlugin.COLORMAP, (256,))) < 256:
+        picture.putpalette(bytes(colours), "RGB;L")  # of 8 bits: the upper 8 of 16 are all black
+    if picture.format == "GIF" and (box := picture.tile[0][1]) != (0, 0, *picture.size):
+        frame, picture = picture.crop(box).convert("RGBA"), Image.new("RGBA", picture.size)
+        picture.paste(frame, box)  # all around it is clear
     if picture.has_transparency_data:
         if picture.format == "PNG" and (clear := picture.info.get("transparency")) is not None:
             kind = picture.tile[0][3]  # the clear colour has the bits that pixels had in the file
@@ -235,10 +262,13 @@ TURNS = {
 def _upright(rgb: Image.Image, opened: Image.Image) -> Image.Image:
     """Turned as the EXIF of the file says.
 
-    Not by `ImageOps.exif_transpose`, which writes all of EXIF anew and fails where it cannot.
+    Not by `ImageOps.exif_transpose`, which writes all of EXIF anew and fails where it cannot; nor
+    by `getexif`, which also heeds XMP and texts, as browsers do not.
     """
+    exif = Image.Exif()
     try:
-        orientation = opened.getexif().get(ExifTags.Base.Orientation)
+        exif.load(opened.info.get("exif") or b"")
+        orientation = getattr(opened, "tag_v2", exif).get(ExifTags.Base.Orientation)
     except Exception:  # broken: the pixels are not
         orientation = None
     return rgb.transpose(TURNS[orientation]) if orientation in TURNS else rgb

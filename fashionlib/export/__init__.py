@@ -32,12 +32,12 @@ def export_onnx(weights: Path | str, out: Path | str) -> None:
     file's metadata: JSON under the key `fashionlib`.
 
     Raises:
-        FashionError: `out` does not end in .onnx or cannot be written (what was there before is
-            unharmed), `weights` holds neither kind, or the optional packages are missing.
+        FashionError: `out` does not end in .onnx, is `weights` or cannot be written (what was there
+            before is unharmed), `weights` holds neither kind, or optional packages are missing.
     """
     if Path(out).suffix != ".onnx":
         raise FashionError(f"{out}: the export is an ONNX file, so end it in .onnx.")
-    check_place(Path(out))
+    check_place(Path(out), weights)
     for name in ("onnx", "onnxscript"):  # torch would ask for them late, in a long traceback
         optional(name, "export")
     kind = str(load_tensors(weights)[1].get("kind"))

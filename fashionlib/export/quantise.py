@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fashionlib.errors import FashionError
 from fashionlib.export import load_onnx
-from fashionlib.files import replacing
+from fashionlib.files import check_place, replacing
 from fashionlib.settings import optional
 
 # Blocks and linear layers. Norms and roots stay as they are, and so does the preparation of
@@ -36,14 +36,15 @@ def quantise_onnx(path: Path | str, out: Path | str, pictures: Tensor) -> None:
         pictures: uint8 [N, 3, H, W], a few hundred training pictures, which set the scales.
 
     Raises:
-        FashionError: `out` does not end in .onnx or cannot be written (what was there before is
-            unharmed), `path` is no such file or is quantised already, there are no pictures, or
-            the optional packages are missing.
+        FashionError: `out` does not end in .onnx, cannot be written (what was there before is
+            unharmed) or is `path` itself, which is no such file or is quantised already, there are
+            no pictures, or the optional packages are missing.
     """
     onnx = optional("onnx", "export")
     quantisation = optional("onnxruntime.quantization", "export")
     if Path(out).suffix != ".onnx":
         raise FashionError(f"{out}: the result is an ONNX file, so end it in .onnx.")
+    check_place(Path(out), path)
     run, metadata = load_onnx(path)
     if "quantised" in metadata:
         raise FashionError(f"{path} is quantised already: start from the exported file.")

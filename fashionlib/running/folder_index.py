@@ -18,11 +18,11 @@ from fashionlib.catalog.contents import Labels, labels_of
 from fashionlib.catalog.folder_layout import pictures_below, stamp, while_listing
 from fashionlib.catalog.pictures import read_square
 from fashionlib.errors import FashionError
-from fashionlib.files import cache_dir, taking_apart
+from fashionlib.files import cache_dir, check_place, taking_apart
 from fashionlib.inference import predict
 from fashionlib.search import SIDE, SearchIndex, index_from
 from fashionlib.settings import progress_bar
-from fashionlib.weights import fingerprint, load_tensors, save_tensors
+from fashionlib.weights import dimensions_of, fingerprint, load_tensors, save_tensors
 
 BATCH = 16  # pictures decoded and embedded at a time, so that memory does not grow with a folder
 
@@ -97,7 +97,7 @@ class Refreshed:
 def refreshed_index(source: Source, encoder: nn.Module) -> Refreshed:
     """The index of a source from the cache, brought up to date first and saved again.
 
-    Only new and changed pictures are embedded (files by their size and time); those that are gone
+    Only new and changed pictures are embedded (files by their size and times); those that are gone
     are dropped; broken ones are skipped, and tried again the next time. There is one index for
     each source, in `cache_dir() / "indexes"`: with another encoder, or another picture size, all
     of it is made anew.
@@ -108,9 +108,11 @@ def refreshed_index(source: Source, encoder: nn.Module) -> Refreshed:
     key = hashlib.sha256(os.fsencode(source.key)).hexdigest()[:16]
     path = cache_dir() / "indexes" / f"{key}.safetensors"
     made_by = fingerprint(encoder)
-    old, stamps = _read(path, made_by)
+    old, stamps = _read(path, made_by, dimensions_of(encoder))
     kept = {name: row for name, row in old.items() if source.stamps.get(name) == stamps[name]}
     new = [name for name in source.stamps if name not in kept]
+    if new or len(kept) < len(old):
+        check_place(path)
     found = embed_named(new, source.read, encoder)
     if new:  # and else no empty progress bar
         found = progress_bar(found, "embedding", "picture", total=len(new))
@@ -128,13 +130,14 @@ def refreshed_index(source: Source, encoder: nn.Module) -> Refreshed:
     return Refreshed(index, len(fresh), gone, tuple(skipped))
 
 
-def _read(path: Path, made_by: str) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
+def _read(path: Path, made_by: str, length: int) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
     """Embeddings and stamps by name; empty where nothing usable was saved."""
     try:
         tensors, metadata = load_tensors(path)
         index = index_from(path, tensors, metadata)
         with taking_apart(path):
-            rows = dict(zip(index.ids, index.embeddings, strict=True))
+            right = index.embeddings.shape[1] == length
+            rows = dict(zip(index.ids, index.embeddings, strict=True)) if right else {}
             stamps = {name: list(metadata["files"][name]) for name in rows}
             return (rows, stamps) if metadata["made_by"] == made_by else ({}, {})
     except FashionError:  # not there yet, or damaged

@@ -45,20 +45,27 @@ def joined() -> Iterator[None]:
     before they can print that it is gone: one error is shown, the one that matters.
 
     Raises:
-        FashionError: there are more processes than GPUs.
+        FashionError: there are more processes than GPUs, or they do not find each other.
     """
     if not dist.is_torchelastic_launched():
         yield
         return
-    if torch.cuda.is_available():
-        local = int(os.environ["LOCAL_RANK"])
-        if local >= torch.cuda.device_count():
-            raise FashionError(
-                f"{os.environ['LOCAL_WORLD_SIZE']} processes for {torch.cuda.device_count()} GPUs: "
-                "give torchrun a --nproc-per-node of at most that."
-            )
-        torch.cuda.set_device(local)
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    try:
+        if torch.cuda.is_available():
+            local, cards = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+            if local >= cards:
+                raise FashionError(
+                    f"{os.environ['LOCAL_WORLD_SIZE']} processes for {cards} GPUs: give torchrun a "
+                    "--nproc-per-node of at most that."
+                )
+            torch.cuda.set_device(local)
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    except (LookupError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise FashionError(
+            f"torchrun's processes were not found ({reason}): start with torchrun, or unset "
+            "TORCHELASTIC_RUN_ID."
+        ) from error
     if rank() > 0:
         os.environ["TQDM_DISABLE"] = "1"
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open until the end

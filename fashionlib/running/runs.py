@@ -17,7 +17,7 @@ from fashionlib.errors import FashionError
 from fashionlib.files import taking_apart
 from fashionlib.running import processes
 from fashionlib.training import Training, finish
-from fashionlib.weights import load_tensors, save_tensors, weights_hash
+from fashionlib.weights import are_numbers, load_tensors, save_tensors, weights_hash
 
 
 def run_training(
@@ -87,7 +87,7 @@ def load_checkpoint(path: Path, training: Training, about: dict[str, Any]) -> No
     """Put a saved state back, with the rows of the epochs that are done.
 
     Raises:
-        FashionError: it is of another run.
+        FashionError: it is of another run, or damaged.
     """
     tensors, metadata = load_tensors(path)
     with taking_apart(path):
@@ -98,8 +98,8 @@ def load_checkpoint(path: Path, training: Training, about: dict[str, Any]) -> No
                 f"{path} is of another run, with other {', '.join(different)}: "
                 "delete it to start anew."
             )
-        if not all(tensor.isfinite().all() for tensor in tensors.values()):
-            raise ValueError("weights that are no numbers")
+        if metadata["kind"] != "checkpoint" or not are_numbers(tensors):
+            raise ValueError("no checkpoint, or weights that are no numbers")
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimizer": {}}
         for name, tensor in tensors.items():
             part, _, rest = name.partition(".")
@@ -111,8 +111,13 @@ def load_checkpoint(path: Path, training: Training, about: dict[str, Any]) -> No
             number, _, key = name.partition(".")
             saved["state"].setdefault(int(number), {})[key] = tensor
         training.optimizer.load_state_dict(saved)
-        states = training.optimizer.state.items()
-        if not [value.expand_as(weight) for weight, state in states for value in state.values()]:
-            raise ValueError("nothing of the optimizer")
+        for weight in training.model.parameters():
+            state = training.optimizer.state[weight]
+            shapes = {state[key].shape for key in ("exp_avg", "exp_avg_sq")}
+            if state["step"] < 1 or shapes != {weight.shape}:
+                raise ValueError("no whole state of the optimizer")
         training.history[:] = [dict(row) for row in metadata["history"]]
         sum(row["seconds"] for row in training.history)  # asked for when all is done
+        epochs = [row["epoch"] for row in training.history]
+        if not epochs or epochs != list(range(1, training.recipe.epochs + 1))[: len(epochs)]:
+            raise ValueError("rows of other epochs")

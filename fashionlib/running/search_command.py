@@ -68,13 +68,13 @@ def run_search(
     Raises:
         FashionError: any of these cannot be used.
     """
-    _check_drawing(k, show, out)
+    _check_drawing(k, show, out, query, look)
     picture = read_query(query)
     look_picture = None if look is None else read_query(look)
-    source, notes = _searched_in(catalog)
+    source, notes = _searched_in(catalog, out)
     weights, about_weights = find_weights(weights, source.name if source.root is None else "")
     encoder, metadata = load_encoder(weights)
-    asked = {key: name for key, name in (("colour", colour), ("pattern", pattern)) if name}
+    asked = {k: v for k, v in (("colour", colour), ("pattern", pattern)) if v is not None}
     plain = look is None and look_weight is None and not asked
     if not plain:
         _check_looks(encoder, weights, asked)
@@ -116,9 +116,11 @@ def run_search(
         pyplot.show()
 
 
-def _searched_in(catalog: str | None) -> tuple[Source, list[str]]:
-    """The pictures that are searched, and lines about them."""
+def _searched_in(catalog: str | None, out: Path | None) -> tuple[Source, list[str]]:
+    """The pictures that are searched, and lines about them; what is drawn is not to join them."""
     if catalog not in (None, "photos", "drawn"):
+        if out is not None and out.resolve().is_relative_to(Path(catalog).resolve()):
+            raise FashionError(f"--out {out} is in the catalog {catalog}: name a place outside.")
         return folder_source(Path(catalog)), []
     loaded = load_catalog(catalog, few=budget(False, quick=True))
     return training_source(loaded), f"{loaded.about}\n{loaded.hint}".splitlines()
@@ -162,7 +164,7 @@ def _check_looks(encoder: nn.Module, weights: Path, asked: dict[str, str]) -> No
         raise FashionError(f"{weights} knows no looks: train with the objective looks.")
     names = {"colour": encoder.colours, "pattern": encoder.patterns}
     for key, name in asked.items():
-        if name not in names[key]:
+        if not name or name not in names[key]:
             known = ", ".join(filter(None, names[key])) or "none, as it was trained without"
             raise FashionError(f"--{key} {name}: the encoder's names are {known}.")
 
@@ -217,8 +219,8 @@ def _print_table(rows: list[dict]) -> None:
         print(f"{row['rank']:>4}  {row['distance']:>8.3f}  {place}")
 
 
-def _check_drawing(k: int, show: bool, out: Path | None) -> None:
-    """Before anything takes time: can it be drawn, where it should be?
+def _check_drawing(k: int, show: bool, out: Path | None, *pictures: Path | None) -> None:
+    """Before anything takes time: can it be drawn, where it should be, and not over `pictures`?
 
     matplotlib takes a second to import, which a search without a picture need not wait for.
     """
@@ -227,14 +229,16 @@ def _check_drawing(k: int, show: bool, out: Path | None) -> None:
     if not show and out is None:
         return
     if out is not None:
-        check_place(out)
-    from fashionlib.pages.result_strips import check_count  # noqa: PLC0415
+        check_place(out, *pictures)
+    try:
+        import matplotlib  # noqa: PLC0415
+        from matplotlib import pyplot  # noqa: PLC0415
+        from matplotlib.backends import BackendFilter, backend_registry  # noqa: PLC0415
 
+        from fashionlib.pages.result_strips import check_count  # noqa: PLC0415
+    except ValueError as error:  # of its settings, in many lines
+        raise FashionError("matplotlib knows no such backend: unset MPLBACKEND.") from error
     check_count(k)
-    import matplotlib  # noqa: PLC0415
-    from matplotlib import pyplot  # noqa: PLC0415
-    from matplotlib.backends import BackendFilter, backend_registry  # noqa: PLC0415
-
     if not show:
         pyplot.switch_backend("agg")  # draws without a display
         return

@@ -10,6 +10,7 @@ longer right. Memory holds a few shards and the names in one folder, never the c
 import hashlib
 import json
 import os
+import re
 import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -28,12 +29,12 @@ from torch import nn
 
 from fashionlib.catalog.pictures import is_readable
 from fashionlib.errors import FashionError
-from fashionlib.files import remove_abandoned, replacing, taking_apart
+from fashionlib.files import remove_abandoned, replacing, taking_apart, texts
 from fashionlib.inference import pick_device
 from fashionlib.running.folder_index import embed_named, picture_files, read_file, sorted_out
 from fashionlib.search import SIDE, SearchIndex, index_from
 from fashionlib.settings import progress_bar
-from fashionlib.weights import fingerprint, load_encoder, load_tensors, save_tensors
+from fashionlib.weights import dimensions_of, fingerprint, load_encoder, load_tensors, save_tensors
 
 SHARD = 256  # pictures a file: what a killed run loses, for each of its processes
 CONTENTS = "contents.json"  # written last, so where it is the shards are complete
@@ -61,6 +62,7 @@ class Shard:
     root: Path
     weights: Path
     made_by: str  # fingerprint of the encoder
+    dimensions: int  # of its embeddings
 
     def describe(self) -> dict[str, Any]:
         """What the file has to say about itself to be the right one."""
@@ -75,6 +77,11 @@ class Shard:
 def shard_path(out: Path, number: int) -> Path:
     """Where a shard goes: `shard-000012.safetensors`."""
     return out / f"shard-{number:06d}.safetensors"
+
+
+def _digest(about: Any) -> str:
+    """Of shards' metadata, by which `CONTENTS` knows them again."""
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def embed_folder(
@@ -95,16 +102,18 @@ def embed_folder(
     """
     if not 1 <= processes <= MOST:
         raise FashionError(f"{processes} processes: give 1 to {MOST:,}.")
-    made_by = fingerprint(load_encoder(weights)[0])
+    encoder, _ = load_encoder(weights)
+    made_by = root, weights, fingerprint(encoder), dimensions_of(encoder)
     parts = enumerate(_cut(picture_files(root), shard_size))
-    shards = (Shard(shard_path(out, n), files, root, weights, made_by) for n, files in parts)
-    pictures = fresh = count = 0
+    shards = (Shard(shard_path(out, n), files, *made_by) for n, files in parts)
+    pictures = fresh = 0
     skipped: dict[Path, list[str]] = {}
+    digests: dict[Path, str] = {}
     with progress_bar(None, "embedding", "picture") as bar:
         for shard, found, is_fresh in _made(shards, processes):
             pictures += len(found["ids"])
             fresh += len(found["ids"]) if is_fresh else 0
-            count += 1
+            digests[shard.path] = _digest(found)
             if found["skipped"]:
                 skipped[shard.path] = found["skipped"]
             bar.update(len(shard.files))
@@ -112,15 +121,15 @@ def embed_folder(
     if not pictures:
         raise FashionError(f"{root} has no picture that can be read: {lines[0]}")
     # What is left of larger or killed runs goes, and the folder is marked as complete
-    last = shard_path(out, count - 1)
-    for path in out.glob("shard-*.safetensors"):
-        if path > last:
+    for path in out.glob("shard-*.safetensors"):  # but not what a person named nearly so
+        if path not in digests and path.is_file() and re.fullmatch("shard-[0-9]{6,}", path.stem):
             path.unlink()
     remove_abandoned(out, "shard-*.safetensors")
-    contents = json.dumps({"shards": count, "pictures": pictures})
+    contents = {"shards": len(digests), "pictures": pictures}
+    contents["digest"] = _digest(sorted(digests.values()))
     with replacing(out / CONTENTS) as temporary:
-        temporary.write_text(contents + "\n", encoding="utf-8")
-    return Embedded(pictures, fresh, count, lines)
+        temporary.write_text(json.dumps(contents) + "\n", encoding="utf-8")
+    return Embedded(pictures, fresh, len(digests), lines)
 
 
 def index_from_shards(out: Path, encoder: nn.Module) -> SearchIndex:
@@ -137,8 +146,9 @@ def index_from_shards(out: Path, encoder: nn.Module) -> SearchIndex:
     with taking_apart(out / CONTENTS):
         contents = json.loads((out / CONTENTS).read_text(encoding="utf-8"))
         shards, pictures = range(contents["shards"]), contents["pictures"]
+        digest = contents["digest"]
     made_by = fingerprint(encoder)
-    embeddings, ids = [], []
+    embeddings, ids, digests = [], [], []
     for number in shards:
         path = shard_path(out, number)
         tensors, metadata = load_tensors(path)
@@ -148,10 +158,13 @@ def index_from_shards(out: Path, encoder: nn.Module) -> SearchIndex:
                 "again."
             )
         part = index_from(path, tensors, metadata)
+        digests.append(_digest(metadata))
         if part.ids:
             embeddings.append(part.embeddings)
             ids += part.ids
-    if not len(ids) == pictures > 0 or shard_path(out, len(shards)).exists():
+    # another digest: a run beside this one has replaced some of them meanwhile
+    fits = _digest(sorted(digests)) == digest and len(ids) == pictures > 0
+    if not fits or shard_path(out, len(shards)).exists():
         raise FashionError(f"{out / CONTENTS} does not fit the shards: embed the folder again.")
     with taking_apart(out):
         return SearchIndex(torch.cat(embeddings), tuple(ids), made_by)
@@ -232,11 +245,15 @@ def _right_contents(shard: Shard) -> dict[str, Any] | None:
                 f"{shard.path.parent} holds embeddings of other {what}: name another folder, or "
                 "delete it."
             )
-    if found.get("files") != wanted["files"] or "skipped" not in found:
+    if found.get("files") != wanted["files"]:
         return None
     try:
-        index_from(shard.path, tensors, found)
+        index = index_from(shard.path, tensors, found)
+        with taking_apart(shard.path):
+            texts(found["skipped"])
     except FashionError:  # it would never make an index
+        return None
+    if index.ids and index.embeddings.shape[1] != shard.dimensions:
         return None
     missing = [name for name, _ in shard.files if name not in found["ids"]]
     return None if any(is_readable(shard.root, name, SIDE) for name in missing) else found

@@ -12,6 +12,7 @@ from fashionlib.blocks import PLANS
 from fashionlib.catalog import load_catalog
 from fashionlib.counting import count_parameters
 from fashionlib.errors import STOPPED, printable, stopped
+from fashionlib.files import check_place
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.metrics import count_correct, format_accuracy
@@ -65,7 +66,7 @@ def train_encoder(
     """Train an encoder, print how well it retrieves, save it. Interrupted, it goes on next time."""
     torch.manual_seed(seed)
     with processes.first_alone():
-        classifier = starting_classifier(start)
+        classifier = starting_classifier(start, out)
         catalog = load_catalog(data, few=budget(False, quick=True))
         print(*filter(None, (catalog.about, catalog.hint)), sep="\n")
     encoder = encoder_for(objective, catalog, classifier)
@@ -92,13 +93,14 @@ def with_size(recipe: Recipe | SiameseRecipe, size: int | None) -> Recipe | Siam
     return replace(recipe, size=size, evaluation_size=size * recipe.evaluation_size // recipe.size)
 
 
-def starting_classifier(start: Path | None) -> nn.Sequential | None:
-    """The trained classifier whose backbone an encoder starts from; None for a new one."""
+def starting_classifier(start: Path | None, out: Path) -> nn.Sequential | None:
+    """The trained classifier to start from, which `out` is not to replace; None for a new one."""
     if start is None and OWN_CLASSIFIER.is_file():
         start = OWN_CLASSIFIER
     if start is None:
         print("from scratch: there is no trained classifier to start from")
         return None
+    check_place(out, start)
     classifier, _ = load_classifier(start)
     print(printable(f"starting from the backbone in {start}"))
     return classifier

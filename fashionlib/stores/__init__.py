@@ -82,12 +82,14 @@ def open_store(uri: str, made_by: str, dimensions: int, index: str = "flat") -> 
             faster in a large catalog, and may miss some of the nearest.
 
     Raises:
-        FashionError: no such kind of store or index, the encoder is not the one that made the
-            store, it cannot be read or reached, or an optional package is missing.
+        FashionError: no such kind of store or index, dimensions below 1, the encoder is not the one
+            that made the store, it cannot be read or reached, or an optional package is missing.
     """
     uri = str(uri)
     if index not in INDEXES:
         raise FashionError(f"no index {index!r}: choose from {', '.join(INDEXES)}.")
+    if dimensions < 1:
+        raise FashionError(f"{dimensions} dimensions: an embedding has at least 1.")
     if not re.fullmatch("[0-9A-Za-z_]+", made_by):
         raise FashionError(f"{made_by!r} is no fingerprint: use fashionlib.weights.fingerprint.")
     if uri.startswith(("http://", "https://")) or uri.endswith(".db"):

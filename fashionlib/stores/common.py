@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from fashionlib.errors import FashionError
-from fashionlib.search import Results, check_queries, euclidean, first_repeated
+from fashionlib.search import Results, check_numbers, check_queries, euclidean, first_repeated
 
 INDEXES = ("flat", "hnsw")  # compares with every row; walks a graph of neighbours
 LONGEST = 4096  # bytes of an id or a category: the longest path that Linux takes
@@ -44,12 +44,11 @@ class CheckedStore:
         if not len(ids) == len(embeddings) == len(categories):
             counts = f"{len(ids)} ids, {len(embeddings)} embeddings, {len(categories)} categories"
             raise FashionError(f"{counts}: give one of each for every row.")
+        check_texts(ids, "id", 1)
         if len(set(ids)) < len(ids):
             raise FashionError(f"the id {first_repeated(ids)!r} is there twice: use one.")
-        if not embeddings.isfinite().all():
-            raise FashionError("an embedding is not finite: the encoder's weights are broken.")
-        check_texts(ids, "id", 1)
         check_texts(categories, "category", 0)
+        check_numbers(embeddings, "an embedding")
         self._change(ids, ids, embeddings, categories)
 
     def delete(self, ids: Iterable[str]) -> None:
@@ -134,12 +133,14 @@ class FileStore(CheckedStore):
 
 
 def check_texts(texts: Iterable[str], what: str, least: int) -> None:
-    """Make sure that every store can hold these: UTF-8, of at most `LONGEST` bytes, without NUL.
+    """Make sure that every store can hold these: texts of at most `LONGEST` bytes, without NUL.
 
     Raises:
         FashionError: one cannot be held.
     """
     for text in texts:
+        if not isinstance(text, str):
+            raise FashionError(f"the {what} {text!r} is no text: give it in quotes.")
         try:
             size = len(text.encode())
         except UnicodeEncodeError as error:  # a file name that is no UTF-8 comes with surrogates

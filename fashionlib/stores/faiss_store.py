@@ -65,7 +65,7 @@ class FaissStore(FileStore):
                     rows[short] = storage.search(asked[short], width, params=everything)[1]
             return [
                 ([self._ids[n] for n in row], torch.from_numpy(graph.reconstruct_batch(row)))
-                for row in rows
+                for row in (found[found >= 0] for found in rows)  # -1: nothing in reach
             ]
 
         return search_settled(fetch, queries, min(k, count))

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ ROWS = 10_000  # of one upsert
 NAMES = 1_000  # of one delete
 NUMBERS = 1 << 22  # of the embeddings in one answer: Milvus sends them as 4 bytes each
 MANY = 1_000  # rows that Milvus Lite is to write to its own files at once
-MANIFEST = "manifest.json"  # of a collection of Milvus Lite: where its rows are
+SCHEMA = "schema.json"  # of a collection of Milvus Lite: its fields
+MANIFEST = "manifest.json"  # and where its rows are
 FILES = ("data_files", "delta_files")
 MOST = 16_384  # results of one search, the most that Milvus gives
 LOCAL = ("localhost", "127.0.0.1")
@@ -63,8 +65,8 @@ class MilvusStore(CheckedStore):
         self.uri = str(Path(uri).absolute()) if self._lite else uri
         self._milvus = optional("pymilvus", "stores")
         self._failures = self._milvus.MilvusException, optional("grpc", "stores").RpcError
-        # both log a traceback where we say the same in one line
-        for logger in ("pymilvus", "milvus_lite.server_manager"):
+        # they log a traceback where we say the same in one line
+        for logger in ("pymilvus", "milvus_lite.server_manager", "milvus_lite.adapter"):
             logging.getLogger(logger).setLevel(logging.CRITICAL)
         if self._lite:
             self._start_lite()
@@ -146,12 +148,14 @@ class MilvusStore(CheckedStore):
             manifest, parts = folder / MANIFEST, folder / "partitions"
             if not any(map(os.path.exists, (manifest, f"{manifest}.prev", parts))):
                 continue  # killed before it had rows
-            try:
+            lost = SCHEMA
+            with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+                json.loads((folder / SCHEMA).read_bytes())
+                lost = MANIFEST  # Milvus Lite takes the one before, which knows fewer rows, or none
                 found = json.loads(manifest.read_bytes())["partitions"].items()
                 files = [(parts / name, part[k]) for name, part in found for k in FILES]
-                lost = next((f for at, named in files for f in named if not (at / f).is_file()), "")
-            except (OSError, ValueError, LookupError, TypeError, AttributeError):
-                lost = MANIFEST  # Milvus Lite takes the one before, which knows fewer rows, or none
+                paths = ((f, at / f) for at, named in files for f in named)
+                lost = next((f for f, p in paths if not p.is_file() or not p.stat().st_size), "")
             if lost:
                 raise FashionError(
                     f"{self._name}: its part {lost} is missing or damaged. Bring it back, or fill "

@@ -282,6 +282,8 @@ def test_folder_with_splits(tmp_path, own_cache):
         ("Train ", "Val ", "Test "),
         ("ｔｒａｉｎ", "ｖａｌ", "ｔｅｓｔ"),
         ("trn", "vld", "tst"),
+        ("tr", "eval", "te"),
+        ("train", "evaluation", "holdout"),
     ],
 )
 def test_splits_are_known_by_the_names_that_people_give_them(tmp_path, own_cache, names):
@@ -312,6 +314,52 @@ def test_splits_beside_classes_or_twice_are_refused(tmp_path, own_cache):
 def test_splits_under_other_names_are_no_classes(tmp_path, names):
     split_folders(tmp_path, names)
     complaint(lambda: load(tmp_path), *names, "the same folders in them: call splits train")
+
+
+def test_splits_in_folders_of_their_own_names_are_no_classes(tmp_path):
+    """As Kaggle's archives unpack: seg_train/seg_train/hat."""
+    split_folders(tmp_path, ("seg_train/seg_train", "seg_test/seg_test"))
+    save_picture(tmp_path / "seg_pred" / "seg_pred" / "0.png")
+    complaint(lambda: load(tmp_path), "seg_test and seg_train with the same folders in them")
+
+
+@pytest.mark.parametrize("names", [("seg_train", "seg_test"), ("train-v2", "test-v2")])
+def test_splits_under_other_names_within_class_folders_are_refused(tmp_path, own_cache, names):
+    """In all of them: in one alone, these are its own words."""
+    class_folders(tmp_path, 3)
+    for label in ("dress", "hat"):
+        assert load(tmp_path).classes == ("dress", "hat")
+        for name in names:
+            save_picture(tmp_path / label / name / "0.png")
+    complaint(lambda: load(tmp_path), tmp_path / "dress", "has splits in it (test, train)")
+
+
+def test_kinds_that_sound_like_splits_are_kinds(tmp_path, own_cache):
+    for label in ("men", "women"):
+        for kind in ("trainers", "latest", "oval"):
+            save_picture(tmp_path / label / kind / "0.png")
+    assert load(tmp_path).classes == ("men", "women")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("hat", "Hat"), ("caf\xe9", "cafe\u0301"), ("hat", "hat "), ("hat", "hat\u200b")],
+)
+@pytest.mark.parametrize("places", [("", ""), ("train", "test")])
+def test_class_names_that_look_alike_are_refused(tmp_path, one, other, places):
+    """Two classes in silence, or 'hat' that is missing where a person sees it."""
+    for place in {*places}:
+        class_folders(tmp_path / place, 3, ("dress",))
+    class_folders(tmp_path / places[0], 3, (one,))
+    class_folders(tmp_path / places[1], 3, (other,))
+    complaint(lambda: load(tmp_path), tmp_path, ascii(one), ascii(other), "look alike")
+
+
+@pytest.mark.parametrize(("link", "to"), [("all", "."), ("cap", "hat"), ("cap", "hat/straw")])
+def test_class_folders_that_share_pictures_are_refused(tmp_path, link, to):
+    class_folders(tmp_path, 3, ("dress", "hat", "hat/straw"))
+    (tmp_path / link).symlink_to(tmp_path / to)
+    complaint(lambda: load(tmp_path), tmp_path / link, "have the same pictures: remove")
 
 
 @pytest.mark.parametrize("inner", ["hat/{}", "hat/raw/{}", "photos/{}/hat"])
@@ -508,6 +556,23 @@ def test_what_could_not_be_read_once_is_tried_again(tmp_path, own_cache, monkeyp
     assert "hat/02.png" in where(catalog)
 
 
+def test_a_file_that_goes_away_once_it_was_decoded_is_skipped(tmp_path, own_cache, monkeypatch):
+    class_folders(tmp_path, 4)
+    read = cache.read_square
+
+    def gone(root: Path, name: str, size: int) -> np.ndarray:
+        square = read(root, name, size)
+        if name == "hat/02.png":
+            (root / name).unlink()
+        return square
+
+    monkeypatch.setattr(cache, "read_square", gone)
+    catalog = load(tmp_path)
+    assert catalog.skipped == ("hat/02.png cannot be read any more (No such file or directory).",)
+    assert sum(counts(catalog)) == 7
+    check_consistent(catalog, 8)
+
+
 def test_folders_within_a_class_folder_belong_to_it(tmp_path, own_cache):
     class_folders(tmp_path, 4)
     save_picture(tmp_path / "hat" / "straw" / "summer.png")
@@ -602,8 +667,11 @@ def test_too_few_classes_chosen(tmp_path, classes):
     complaint(lambda: load(class_folders(tmp_path), classes=classes), "two or more")
 
 
-def test_size_below_one(tmp_path):
-    complaint(lambda: load_catalog(class_folders(tmp_path), size=0), "0 pixels")
+@pytest.mark.parametrize("size", [0, 10**6])
+def test_size_of_none_or_of_more_than_memory(tmp_path, size):
+    complaint(
+        lambda: load_catalog(class_folders(tmp_path), size=size), f"{size} pixels", "1 to 4096"
+    )
 
 
 def test_unreadable_pictures_are_skipped_by_name(tmp_path, own_cache):

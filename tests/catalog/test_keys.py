@@ -140,8 +140,26 @@ def test_a_stamp_is_size_and_time(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"123")
     os.utime(path, ns=(5, 7))
-    assert stamp(path) == [3, 7]
-    assert stamp(tmp_path / "none") == [0, 0]
+    assert stamp(path) == [3, 7, path.stat().st_ctime_ns]
+    assert stamp(tmp_path / "none") == [0, 0, 0]
+
+
+def test_files_that_change_places_or_keep_their_time_are_noticed(keys, folder):
+    """As an archive unpacks them: of one size, and of one time."""
+    paths = [folder / label / "0.png" for label in "ab"]
+    for path in paths:
+        path.write_bytes(b"123")
+        os.utime(path, ns=(5, 7))
+    different = [loaded(keys, source=folder)]
+    for change in (lambda: paths[0].rename(folder / "c" / "0.png"),
+                   lambda: paths[1].rename(paths[0]),
+                   lambda: (folder / "c" / "0.png").rename(paths[1])):  # fmt: skip
+        change()
+    different.append(loaded(keys, source=folder))
+    paths[0].write_bytes(b"321")
+    os.utime(paths[0], ns=(5, 7))
+    different.append(loaded(keys, source=folder))
+    assert len(set(different)) == 3
 
 
 def test_a_shard_says_folder_weights_and_each_of_its_files(tmp_path):

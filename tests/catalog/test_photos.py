@@ -293,7 +293,7 @@ def test_a_folder_named_like_the_archive(places):
     complaint(ensure_photos, archive, "cannot be read")
 
 
-@pytest.mark.parametrize("place", ["data/" + ARCHIVE, "cache/photos/.checked", "cache/photos"])
+@pytest.mark.parametrize("place", ["data/" + ARCHIVE, "cache/photos/.checked"])
 def test_a_pipe_in_a_place_of_ours_does_not_hang(places, place):
     save_archive(places / "data" / ARCHIVE, PICTURES)
     path = places / place
@@ -304,6 +304,70 @@ def test_a_pipe_in_a_place_of_ours_does_not_hang(places, place):
         complaint(ensure_photos, path, "cannot be read (it is no file). Delete it")
     else:
         assert extracted(ensure_photos()) == PICTURES
+
+
+@pytest.mark.parametrize("theirs", ["photos/holiday/1.jpg", "photos/train/dress/1.jpg", "photos"])
+def test_what_a_person_has_in_our_place_is_refused(places, theirs):
+    """With FASHIONLIB_CACHE=~, all of a person's photos were deleted, in silence."""
+    save_archive(places / "data" / ARCHIVE, PICTURES)
+    path = places / "cache" / theirs
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"mine")
+    for call in (ensure_photos, photos.verified_photos):
+        complaint(call, places / "cache" / "photos", "not of our making", "FASHIONLIB_CACHE")
+    assert path.read_bytes() == b"mine"
+    (places / "data" / ARCHIVE).unlink()
+    with served(lambda handler: handler.send_error(404)) as (url, asked):
+        complaint(lambda: ensure_photos(url), "not of our making")
+    assert asked == []  # nor are 106 MB fetched first
+
+
+def test_an_empty_folder_is_anybodys(places):
+    save_archive(places / "data" / ARCHIVE, PICTURES)
+    (places / "cache" / "photos").mkdir(parents=True)
+    assert extracted(ensure_photos()) == PICTURES
+
+
+def test_what_was_half_removed_is_still_ours(places, monkeypatch):
+    save_archive(places / "data" / ARCHIVE, PICTURES)
+    (ensure_photos() / "train/hat/b.jpg").write_bytes(b"other")
+
+    def killed(folder: Path, **_: object) -> None:
+        first = min(folder.iterdir())
+        if first.is_file():
+            first.unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(photos.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            photos.verified_photos()
+    assert extracted(ensure_photos()) == PICTURES
+
+
+def test_only_arrays_of_ours_are_forgotten(places):
+    save_archive(places / "data" / ARCHIVE, PICTURES)
+    (ensure_photos() / "train/hat/b.jpg").write_bytes(b"other")
+    arrays = places / "cache" / "arrays"
+    for name in ("0123456789abcdef-0123456789abcdef", "thesis-data"):
+        (arrays / name).mkdir(parents=True)
+    photos.verified_photos()
+    assert os.listdir(arrays) == ["thesis-data"]
+
+
+def test_photos_may_lie_behind_a_link(places):
+    """A common way to move them to another disk."""
+    save_archive(places / "data" / ARCHIVE, PICTURES)
+    disk, folder = places / "disk", ensure_photos()
+    folder.rename(disk)
+    folder.symlink_to(disk)
+    (disk / "train/hat/b.jpg").write_bytes(b"other")
+    assert photos.verified_photos() == folder
+    assert folder.is_symlink()
+    assert extracted(disk) == PICTURES
+    disk.rename(places / "away")
+    complaint(ensure_photos, f"{folder} leads to {disk}, which is away")
+    assert folder.is_symlink()
 
 
 def test_a_pipe_in_the_place_of_a_photo_is_replaced(places):
@@ -393,6 +457,33 @@ def test_no_network(places, closed_port):
     complaint(lambda: ensure_photos(url), url, "no connection", "FASHIONLIB_DATA", "drawn")
     assert time.perf_counter() - started < 3
     assert nothing_extracted(places)
+
+
+@pytest.mark.parametrize("address", ["http://[bad", f"http://{'a' * 70}.com"])
+def test_an_address_that_is_none(places, address):
+    """Python and urllib3 each have an error of their own for it."""
+
+    def leads_on(handler: http.server.BaseHTTPRequestHandler) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", address)
+        handler.end_headers()
+
+    with served(leads_on) as (url, _):
+        for asked in (url, address):
+            complaint(lambda url=asked: ensure_photos(url), asked, "is malformed")
+    assert nothing_extracted(places)
+
+
+def test_why_there_is_no_connection(places, monkeypatch, closed_port):
+    with served(sends(b"")) as (url, _):
+        secure = url.replace("http:", "https:")
+        complaint(lambda: ensure_photos(secure), secure, "certificate", "REQUESTS_CA_BUNDLE")
+    monkeypatch.setenv("NO_PROXY", "")
+    for proxy, reason in ((f"127.0.0.1:{closed_port}", "no connection to the proxy"),
+                          ("[bad", "HTTPS_PROXY is malformed")):  # fmt: skip
+        for name in ("http_proxy", "HTTP_PROXY"):
+            monkeypatch.setenv(name, f"http://{proxy}")
+        complaint(lambda: ensure_photos("http://photos.example/"), reason)
 
 
 @pytest.mark.parametrize("status", [404, 500])

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from complaints import complaint
-from PIL import Image, ImageChops, features
+from PIL import Image, ImageChops, PngImagePlugin, features
 
-from fashionlib.catalog.pictures import MOST_PIXELS, read_picture, to_square
+from fashionlib.catalog import pictures
+from fashionlib.catalog.pictures import MOST_PIXELS, read_picture, read_square, to_square
 from fashionlib.errors import FashionError
 
 
@@ -90,6 +91,57 @@ def test_exif_rotation_is_applied(tmp_path, orientation):
     path = tmp_path / "phone.jpg"
     picture.save(path, quality=95, subsampling=0, exif=exif)
     assert difference(read_picture(path), corners()) < 4
+
+
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:D tiff:Orientation="6"/></x:xmpmeta>'
+
+
+@pytest.mark.parametrize("suffix", ["JPEG", "WEBP", "PNG", "PNG by ImageMagick", "JPEG with EXIF"])
+def test_a_turn_that_browsers_do_not_heed_is_not_made(suffix):
+    """Only EXIF says which side is up: else the page that tries an encoder sees other squares."""
+    buffer, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    note = PngImagePlugin.PngInfo()
+    if suffix == "PNG":
+        note.add_itxt("XML:com.adobe.xmp", XMP.decode())
+    else:
+        note.add_text("Raw profile type exif", f"\nexif\n      99\n{exif.tobytes().hex()}")
+    other = Image.Exif()
+    other[0x010F] = "a camera"
+    options = {
+        "JPEG": {"xmp": XMP, "quality": 95, "subsampling": 0},
+        "WEBP": {"xmp": XMP, "lossless": True},
+        "JPEG with EXIF": {"xmp": XMP, "quality": 95, "subsampling": 0, "exif": other},
+    }
+    corners().save(buffer, suffix.split()[0], **options.get(suffix, {"pnginfo": note}))
+    assert Image.open(buffer).getexif().get(0x0112) == 6  # as Pillow would have it
+    assert difference(read_picture(buffer.getvalue()), corners()) < 6
+
+
+@pytest.mark.parametrize("suffix", ["JPEG", "WEBP", "PNG", "AVIF", "TIFF"])
+def test_a_turn_is_heeded_whatever_the_format(suffix):
+    if suffix == "AVIF" and not features.check("avif"):
+        return
+    buffer, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    corners().save(buffer, suffix, exif=exif, xmp=XMP.replace(b"6", b"3"), quality=95)
+    turned = corners().transpose(Image.Transpose.ROTATE_270)
+    assert difference(read_picture(buffer.getvalue()), turned) < 8
+
+
+@pytest.mark.parametrize("clear", [None, 0])
+def test_around_the_first_frame_of_a_gif_it_is_white(clear):
+    """As in browsers; Pillow fills it with the first colour."""
+    buffer, picture = io.BytesIO(), Image.new("P", (8, 8), 1)
+    picture.putpalette([10, 200, 10, 200, 30, 30])
+    picture.save(buffer, "GIF", **({} if clear is None else {"transparency": clear}))
+    gif = bytearray(buffer.getvalue())
+    frame = gif.index(b"," + struct.pack("<4H", 0, 0, 8, 8)) + 1
+    gif[6:10] = struct.pack("<2H", 24, 16)
+    gif[frame : frame + 4] = struct.pack("<2H", 12, 4)
+    wanted = Image.new("RGB", (24, 16), "white")
+    wanted.paste((200, 30, 30), (12, 4, 20, 12))
+    assert difference(read_picture(bytes(gif)), wanted) == 0
 
 
 def test_palette_with_a_transparent_entry_lies_on_white(tmp_path):
@@ -168,11 +220,38 @@ def test_gray_of_few_bits_with_a_transparent_value(depth, row):
 )
 def test_deep_gray_of_a_tiff(bits, white, row, wanted):
     """12 bits came out all but black, and where 0 is white, as a negative."""
-    tags = [(256, 2), (257, 1), (258, bits), (259, 1), (262, white), (273, 134), (277, 1),
-            (278, 1), (279, len(row)), (284, 1)]  # fmt: skip
+    assert np.asarray(read_picture(tiff(bits, white, row)))[0, :, 0].tolist() == wanted
+
+
+def tiff(bits: int, kind: int, row: bytes, *more: tuple[int, int]) -> bytes:
+    """A TIFF of two pixels: `kind` says what they mean, `more` are tags with a value each."""
+    tags = [(256, 2), (257, 1), (258, bits), (259, 1), (262, kind), (273, 134 + 12 * len(more)),
+            (277, 1), (278, 1), (279, len(row)), (284, 1), *more]  # fmt: skip
     parts = [struct.pack("<HHII", tag, 4 if tag in (273, 279) else 3, 1, v) for tag, v in tags]
-    tiff = b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + b"".join(parts) + b"\0\0\0\0"
-    assert np.asarray(read_picture(tiff + row))[0, :, 0].tolist() == wanted
+    head = b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags))
+    return head + b"".join(parts) + b"\0\0\0\0" + row
+
+
+def test_signed_gray_of_a_tiff_is_refused():
+    """Black and white changed places."""
+    assert read_picture(tiff(8, 1, b"\0\x80", (339, 1))).size == (2, 1)
+    complaint(lambda: read_picture(tiff(8, 1, b"\0\x80", (339, 2))), "its pixels have a sign")
+
+
+@pytest.mark.parametrize("scale", [1, 257])
+def test_a_palette_of_8_or_16_bits_in_a_tiff(scale):
+    """The upper half of 8 bits in 16 is black."""
+    buffer, picture = io.BytesIO(), Image.new("P", (2, 1), 1)
+    picture.putpalette([10, 200, 10, 200, 30, 31])
+    picture.save(buffer, "TIFF", tiffinfo={})
+    with Image.open(buffer) as opened:
+        colours = opened.tag_v2[320]
+    content = buffer.getvalue()
+    old = struct.pack(f"<{len(colours)}H", *colours)
+    assert content.count(old) == 1
+    new = struct.pack(f"<{len(colours)}H", *(value // 256 * scale for value in colours))
+    read = read_picture(content.replace(old, new))
+    assert np.asarray(read)[0].tolist() == [[200, 30, 31]] * 2
 
 
 @pytest.mark.parametrize(
@@ -265,6 +344,29 @@ def test_broken_exif_does_not_cost_the_picture(broken):
         assert difference(read_picture(buffer.getvalue()), corners()) < 6
 
 
+SHORT = {
+    "a profile": b"\xff\xe2\0\x0eICC_PROFILE\0",
+    "a note of Adobe's": b"\xff\xee\0\x07Adobe",
+    "a head": b"\xff\xe0\0\x06JFIF",
+}
+
+
+@pytest.mark.parametrize("short", SHORT)
+def test_a_jpeg_is_read_whatever_is_beside_its_pixels(short):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = corners().transpose(Image.Transpose.ROTATE_270)
+    for picture, wanted in ((corners(), turned), (corners().convert("CMYK"), turned)):
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=95, subsampling=0, exif=exif, comment=b"\xff\xda")
+        jpeg = buffer.getvalue()
+        place = jpeg.index(b"\xff\xdb")
+        mixed = jpeg[:2] + SHORT[short] + jpeg[2:place] + SHORT[short] + jpeg[place:]
+        with pytest.raises((OSError, IndexError, struct.error)):
+            Image.open(io.BytesIO(mixed)).load()
+        assert difference(read_picture(mixed), wanted) < 6
+
+
 def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded():
     """288 kilobytes with 400 scans took 53 seconds."""
     buffer = io.BytesIO()
@@ -302,6 +404,23 @@ def test_what_another_program_writes_is_read(tmp_path):
     shell = f"{sys.executable} -c {shlex.quote(code)} <(cat {shlex.quote(str(path))})"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
     assert done.stdout == "(48, 32)\n", done.stderr
+
+
+def test_a_stream_without_end_is_refused(monkeypatch):
+    monkeypatch.setattr(pictures, "MOST_BYTES", 1_000_000)
+    with subprocess.Popen(["yes"], stdout=subprocess.PIPE) as endless:
+        complaint(lambda: read_picture(endless.stdout), "larger than 1 MB")
+        endless.kill()
+
+
+def test_a_stream_is_no_picture_of_a_folder():
+    """Reading what a program has open waited for ever; a query may be such a one."""
+    reader, writer = os.pipe()
+    os.close(writer)  # so that this test does not
+    try:
+        complaint(lambda: read_square(Path("/dev/fd"), str(reader), 8), f"{reader} is no file")
+    finally:
+        os.close(reader)
 
 
 @pytest.mark.parametrize("mode", ["1", "L"])

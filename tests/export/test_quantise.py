@@ -195,7 +195,8 @@ def test_files_that_cannot_be_quantised(files, tmp_path):
     text.write_text("not a graph")
     complaint(lambda: quantise_onnx(tmp_path / "none.onnx", out, CALIBRATION), "no file")
     complaint(lambda: quantise_onnx(text, out, CALIBRATION), text, "not a whole ONNX file")
-    small = files["classifier"][1]
+    exact, small = files["classifier"]
+    complaint(lambda: quantise_onnx(exact, exact, CALIBRATION), exact, "is read for this")
     complaint(lambda: quantise_onnx(small, out, CALIBRATION), small, "quantised already")
     assert not out.exists()
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -187,6 +188,7 @@ DAMAGED = {
     "of another kind": lambda rows, ids: (rows.half(), ids),
     "not finite": lambda rows, ids: (rows / 0, ids),
     "an id twice": lambda rows, ids: (rows, [ids[0], *ids[:2]]),
+    "of another length": lambda rows, ids: (rows[:, :3].clone(), ids),
 }
 
 
@@ -207,6 +209,24 @@ def test_a_damaged_cache_is_made_again(tmp_path, own_cache, encoder, damage):
     assert refreshed.embedded == 3
     check_fresh(refreshed.index, tmp_path, encoder)
     assert refreshed_index(folder_source(tmp_path), encoder).embedded == 0
+
+
+def test_a_cache_that_takes_no_file_is_told_before_the_work(tmp_path, own_cache, encoder):
+    """A pipe in the place of the index, which stays, and what root may not write."""
+    make_folder(tmp_path, 3)
+    source = folder_source(tmp_path)
+    refreshed_index(source, encoder)
+    path, worked = cached(own_cache), []
+    path.unlink()
+    os.mkfifo(path)
+    watched = replace(source, read=lambda name: worked.append(name) or source.read(name))
+    complaint(lambda: refreshed_index(watched, encoder), "could not write", path)
+    assert path.is_fifo()
+    (own_cache / "file").touch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASHIONLIB_CACHE", str(own_cache / "file"))
+        complaint(lambda: refreshed_index(watched, encoder), "could not write", "file is no folder")
+    assert not worked
 
 
 def test_kill_while_the_cache_is_saved_leaves_the_old_one(tmp_path, own_cache, encoder):

@@ -401,3 +401,17 @@ def test_more_processes_than_gpus_are_a_mistake(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     complaint(lambda: processes.joined().__enter__(), "2 processes for 1 GPUs")
+
+
+@pytest.mark.parametrize("settings", [{}, {"RANK": "abc"}, {"RANK": "0", "MASTER_PORT": "99999"}])
+def test_what_another_torchrun_left_in_the_shell_is_named(monkeypatch, settings):
+    """A variable of a job around this one; `torchrun` itself sets all of them."""
+    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    some = {"WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+    settings = some | settings if settings else {}
+    for name, value in {"TORCHELASTIC_RUN_ID": "1", **settings}.items():
+        monkeypatch.setenv(name, value)
+    words = "start with torchrun", "unset TORCHELASTIC_RUN_ID"
+    complaint(lambda: processes.joined().__enter__(), *words)
+    assert not torch.distributed.is_initialized()

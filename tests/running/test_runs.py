@@ -1,6 +1,7 @@
 """A run goes on after a stop as if nothing had been, and never with what another one left."""
 
 import math
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -198,6 +199,8 @@ def test_a_checkpoint_that_another_tool_changed_is_refused_before_the_work(catal
     tensors, about = load_tensors(path)
     (row,) = about["history"]
     trained = {name: t for name, t in tensors.items() if not name.startswith("optimizer.")}
+    state = {name: tensors[f"optimizer.0.{name}"] for name in ("step", "exp_avg", "exp_avg_sq")}
+    variance = next(name for name in tensors if name.endswith("running_var"))
     nan = {name: t * math.nan for name, t in tensors.items() if name.startswith("average.")}
     cases = [
         *((tensors, about | {"run": run}) for run in ("abc", 5, [1], [[1]], True)),
@@ -207,12 +210,26 @@ def test_a_checkpoint_that_another_tool_changed_is_refused_before_the_work(catal
         (tensors | nan, about),
         (tensors | {"optimizer.0.exp_avg": torch.zeros(3, 2)}, about),
         (tensors | {"optimizer.0.step": torch.zeros(2)}, about),
+        *((tensors, about | {"history": rows}) for rows in ([], [row, row | {"epoch": 2}])),
+        (tensors, about | {"history": [row | {"epoch": 2}]}),
+        (tensors, about | {"kind": "encoder"}),
+        *(({key: t for key, t in tensors.items() if key != f"optimizer.0.{name}"}, about)
+          for name in state),
+        ({key: t for key, t in tensors.items() if not key.startswith("optimizer.0.")}, about),
+        (tensors | {"optimizer.0.step": -state["step"]}, about),
+        (tensors | {"optimizer.0.exp_avg_sq": state["exp_avg_sq"] - 1}, about),
+        (tensors | {variance: tensors[variance] - 9}, about),
     ]  # fmt: skip
     for other, metadata in cases:
         save_tensors(path, other, metadata)
         complaint(lambda: run_training(of_epochs(catalog, 1), path), path, "is damaged")
     save_tensors(path, tensors, about)
     run_training(of_epochs(catalog, 1), path)
+
+
+def test_a_checkpoint_that_is_no_file_is_named(catalog, tmp_path):
+    os.mkfifo(tmp_path / NAME)
+    complaint(lambda: run_training(of_epochs(catalog), tmp_path / NAME), NAME, "is no file")
 
 
 def test_a_checkpoint_that_cannot_be_written_is_one_line(catalog, tmp_path):

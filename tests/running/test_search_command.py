@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from commands import fashionlib
+from complaints import complaint
 from PIL import Image
 from tiny import small_look_encoder, tiny_encoder
 
@@ -18,6 +19,7 @@ from fashionlib.catalog import load_catalog
 from fashionlib.drawn import SEVEN, drawn_pictures
 from fashionlib.heads import build_classifier, build_encoder
 from fashionlib.look_encoder import NAMELESS, LookEncoder
+from fashionlib.running.search_command import run_search
 from fashionlib.search import SIDE, SearchIndex, embed_picture
 from fashionlib.weights import load_encoder, save_classifier, save_encoder
 
@@ -191,12 +193,20 @@ MISTAKES = {
     "out is in a file": ({"--out": "q.png/strip.png"}, "could not write q.png/strip.png"),
     "too many to draw": ({"--out": "x.png", "--top-k": "60", "--catalog": "many"}, "60 results"),
     "unknown option": ({"--topk": "3"}, "--topk"),
+    "out is the query": ({"--out": "q.png"}, "q.png is read for this: name another file"),
+    "out is the look": ({"--look": "l.png", "--out": "l.png"}, "l.png is read for this"),
+    "out is a picture": ({"--catalog": "many", "--out": "many/1.png"}, "is in the catalog many"),
+    "out would be one": ({"--catalog": "many", "--out": "many/new/x.png"}, "name a place outside"),
+    "out by a link": ({"--catalog": "flat", "--out": "flat/x.png"}, "is in the catalog flat"),
+    "an empty catalog option": ({"--catalog=": ""}, "--catalog is empty: give it a value"),
+    "an empty colour": ({"--colour=": ""}, "--colour is empty"),
 }
 
 
 def test_each_mistake_is_one_line_and_exit_code_2(work, tmp_path):
     (tmp_path / "flat").symlink_to(work / "flat")
-    (tmp_path / "q.png").write_bytes(first(work / "flat").read_bytes())
+    for name in ("q.png", "l.png"):
+        (tmp_path / name).write_bytes(first(work / "flat").read_bytes())
     spoiled(tmp_path)
     for name in ("empty", "broken", "many"):
         (tmp_path / name).mkdir()
@@ -283,7 +293,7 @@ def test_a_folder_is_narrowed_as_the_encoder_names_it(work):
         "colour": [*start, "--colour", colour],
         "pattern": [*start, "--pattern", pattern],
         "both": [*start, "--colour", colour, "--pattern", pattern, "--look-weight", "1"],
-        "neither": [*start, "--colour", "", "--pattern", ""],
+        "neither": start,
     }
     absent = next(name for name in encoder.colours if name not in dict(named.values()))
     words = f"no picture in flat has the colour {absent} and the pattern {pattern}."
@@ -354,6 +364,19 @@ def test_mistakes_about_looks_are_told_before_anything_is_embedded(work, tmp_pat
     assert not (Path(os.environ["FASHIONLIB_CACHE"]) / "indexes").exists()
 
 
+def test_an_empty_name_of_a_look_is_none_of_the_encoders(work):
+    """It was as if nobody had asked: all of them were found."""
+    for empty in ({"colour": ""}, {"pattern": ""}):
+        asked = {"look": None, "look_weight": None, "colour": None, "pattern": None} | empty
+        complaint(
+            lambda asked=asked: run_search(
+                first(work / "flat"), 3, str(work / "flat"), work / "looks.safetensors",
+                **asked, as_json=False, show=False, out=None,
+            ),
+            NAMES,
+        )  # fmt: skip
+
+
 def test_names_are_shown_as_they_are(work, tmp_path):
     """What a terminal would obey, and what a drawing would take for a formula, and a bad one."""
     folder = tmp_path / "clothes" / "$\\no$"
@@ -411,6 +434,12 @@ def test_a_display_that_is_not_there(work, monkeypatch):
     assert done.stderr == (
         "fashionlib: --show needs a display, and there is none: use --out results.png.\n"
     )
+
+
+@pytest.mark.parametrize("option", [["--show"], ["--out", "x.png"]])
+def test_a_backend_that_does_not_exist(work, option):
+    done = search("--query", first(work / "flat"), *option, cwd=work, MPLBACKEND="nonsense")
+    is_one_line(done, "unset MPLBACKEND")
 
 
 # Nothing said about catalog or weights

@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -170,10 +172,16 @@ def test_damaged_and_half_written_shards_are_made_again(folder, weights, tmp_pat
     torn.write_bytes(torn.read_bytes()[:-10])
     shard_path(out, 2).unlink()
     leave_behind(out / "shard-000002.safetensors")
-    (out / "shards of mine.txt").write_text("kept")
+    mine = {"shards of mine.txt": b"1", "shard-precious.safetensors": b"2",
+            "shard-000007 of mine.safetensors": b"3", "shard-7.safetensors": b"4"}  # fmt: skip
+    for name, content in mine.items():
+        (out / name).write_bytes(content)
+    shutil.copy(out / "shard-000000.safetensors", out / "shard-000009.safetensors")
     (out / "contents.json").unlink()
     assert embed_folder(folder, out, weights, shard_size=3).fresh == 4
-    assert contents(out) == whole | {"shards of mine.txt": b"kept"}
+    assert contents(out) == whole | mine
+    (out / "shard-000007.safetensors").mkdir()
+    assert embed_folder(folder, out, weights, shard_size=3).fresh == 0
 
 
 SPOILED = {
@@ -185,6 +193,8 @@ SPOILED = {
     "a row less": lambda rows, about: ({"embeddings": rows[1:]}, about),
     "another kind": lambda rows, about: ({"embeddings": rows.half()}, about),
     "not finite": lambda rows, about: ({"embeddings": rows / 0}, about),
+    "skipped no list": lambda rows, about: ({"embeddings": rows}, about | {"skipped": 5}),
+    "of another length": lambda rows, about: ({"embeddings": rows[:, :5].clone()}, about),
 }
 
 
@@ -197,7 +207,8 @@ def test_a_shard_that_makes_no_index_is_named_and_made_again(
     embed_folder(folder, out, weights, shard_size=3)
     tensors, metadata = load_tensors(path)
     save_tensors(path, *SPOILED[spoil](tensors["embeddings"], metadata))
-    complaint(lambda: index_from_shards(out, load_encoder(weights)[0]), path, "damaged")
+    named = (out,) if spoil in ("skipped no list", "of another length") else (path, "damaged")
+    complaint(lambda: index_from_shards(out, load_encoder(weights)[0]), *named)
     assert embed_folder(folder, out, weights, shard_size=3).fresh == 3
     check(folder, out, weights)
 
@@ -291,6 +302,26 @@ def test_no_index_of_half_a_catalog(folder, weights, tmp_path, in_threads):
     embed_folder(folder, out, weights, shard_size=3)
     shard_path(out, 1).unlink()
     complaint(lambda: index_from_shards(out, encoder), shard_path(out, 1))
+
+
+def test_shards_that_a_run_replaces_under_way_make_no_index(
+    folder, weights, tmp_path, in_threads, monkeypatch
+):
+    """As many pictures as before: one was gone, and another was there, in none of the shards."""
+    out, encoder, load = tmp_path / "out", load_encoder(weights)[0], load_tensors
+    embed_folder(folder, out, weights, shard_size=3)
+
+    def overtaken(path: Path) -> tuple:
+        found = load(path)
+        if path == shard_path(out, 0) and (folder / "a.png").exists():
+            (folder / "a.png").unlink()
+            picture(31).save(folder / "é" / "z.png")
+            embed_folder(folder, out, weights, shard_size=3)
+        return found
+
+    monkeypatch.setattr(shards, "load_tensors", overtaken)
+    complaint(lambda: index_from_shards(out, encoder), out / "contents.json", "does not fit")
+    check(folder, out, weights)
 
 
 def test_weights_that_change_under_way_are_noticed(folder, weights, tmp_path, in_threads):
@@ -505,4 +536,5 @@ def test_each_mistake_is_one_line_and_exit_code_2(
 def test_contents_are_what_they_say(folder, weights, tmp_path, in_threads):
     embed_folder(folder, tmp_path / "out", weights, shard_size=3)
     written = json.loads((tmp_path / "out" / "contents.json").read_text())
-    assert written == {"pictures": 7, "shards": 3}
+    assert {key: written[key] for key in ("pictures", "shards")} == {"pictures": 7, "shards": 3}
+    assert re.fullmatch("[0-9a-f]{64}", written["digest"])

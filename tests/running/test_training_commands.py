@@ -140,6 +140,18 @@ def test_an_encoder_is_saved_with_its_limit_and_figures(folder, capsys):
     assert float(said["precision@5"]) == pytest.approx(sum(right) / len(right), abs=6e-4)
 
 
+def test_the_classifier_that_an_encoder_starts_from_stays(folder, capsys):
+    """Also one's own, which nobody has named; by another name for the same file too."""
+    own = Path("runs/classifier.safetensors")
+    save_classifier(own, build_classifier("article", 3), ("hat", "pants", "t-shirt"))
+    Path("link.safetensors").symlink_to(own)
+    before = own.read_bytes()
+    for words in (["--out", own], ["--out", own, "--start", own], ["--out", "link.safetensors"]):
+        assert fashionlib("train-siamese", "--data", folder, "--epochs", 1, *words) == 2
+        assert "is read for this: name another file to write" in capsys.readouterr().err
+    assert own.read_bytes() == before
+
+
 @pytest.mark.parametrize(("plan", "recipe"), [("fashion", Recipe()), ("article", ARTICLE_RECIPE)])
 def test_a_classifiers_recipe_and_start_are_those_of_its_plan_and_seed(
     folder, monkeypatch, plan, recipe

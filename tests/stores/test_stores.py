@@ -180,7 +180,8 @@ def test_mistakes_in_a_search(store):
     complaint(lambda: store.search(vectors(1), -3), "-3")
     complaint(lambda: store.search(torch.zeros(SIZE + 1), 1), f"[1, {SIZE + 1}]", f"{SIZE} dim")
     complaint(lambda: store.search(torch.zeros(1, 1, SIZE), 1), f"[1, 1, {SIZE}]")
-    complaint(lambda: store.search(torch.full((SIZE,), torch.nan), 1), "not finite")
+    for value in (torch.nan, 1e16):
+        complaint(lambda value=value: store.search(torch.full((SIZE,), value), 1), "not finite")
 
 
 # Changes
@@ -270,6 +271,12 @@ def test_rows_that_do_not_fit_change_nothing(store):
     complaint(lambda: store.upsert(["x"], one, []), "0 categories")
     complaint(lambda: store.upsert(["x", "x"], one.repeat(2, 1), ["a", "a"]), "'x'", "twice")
     complaint(lambda: store.upsert(["x"], one / 0, ["a"]), "not finite")
+    # FAISS found one id twice, the others any order
+    complaint(lambda: store.upsert(["x"], one - 1e19, ["a"]), "not finite, or beyond 1e15")
+    complaint(lambda: store.upsert([1], one, ["a"]), "the id 1 is no text")
+    complaint(lambda: store.upsert([["x"]], one, ["a"]), "the id ['x'] is no text")
+    complaint(lambda: store.upsert(["x"], one, [None]), "the category None is no text")
+    complaint(lambda: store.delete([b"x"]), "the id b'x' is no text")
     complaint(lambda: store.upsert([""], one, ["a"]), "id", "0 bytes")
     complaint(lambda: store.upsert(["é" * 2049], one, ["a"]), "id", "4098 bytes")
     complaint(lambda: store.upsert(["x"], one, ["y" * 4097]), "category", "4097 bytes")
@@ -427,7 +434,7 @@ def test_any_user_of_the_folder_may_lock_a_store(tmp_path):
     assert (tmp_path / ".store.safetensors.lock").stat().st_mode & 0o777 == 0o666
 
 
-def test_a_missing_part_of_a_milvus_folder_is_named(tmp_path):
+def test_a_missing_part_of_a_milvus_folder_is_named(tmp_path, capfd):
     """It opened with 5 of 1,205 rows."""
     store = opened(tmp_path, "milvus")
     store.upsert([f"n{n}" for n in range(1200)], torch.randn(1200, SIZE), [""] * 1200)
@@ -448,6 +455,19 @@ def test_a_missing_part_of_a_milvus_folder_is_named(tmp_path):
         damage()  # Milvus Lite would take the one before, with 1,200 rows, or begin anew
         complaint(lambda: opened(tmp_path, "milvus"), "its part manifest.json is missing or damag")
     manifest.write_bytes(kept)
+    schema, data = manifest.with_name("schema.json"), part.read_bytes()
+    for path, damage in ((schema, b""), (schema, b"{"), (part, b"")):
+        whole = path.read_bytes()
+        path.write_bytes(damage)
+        complaint(lambda: opened(tmp_path, "milvus"), f"{path.name} is missing or damaged")
+        path.write_bytes(whole)
+    schema.rename(tmp_path / "schema.json")
+    complaint(lambda: opened(tmp_path, "milvus"), "its part schema.json is missing")
+    (tmp_path / "schema.json").rename(schema)
+    part.write_bytes(data[:500])
+    complaint(lambda: opened(tmp_path, "milvus"), "store.db did not")
+    assert "Traceback" not in capfd.readouterr().err
+    part.write_bytes(data)
     again = opened(tmp_path, "milvus")
     assert len(again) == 1201
     again.close()
@@ -556,6 +576,12 @@ def test_the_file_of_an_exact_store_is_an_index(tmp_path):
 # Which store
 
 
+def test_a_store_of_no_dimensions(tmp_path, kind):
+    for dimensions in (0, -1):
+        complaint(lambda n=dimensions: opened(tmp_path, kind, dimensions=n), "at least 1")
+    assert not list(tmp_path.iterdir())
+
+
 def test_uris_that_name_no_store(tmp_path):
     for uri in ("store", "store.db.txt", "ftp://host", "localhost:19530", ""):
         complaint(lambda uri=uri: open_store(uri, "abc", SIZE), uri, ".safetensors, .faiss or .db")
@@ -617,6 +643,21 @@ def test_a_walk_that_ends_too_early_is_made_good(tmp_path, monkeypatch):
     monkeypatch.setattr(faiss.IndexHNSWFlat, "search", lost)
     expected = SearchIndex(rows, tuple(f"n{n:03}" for n in range(50)), "abc").search(rows[:3], 5)
     assert store.search(rows[:3], 5).ids == expected.ids
+
+
+def test_rows_that_faiss_cannot_measure_are_nobodys(tmp_path, monkeypatch):
+    """From a store of old: where FAISS answers -1, that was the last id."""
+    for kind in KINDS_OF_FAISS:
+        store = opened(tmp_path, kind)
+        with monkeypatch.context() as patch:
+            patch.setattr(common, "check_numbers", lambda *_: None)
+            fill(store, 3)
+            store.upsert(["x", "y"], torch.full((2, SIZE), 1e30), ["a", "a"])
+        (found,) = store.search(vectors(1), 9).ids
+        assert found[:1] == ("n000",)
+        assert len(set(found)) == len(found)
+        store.close()
+        store.path.unlink()
 
 
 def test_hnsw_finds_nearly_all_of_the_nearest_and_is_exact_within_a_category(tmp_path):
