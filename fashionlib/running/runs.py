@@ -111,7 +111,7 @@ def load_checkpoint(path: Path, training: Training, about: dict[str, Any]) -> No
             number, _, key = name.partition(".")
             saved["state"].setdefault(int(number), {})[key] = tensor
         training.optimizer.load_state_dict(saved)
-        for weight in training.model.parameters():
+        for weight in filter(lambda weight: weight.requires_grad, training.model.parameters()):
             state = training.optimizer.state[weight]
             shapes = {state[key].shape for key in ("exp_avg", "exp_avg_sq")}
             if state["step"] < 1 or shapes != {weight.shape}:

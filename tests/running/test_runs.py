@@ -91,6 +91,15 @@ def test_so_does_one_with_teachers_and_mixed_pictures(catalog, tmp_path):
     must_go_on(lambda: taught(catalog), 8, tmp_path / NAME)
 
 
+def test_so_does_one_whose_stem_is_frozen(catalog, tmp_path):
+    def frozen() -> Training:
+        training = classifier(catalog)
+        training.model.backbone.blocks[0].requires_grad_(False)
+        return training
+
+    must_go_on(frozen, 8, tmp_path / NAME)
+
+
 def test_a_run_without_a_stop_is_the_plain_training(catalog, tmp_path):
     torch.manual_seed(0)
     plain = train_classifier(build_classifier("article", 7), catalog, RECIPE)
