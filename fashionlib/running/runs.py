@@ -83,6 +83,15 @@ def save_checkpoint(path: Path, training: Training, about: dict[str, Any]) -> No
     save_tensors(path, tensors, {"kind": "checkpoint", "run": about, "history": training.history})
 
 
+def _check_state(optimizer: torch.optim.Optimizer) -> None:
+    """Fails unless each weight that is trained has a state of its own shape."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for weight in filter(lambda weight: weight.requires_grad, weights):
+        state = optimizer.state[weight]
+        if state["step"] < 0 or not [value.expand_as(weight) for value in state.values()]:
+            raise ValueError("fewer steps than none")
+
+
 def load_checkpoint(path: Path, training: Training, about: dict[str, Any]) -> None:
     """Put a saved state back, with the rows of the epochs that are done.
 
@@ -111,11 +120,7 @@ def load_checkpoint(path: Path, training: Training, about: dict[str, Any]) -> No
             number, _, key = name.partition(".")
             saved["state"].setdefault(int(number), {})[key] = tensor
         training.optimizer.load_state_dict(saved)
-        for weight in filter(lambda weight: weight.requires_grad, training.model.parameters()):
-            state = training.optimizer.state[weight]
-            shapes = {state[key].shape for key in ("exp_avg", "exp_avg_sq")}
-            if state["step"] < 1 or shapes != {weight.shape}:
-                raise ValueError("no whole state of the optimizer")
+        _check_state(training.optimizer)
         training.history[:] = [dict(row) for row in metadata["history"]]
         sum(row["seconds"] for row in training.history)  # asked for when all is done
         epochs = [row["epoch"] for row in training.history]
