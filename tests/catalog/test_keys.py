@@ -163,7 +163,7 @@ def test_files_that_change_places_or_keep_their_time_are_noticed(keys, folder):
 
 
 def test_a_shard_says_folder_weights_and_each_of_its_files(tmp_path):
-    shard = Shard(tmp_path / "s", [("a", [1, 2]), ("b", [3, 4])], tmp_path, tmp_path / "w", "me")
+    shard = Shard(tmp_path / "s", [("a", [1, 2]), ("b", [3, 4])], tmp_path, tmp_path / "w", "me", 8)
     others = [
         replace(shard, root=tmp_path / "other"),
         replace(shard, made_by="you"),
