@@ -21,7 +21,7 @@ from fashionlib.catalog import Split
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.training import Recipe
-from fashionlib.transforms import Preparation
+from fashionlib.transforms import AUGMENTATIONS, Preparation, augment
 
 
 def logits_of(answers: list[int], classes: int = 3) -> torch.Tensor:
@@ -231,6 +231,30 @@ def test_the_articles_encoder_has_any_length_and_its_own_backbone():
     assert embeddings.norm(dim=1).std() > 1e-4
     assert same_weights(encoder.backbone, classifier.backbone)
     assert encoder.backbone is not classifier.backbone
+
+
+def test_other_light_changes_brightness_more_than_white_balance():
+    """Of a grey picture every pixel alike; channels drift apart less than all of them together."""
+    torch.manual_seed(0)
+    grey = torch.full((3, 8, 8), 100, dtype=torch.uint8)
+    lit = torch.stack([look_ablation.other_light(grey) for _ in range(400)]).float()
+    assert torch.equal(lit.amin(dim=(2, 3)), lit.amax(dim=(2, 3)))
+    gains = lit[:, :, 0, 0] / 100
+    assert gains.mean().item() == pytest.approx(1, abs=0.02)
+    brightness, cast = gains.mean(dim=1).std(), (gains - gains.mean(dim=1, keepdim=True)).std()
+    assert 0.09 < brightness < 0.16
+    assert 0.03 < cast < 0.08
+    white = look_ablation.other_light(torch.full((3, 2, 2), 255, dtype=torch.uint8))
+    assert white.min() > 100  # cut off at white, not begun again at black
+
+
+def test_in_other_light_what_is_red_stays_red():
+    red = torch.zeros(1, 3, 40, 40, dtype=torch.uint8)
+    red[0, 0] = 200
+    seen = augment(red.expand(20, -1, -1, -1), look_ablation.in_other_light(32))
+    assert (seen[:, 0] > 90).all()
+    assert (seen[:, 1:] == 0).all()
+    assert "other light" not in AUGMENTATIONS  # until the script runs
 
 
 def test_only_trials_and_seeds_that_are_missing_are_run():
