@@ -4,6 +4,7 @@ A network answers well only to pictures prepared as in training. So the preparat
 graph: the file takes pictures as they are stored, of any height and width.
 """
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,22 @@ def export_onnx(weights: Path | str, out: Path | str) -> None:
     program.model.metadata_props["fashionlib"] = json.dumps(metadata, sort_keys=True)
     with replacing(out) as temporary:
         program.save(temporary, external_data=False)
+        seal(temporary)
+
+
+def seal(path: Path) -> None:
+    """Write a file's hash behind it, as one more entry of the graph's metadata.
+
+    In protobuf, what stands behind a message is a part of it: any reader still takes the file.
+    """
+    content = path.read_bytes()
+    path.write_bytes(content + _entry(content))
+
+
+def _entry(content: bytes) -> bytes:
+    """`metadata_props`, field 14 of ModelProto: key `sha256`, 76 bytes in all."""
+    digest = hashlib.sha256(content).hexdigest().encode()
+    return b"\x72\x4a\x0a\x06sha256\x12\x40" + digest
 
 
 def load_onnx(path: Path | str) -> tuple[Callable[[np.ndarray | Tensor], Tensor], dict[str, Any]]:
@@ -63,13 +80,16 @@ def load_onnx(path: Path | str) -> tuple[Callable[[np.ndarray | Tensor], Tensor]
         raises a FashionError for anything else; and the metadata.
 
     Raises:
-        FashionError: no such file, not one of ours, or onnxruntime is missing.
+        FashionError: no such file, not one of ours as it was written, or onnxruntime is missing.
     """
     runtime = optional("onnxruntime", "export")
     if not Path(path).is_file():
         raise FashionError(f"no file {path}: export a model first, or check the path.")
     try:
-        session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        content = Path(path).read_bytes()
+        if content[-76:] != _entry(content[:-76]):
+            raise ValueError("other content than was written")
+        session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
         metadata = json.loads(session.get_modelmeta().custom_metadata_map["fashionlib"])
     except Exception as error:  # onnxruntime's exceptions have no base class of their own
         raise FashionError(f"{path} is not a whole ONNX file of this library.") from error

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from torch import Tensor
 
 from fashionlib.errors import FashionError
-from fashionlib.export import load_onnx
+from fashionlib.export import load_onnx, seal
 from fashionlib.files import check_place, replacing
 from fashionlib.settings import optional
 
@@ -73,3 +73,4 @@ def quantise_onnx(path: Path | str, out: Path | str, pictures: Tensor) -> None:
         metadata |= {"fingerprint": graph[:16], "quantised": about}
         onnx.helper.set_model_props(model, {"fashionlib": json.dumps(metadata, sort_keys=True)})
         onnx.save(model, temporary)
+        seal(temporary)

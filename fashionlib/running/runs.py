@@ -88,8 +88,9 @@ def _check_state(optimizer: torch.optim.Optimizer) -> None:
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     for weight in filter(lambda weight: weight.requires_grad, weights):
         state = optimizer.state[weight]
-        if state["step"] < 0 or not [value.expand_as(weight) for value in state.values()]:
-            raise ValueError("fewer steps than none")
+        shapes = {value.shape for name, value in state.items() if name != "step"}
+        if state["step"] < 0 or shapes != {weight.shape}:
+            raise ValueError("no state of this weight")
 
 
 def load_checkpoint(path: Path, training: Training, about: dict[str, Any]) -> None:

@@ -1,6 +1,8 @@
 """ONNX files: the answers of torch for pictures of any size, and errors a person can act on."""
 
+import hashlib
 import json
+import random
 import sys
 from pathlib import Path
 
@@ -231,3 +233,22 @@ def test_not_an_onnx_file_of_ours(exported, tmp_path):
         with pytest.raises(FashionError, match=message) as caught:
             load_onnx(path)
         assert path.name in one_line(caught)
+
+
+def test_a_flipped_bit_anywhere_is_noticed(exported, tmp_path):
+    content = exported["encoder"][2].read_bytes()
+    places = random.Random(0).sample(range(len(content)), 20)
+    for place in (*places, len(content) - 1):
+        damaged = bytearray(content)
+        damaged[place] ^= 4
+        (tmp_path / "damaged.onnx").write_bytes(damaged)
+        with pytest.raises(FashionError, match="not a whole ONNX file of this library"):
+            load_onnx(tmp_path / "damaged.onnx")
+
+
+def test_the_hash_behind_it_is_metadata_to_any_reader(exported):
+    model = onnx.load(exported["encoder"][2])
+    onnx.checker.check_model(model)
+    hashes = [entry.value for entry in model.metadata_props if entry.key == "sha256"]
+    content = exported["encoder"][2].read_bytes()
+    assert hashes == [hashlib.sha256(content[:-76]).hexdigest()]
