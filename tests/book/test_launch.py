@@ -13,7 +13,7 @@ import yaml
 from browsing import opened
 from IPython.core.inputtransformer2 import TransformerManager
 from serving import served
-from test_accessibility import audit, settle, walk
+from test_every_page import audit, settle, walk
 
 ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY = "https://github.com/someone/a-book"

@@ -2,7 +2,6 @@
 
 from browsing import opened, until_quiet, weighed
 from lighten import ALL_ICONS, ICON, lighten, trimmed
-from test_book import pages
 
 
 def names(script: str) -> set[str]:
@@ -25,19 +24,6 @@ def test_icons_that_only_a_script_names_stay(tmp_path):
     (static / "theme.js").write_text('e.classList = "fa-solid fa-moon"')
     lighten(tmp_path)
     assert names((static / "fontawesome.js").read_text()) == {"sun", "moon"}
-
-
-def test_every_icon_of_the_book_is_drawn(book, site, chromium):
-    drawn = 0
-    for path in pages(book):
-        with opened(chromium, f"{site}/{path.relative_to(book).as_posix()}") as (page, _, _):
-            page.wait_for_selector("svg.svg-inline--fa", state="attached")
-            icons = page.locator("svg.svg-inline--fa")
-            drawn += icons.count()
-            # one that is not there is drawn as a question mark that moves
-            assert page.locator("svg.svg-inline--fa:not(:has(> path))").count() == 0, path
-            assert page.locator("i[class*='fa-']").count() == 0, path
-    assert drawn > 100
 
 
 def test_the_whole_first_load_of_try_it(site, chromium):

@@ -1,6 +1,10 @@
-"""Every page for every reader: axe-core at WCAG level AA, the keyboard, a narrow screen."""
+"""Every page for every reader: the network cut, both themes, a phone, the keyboard, axe-core.
+
+Each page is opened once and looked at in every way; each test reads what one of the ways found.
+"""
 
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -12,10 +16,12 @@ from test_book import pages
 AXE = Path(__file__).parents[1] / "vendor" / "axe" / "axe.min.js"
 LEVEL_AA = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+COLOURS = ["color-contrast"]  # what is left to say of a page whose other theme was looked at
 AUDITS = {
-    f"{scheme}, {place}": (scheme, size)
-    for scheme in ("light", "dark")
-    for place, size in (("desk", WIDE), ("phone", NARROW))
+    "light, desk": ("light", WIDE, LEVEL_AA),
+    "dark, desk": ("dark", WIDE, COLOURS),
+    "dark, phone": ("dark", NARROW, LEVEL_AA),
+    "light, phone": ("light", NARROW, COLOURS),
 }
 # a colour on its way to another is not what a reader is left with
 STILL = "*, *::before, *::after { animation: none !important; transition: none !important; }"
@@ -26,6 +32,15 @@ SCROLLERS = """() => [...document.querySelectorAll("*")]
     .filter(e => e.clientWidth > 0 && e.scrollWidth > e.clientWidth + 1)
     .filter(e => !e.matches("pre") && !e.querySelector(":scope > table"))
     .map(e => `${e.tagName}.${e.className}: ${e.textContent.trim().slice(0, 60)}`)"""
+
+# code that is wider than the page shows: its first line
+WIDE_CODE = """() => [...document.querySelectorAll("div.highlight pre")]
+    .filter(e => e.clientWidth > 0 && e.scrollWidth > e.clientWidth + 1)
+    .map(e => e.textContent.trim().slice(0, 60))"""
+
+# icons that are not there: drawn as a question mark that moves, or not at all
+NO_ICONS = """() => [...document.querySelectorAll("svg.svg-inline--fa:not(:has(> path)), i[class*=fa-]")]
+    .map(e => e.outerHTML.slice(0, 160))"""
 
 # the rings around a control, or around the labels that stand for it; empty where there is none
 RINGS = """() => { window.rings = e =>
@@ -73,11 +88,11 @@ def listed(by_page: dict[str, list]) -> list[str]:
     return [f"{page}: {fault}" for page, found in by_page.items() for fault in found]
 
 
-def audit(page: Page) -> list[str]:
-    """What axe-core holds against a page as it stands, one line each."""
+def audit(page: Page, rules: list[str] = LEVEL_AA) -> list[str]:
+    """What axe-core, by these rules or tags, holds against a page as it stands, one line each."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE.read_text())
-    options = {"runOnly": {"type": "tag", "values": LEVEL_AA}, "resultTypes": ["violations"]}
+    options = {"runOnly": rules, "resultTypes": ["violations"]}
     found = page.evaluate("options => axe.run(document, options)", options)["violations"]
     return [f"{v['id']}: {n['html'][:200]} ({n['target']})" for v in found for n in v["nodes"]]
 
@@ -109,25 +124,49 @@ def walk(page: Page) -> tuple[list[str], list[str]]:
     return [html for number, html in enumerate(wanted) if number not in reached], unseen
 
 
+def turn(page: Page, scheme: str, size: dict[str, int]) -> None:
+    """Show a page in the other theme, or on another screen, and let its scripts see it."""
+    page.set_viewport_size(size)
+    page.emulate_media(color_scheme=scheme)
+    page.wait_for_function("s => document.documentElement.dataset.theme === s", arg=scheme)
+    page.wait_for_timeout(500)  # it waits for the end of a person's resizing
+
+
 @pytest.fixture(scope="module")
 def faults(book, site, chromium) -> dict[str, dict[str, list]]:
-    """All pages' faults by kind and page: in both themes on a desk and on a phone, all unfolded."""
-    kinds = (*AUDITS, "out of reach", "focus not seen", "scrolls sideways")
-    found = {kind: {} for kind in kinds}
+    """All pages' faults by kind and page, everything unfolded."""
+    found = defaultdict(dict)
     for path in pages(book):
         name = path.relative_to(book).as_posix()
-        for kind, (scheme, size) in AUDITS.items():
-            settings = {"viewport": size, "color_scheme": scheme}
-            with opened(chromium, f"{site}/{name}", **settings) as (page, _, _):
-                assert page.evaluate("document.documentElement.dataset.theme") == scheme
-                settle(page)
-                found[kind][name] = audit(page)
-                if kind == "light, desk":
-                    found["out of reach"][name], found["focus not seen"][name] = walk(page)
-                if kind == "dark, phone":
-                    wide = [f"the page, by {overflow(page)} px"] if overflow(page) > 0 else []
-                    found["scrolls sideways"][name] = wide + page.evaluate(SCROLLERS)
+        settings = {"viewport": WIDE, "color_scheme": "light"}
+        with opened(chromium, f"{site}/{name}", **settings) as (page, asked, complaints):
+            found["headings"][name] = [] if page.locator("h1").count() else ["no heading"]
+            page.wait_for_selector("svg.svg-inline--fa", state="attached")
+            settle(page)
+            found["icons"][name] = page.evaluate(NO_ICONS)
+            found["wide code"][name] = page.evaluate(WIDE_CODE)
+            found["out of reach"][name], found["focus not seen"][name] = walk(page)
+            for look, (scheme, size, rules) in AUDITS.items():
+                turn(page, scheme, size)
+                found[look][name] = audit(page, rules)
+            wide = [f"the page, by {overflow(page)} px"] if overflow(page) > 0 else []
+            found["scrolls sideways"][name] = wide + page.evaluate(SCROLLERS)
+            found["network"][name], found["complaints"][name] = list(asked), list(complaints)
     return found
+
+
+def test_every_page_is_whole_with_the_network_cut(faults):
+    assert listed(faults["network"]) == []
+    assert listed(faults["complaints"]) == []
+    assert listed(faults["headings"]) == []
+
+
+def test_every_icon_is_drawn(faults):
+    assert listed(faults["icons"]) == []
+
+
+def test_no_code_is_wider_than_a_laptop_shows(faults):
+    assert listed(faults["wide code"]) == []
 
 
 @pytest.mark.parametrize("kind", AUDITS)
@@ -208,6 +247,16 @@ def test_the_first_tab_offers_to_skip_to_the_text(site, chromium):
         page.keyboard.press("Tab")
         inside = "document.querySelector('#main-content').contains(document.activeElement)"
         assert page.evaluate(inside)
+
+
+def test_a_missing_icon_and_wide_code_are_noticed(chromium):
+    with opened(chromium, "about:blank", viewport=NARROW) as (page, _, _):
+        page.set_content(
+            '<i class="fa-solid fa-sun"></i><svg class="svg-inline--fa"><g></g></svg>'
+            '<div class="highlight"><pre style="overflow: auto">' + "wide " * 100
+        )
+        assert len(page.evaluate(NO_ICONS)) == 2
+        assert page.evaluate(WIDE_CODE) == ["wide " * 12]
 
 
 def test_a_wide_formula_is_noticed(chromium):
