@@ -43,21 +43,21 @@ class DetectionRecipe:
 class MapsAt(nn.Module):
     """The maps behind some blocks of a backbone, joined along the channels.
 
-    They must have one height and width; blocks are counted from 1, the stem.
+    They must have one height and width; block 1 is the first one after the stem.
     """
 
     def __init__(
         self, backbone: nn.Module, depths: Sequence[int], preparation: Preparation
     ) -> None:
         super().__init__()
-        self.blocks, self.depths = backbone.blocks[: max(depths)], tuple(depths)
+        self.blocks, self.depths = backbone.blocks[: max(depths) + 1], tuple(depths)
         self.preparation = preparation
         self.train(backbone.training)  # the mode that `predict` puts it back into
 
     def forward(self, x: Tensor) -> Tensor:
         """Float [N, 3, H, W] to float [N, channels, h, w], shallow maps first."""
         maps = []
-        for depth, block in enumerate(self.blocks, start=1):
+        for depth, block in enumerate(self.blocks):
             x = block(x)
             if depth in self.depths:
                 maps.append(x)
@@ -67,20 +67,21 @@ class MapsAt(nn.Module):
 def frozen_maps(
     classifier: nn.Sequential, images: Tensor, depths: Sequence[int]
 ) -> dict[int, Tensor]:
-    """The maps of a classifier's backbone at some depths: float32 [N, channels, h, w] each.
+    """The maps of a classifier's backbone behind some blocks: float32 [N, channels, h, w] each.
 
     Pictures are uint8 [N, 3, H, W], seen at their own size. The backbone answers in evaluation
     mode and without gradients, so nothing of it changes, batch-norm's statistics included; and
-    since it does not change, each picture has to be shown to it only once.
+    since it does not change, each picture has to be shown to it only once. Block 1 is the first
+    one after the stem.
 
     Raises:
         FashionError: a depth that the backbone does not have.
     """
     blocks = classifier.backbone.blocks
     depths = sorted(set(depths))
-    if not depths or depths[0] < 1 or depths[-1] > len(blocks):
-        raise FashionError(f"no such depth: choose from 1 to {len(blocks)}.")
-    norms = [[x for x in blocks[d - 1].modules() if isinstance(x, nn.BatchNorm2d)] for d in depths]
+    if not depths or depths[0] < 1 or depths[-1] >= len(blocks):
+        raise FashionError(f"no such depth: choose from 1 to {len(blocks) - 1}.")
+    norms = [[x for x in blocks[d].modules() if isinstance(x, nn.BatchNorm2d)] for d in depths]
     channels = [of_block[-1].num_features for of_block in norms]  # a block's last norm has them
     as_they_are = Preparation(images.shape[-1])
     joined = predict(MapsAt(classifier.backbone, depths, as_they_are), images)

@@ -34,7 +34,7 @@
 # - **MACs** (multiply–accumulates) are the steps "multiply two numbers, add to a sum". They are
 #   the arithmetic of looking at one picture. How long it takes is another matter, as we shall see.
 
-# %%
+# %% tags=["hide-input"]
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -677,7 +677,7 @@ say(
 
 # %% [markdown]
 # Whether depth is worth it is a question for training: see [chapter
-# 2](02_train_a_classifier.ipynb). First, two things that can be measured now.
+# 9](09_what_each_change_is_worth.ipynb). First, two things that can be measured now.
 #
 # ## MACs are not milliseconds
 #

@@ -25,7 +25,7 @@
 # 2. **Choose with the validation pictures; measure on the test pictures once**, at the very end.
 # 3. **Give every accuracy an interval.** A few hundred pictures cannot tell 86% from 87%.
 
-# %%
+# %% tags=["hide-input"]
 import copy
 from collections import Counter
 from dataclasses import replace
@@ -48,6 +48,8 @@ from fashionlib.training import set_learning_rate
 from fashionlib.transforms import AUGMENTATIONS, augment, to_input
 
 plt.style.use("fashionlib.pages.book")
+
+# %%
 catalog = load_catalog(few=budget(False, quick=True))
 print(catalog.about)
 say(f"This page was made with the **{catalog.name}** catalog, on **{pick_device().type}**.")
@@ -254,7 +256,7 @@ show(
 # %% [markdown]
 # **The average.** The weights change with every step and never quite come to rest. Their moving
 # average is steadier, and costs one line a step. We evaluate the averaged weights.
-# Batch-norm's running statistics belong to the weights, so they are averaged with them.
+# The running statistics of batch normalisation belong to the weights, so they are averaged too.
 
 
 # %%
@@ -295,7 +297,7 @@ say(f"{len(batches)} batches of {recipe.batch_size} make an epoch, by this recip
 # **The optimiser** moves the weights. Ours is AdamW ([Loshchilov and Hutter,
 # 2019](https://arxiv.org/abs/1711.05101)). It fits the step of each weight to the gradients that
 # this weight has had. It also makes weights a little smaller in each step (`weight_decay`), but not
-# those of batch norm, and not biases. `training.make_optimizer` makes it.
+# those of batch normalisation, and not biases. `training.make_optimizer` makes it.
 #
 # **One epoch** is one step for each batch: predict and compare (that is `loss_of`), work out how
 # the loss changes with every parameter (`backward`), and let the optimiser move each parameter a
@@ -529,8 +531,7 @@ slider("probability of at least", pieces)
 # ## The test pictures
 #
 # Plan and recipe were chosen on validation; the number of epochs is the article's. Now we measure
-# on the test pictures, and in this notebook that happens once. It is not the first time that
-# anybody does:
+# on the test pictures, and in this notebook that happens once. But they have been used before:
 
 # %%
 runs_of = {name: recorded(name)["runs"] for name in ("article", "rivals", "small", "ten_classes")}
@@ -598,7 +599,13 @@ tells = {
 say(
     f"Test is {100 * abs(gap):.1f} points {'above' if gap >= 0 else 'below'} validation. With the "
     f"same mix of classes the difference is {100 * left:+.1f} points: the mix "
-    + ("explains a part of it. " if abs(left) < abs(gap) else "does not account for it. ")
+    + (
+        "turns it round. "
+        if left * gap < 0
+        else "explains a part of it. "
+        if abs(left) < abs(gap)
+        else "does not account for it. "
+    )
     + f"With the mix of test, validation gives {as_test[0]:.1%}. "
     + tells[metrics.against(test_right, len(test_labels), as_test[0])]
     + " (Validation is a sample too, so this is less sure than it looks.)"
@@ -699,8 +706,8 @@ print("the loaded network answers the same:", same)
 #
 # Nothing here says so: the interval of either is several points wide, see
 # `metrics.wilson_interval(238, 276)`. The pictures are the same, so a better test looks only at
-# those that one network has right and the other wrong: if the second wins about half of them, it is
-# chance (McNemar's test). And train both with several seeds.
+# those that one network has right and the other wrong: if the second wins about half of them, the
+# difference may be chance (McNemar's test). And train both with several seeds.
 #
 # </details>
 #
@@ -714,7 +721,7 @@ print("the loaded network answers the same:", same)
 #
 # </details>
 #
-# **4.** Why are batch-norm's running statistics averaged along with the weights?
+# **4.** Why are the running statistics of batch normalisation averaged along with the weights?
 #
 # <details class="answer"><summary>Answer</summary>
 #

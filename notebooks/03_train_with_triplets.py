@@ -21,7 +21,7 @@
 # chapter you write that training: the data set, the encoder, the step. Then you see what its
 # falling loss proves, and teach the encoder what no class says: how a garment *looks*.
 
-# %%
+# %% tags=["hide-input"]
 import copy
 from collections import OrderedDict
 from dataclasses import replace
@@ -49,6 +49,8 @@ from fashionlib.triplets import positions_of_classes
 from fashionlib.weights import load_classifier, load_encoder, shipped
 
 plt.style.use("fashionlib.pages.book")
+
+# %%
 catalog = load_catalog(few=budget(False, quick=True))
 print(catalog.about)
 some = torch.arange(0, len(catalog.train), budget(4, quick=1))
@@ -294,7 +296,7 @@ say(
     + ("**The loss fell and the search got no better.** " if gain <= 0 else "")
     + f"Means of {len(article['runs'])} seeds. Recorded: {about(article)}. With the article's own "
     "block and one shared backbone, as in chapter 5, the loss falls too, and there the precision "
-    f"changes by {sum(changes) / len(changes):+.3f}. The loss alone does not tell."
+    f"changes by {sum(changes) / len(changes):+.3f}. The loss alone does not tell which it will be."
 )
 
 # %% [markdown]
@@ -549,13 +551,13 @@ from fashionlib.catalog.photos import two_passes
 say(
     "Two independent passes agree on the "
     + " and on the ".join(f"{look} of {share:.1%}" for look, share in two_passes().items())
-    + " of the validation and test photos; of the others there was one pass. Where two passes "
-    "disagree, the label is a matter of opinion: expect no search to be right by all of them."
+    + " of the validation and test photos; the training photos were labelled only once. Where two "
+    "passes disagree, the label is a matter of opinion, so no search can be right by all of them."
 )
 
 # %% [markdown]
 # Of the five nearest, how many have the query's class, its colour, its pattern, and all three,
-# **alike@5**? Plain clothes are so many that a plain query is often answered right by chance. So we
+# **alike@5**? Many clothes are plain, so a plain query is often answered right by chance. So we
 # also count the pattern for **patterned** queries alone.
 # We cut the classifier off at several depths and search with the average of its maps there. The
 # *stem* is the first convolution; after it come the blocks of chapter 1.
@@ -709,11 +711,11 @@ by_triplets = against_features("batch-hard triplets", "category")
 cost, gain = against_features(OURS, "category"), against_features(OURS, "alike")
 say(
     "On the photos, query by query, against the features that all of them start from. "
-    f"**Triplets of labels** change the class by {signed(by_triplets)}"
+    f"**Triplets of labels** change the share of the right class by {signed(by_triplets)}"
     + verdict(by_triplets, ", a gain", ", a loss", ", nothing that can be told from noise")
-    + f". **Our encoder** changes the class by {signed(cost)}"
+    + f". **Our encoder** changes the share of the right class by {signed(cost)}"
     + verdict(cost, ", a gain too", ", a loss", ", no loss that can be told from noise")
-    + f", and all three by {signed(gain)}."
+    + f", and the share with class, colour and pattern right by {signed(gain)}."
 )
 
 # %% [markdown]
@@ -772,24 +774,29 @@ _, what, look = max(
 )
 
 # %% [markdown]
-# Change the shares, or `what` and `look` (numbers of validation pictures), and run it again.
+# *Move the slider.* The first picture says what, the second in which look; then come the five
+# nearest.
 
 # %%
-shares = 0.0, 0.6, 1.0
+from fashionlib.pages.search_explorer import escaped, thumbnail
+from fashionlib.pages.slider import slider
+
 known = predict(encoder, train.images)
 two = predict(encoder, queries.images[[what, look]])
-pictures, titles = [], []
-for share in shares:
+pieces = {}
+for share in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0):
     mixed = encoder.blended(*two, share)
     order = ranking(mixed[None], known)[0, :5]
-    pictures += [queries.images[[what, look]], train.images[order]]
-    titles += ["this", f"in this look: {share}"]
-    titles += [catalog.classes[label] for label in train.labels[order]]
-show(
-    plots.picture_grid(torch.cat(pictures), titles, columns=7, width=9),
-    alt="In each row two pictures, then five results. " + "; ".join(titles) + ".",
-    caption="From row to row the look of the second picture weighs more.",
-)
+    row = torch.cat([queries.images[[what, look]], train.images[order]])
+    alts = ["what", "in which look"]
+    alts += [escaped(f"found: {catalog.classes[label]}") for label in train.labels[order]]
+    images = [f'<img alt="{alt}" src="{thumbnail(p)}">' for alt, p in zip(alts, row, strict=True)]
+    pieces[f"{share:.1f}"] = " ".join(images)
+slider("share of the look", pieces)
+
+# %% [markdown]
+# At 0 only the category counts, at 1 only the look. In between, are there garments of the first
+# picture's class in the second one's colour and pattern?
 
 # %% [markdown]
 # Recorded: each test picture with another of a different class, colour and pattern, where at least

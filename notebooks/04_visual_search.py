@@ -130,7 +130,7 @@ say(
 # decides such ties by position; you may skip how.
 
 
-# %%
+# %% tags=["hide-input"]
 # the same code as fashionlib.search.nearest, kept equal by a test
 def nearest(distances, k):
     last = distances.topk(k, largest=False).values[:, -1:]

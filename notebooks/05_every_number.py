@@ -279,11 +279,11 @@ enter(
 # The printed block returns `F.relu(out + skip)`. In MobileNetV2 the narrow ends of a block are
 # *linear*: a ReLU on few channels throws away what no later layer can bring back ([Sandler et al.,
 # 2018](https://arxiv.org/abs/1801.04381)). The paper's block adds, and stops there; so does ours.
-# The printed one also has ReLU where the paper has ReLU6. (Elsewhere in this book, *as printed*
-# means the article's layers with linear ends.) Does it matter? Four networks, each with one change
-# more than the one before: linear ends; a ReLU after the sum; also ReLU in place of ReLU6, which is
-# the article's block *to the letter*; and that block without `groups`. Three seeds, by the
-# article's recipe:
+# The printed one also has ReLU where the paper has ReLU6. (In the tables of this chapter and of
+# chapter 9, *as printed* means its layers with linear ends.) Does it matter? Four networks, each
+# with one change more than the one before: linear ends; a ReLU after the sum; also ReLU in place of
+# ReLU6, which is the article's block *to the letter*; and that block without `groups`. Three seeds,
+# by the article's recipe:
 
 # %% tags=["hide-input"]
 letter = recorded("as_printed")
@@ -517,6 +517,13 @@ enter(
 # **Before you run it:** our network and the article's without `groups` need about the same number
 # of multiplications (MACs). Ours has many depthwise layers, theirs three large dense ones. Which is
 # faster?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# See the first row: equal MACs would give about 1 in all columns. What they do not count is reading
+# and writing maps, and starting one layer after the other, and a deep network does both more often.
+#
+# </details>
 
 # %% tags=["hide-input"]
 pairs = {
@@ -592,6 +599,13 @@ show(
 # random triplets by label.
 #
 # **Before you run it:** when the loss falls, how much better does the search become?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# It need not become better at all. The loss counts distances, and a search only their order:
+# compare how far the left curves fall with how far the right ones rise.
+#
+# </details>
 
 # %% tags=["hide-input"]
 triplets = {name: [run["triplets"] for run in seeds_of(name)] for name in pair}
@@ -676,6 +690,13 @@ enter(
 #
 # **Before you run it:** fifteen epochs of triplets later, how many photos does the classifier, with
 # its old head, still name right?
+#
+# <details class="answer"><summary>Answer</summary>
+#
+# It depends on what the triplets ask for. These ask for the same seven classes as the classifier,
+# so the features may stay good for both. Triplets by colour could harm it. Compare the two columns.
+#
+# </details>
 
 # %% tags=["hide-input"]
 after = {name: [run["right after triplets"] / of for run in seeds_of(name)] for name in pair}

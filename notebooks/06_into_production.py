@@ -12,12 +12,12 @@
 # # Into production
 #
 # The search of chapter 4 runs on a laptop, for some thousands of pictures, in PyTorch. What if it
-# is to run without PyTorch, on a phone, for millions of pictures, on more than one machine? The
+# must run without PyTorch, on a phone, for millions of pictures, on more than one machine? The
 # article only names the tools. Here we try them: export, quantisation, approximate search, a
 # database, a pipeline for big catalogs, training on several processes, and what to watch once it
 # runs.
 
-# %%
+# %% tags=["hide-input"]
 import statistics
 import tempfile
 from pathlib import Path
@@ -37,6 +37,8 @@ from fashionlib.settings import budget
 from fashionlib.weights import fingerprint, load_encoder, shipped
 
 plt.style.use("fashionlib.pages.book")
+
+# %%
 catalog = load_catalog(few=budget(False, quick=True))
 print(catalog.about)
 WEIGHTS = shipped(f"encoder_{catalog.name}")
@@ -65,8 +67,8 @@ say(
 #
 # Weights and maps in eight bits instead of 32 make the file smaller, and may cost some accuracy.
 # Eight bits count few steps, and a **scale** for each layer says how large a step is. It is set by
-# looking at how large the numbers get on some training photos. How many of these are looked at was
-# chosen on the validation photos. The preparation stays as it is. The cost is measured on all test
+# looking at how large the numbers get on some training photos. How many, we chose with the
+# validation photos. The preparation stays as it is. The cost is measured on all test
 # photos. **Before you run the next cell:** how many of the answers will change?
 #
 # <details class="answer"><summary>Answer</summary>
@@ -130,8 +132,8 @@ say(
 # <details class="answer"><summary>Answer</summary>
 #
 # Roughly, but compare the columns. The browser pauses the page's own thread for most of the time,
-# and there the networks run. Other work, such as decoding the picture, is not slowed down, but what
-# it brings has to wait until the thread goes on. So the rest of a search can slow down more than
+# and there the networks run. Other work, such as decoding the picture, is not slowed down, but its
+# result has to wait until the thread goes on. So the rest of a search can slow down more than
 # the networks do.
 #
 # </details>
@@ -322,9 +324,9 @@ table(header, rows)
 #
 # We know what one million costs. What would ten million cost, a billion, ten billion? Memory grows
 # with the vectors; a machine here has 64 GiB for them. Time follows the theory of each index. The
-# sentence under the figure above compares theory and measurement: they do not agree closely, so
-# take the last column for a guess. And the compressed indexes find fewer of the true ten than the
-# others. *Move the slider:* which index needs most machines?
+# sentence under the figure above compares theory and measurement: where they differ much, the last
+# column is only a guess. And the compressed indexes find fewer of the true ten than the others, as
+# the table above shows. *Move the slider:* which index needs most machines?
 
 # %%
 source(figures.growth)

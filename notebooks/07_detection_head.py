@@ -15,11 +15,12 @@
 # detection head, which says *where* a garment is, it leaves for the future. Here is a small one:
 # one garment a picture, its class, and one box around it.
 #
-# We do not train the backbone again. It stays **frozen**, just as the shipped classifier has it,
-# and only a new head learns. Can a network that was only asked *what?* also answer *where?* And if
-# so, did it learn that in its training? A second backbone with random weights will tell.
+# We do not train the backbone again. It stays **frozen**, with the weights of the shipped
+# classifier, and only a new head learns. Can a network that was only asked *what?* also answer
+# *where?* And if so, did it learn that in its training? A second backbone with random weights will
+# tell.
 
-# %%
+# %% tags=["hide-input"]
 import time
 
 import matplotlib.pyplot as plt
@@ -123,13 +124,13 @@ say(f"Always the mean box: a mean IoU of {lazy.mean:.3f} on the validation scene
 #
 # A frozen backbone gives the same map for the same picture every time. So it has to see each
 # picture **only once**, and the head is then trained on stored maps, in seconds. We keep the maps
-# of three depths, the first and the last at this resolution and one between, and choose later.
-# (Here the stem counts as block 1, so the last of our twelve blocks is number 13.)
+# of three depths, after blocks 6, 9 and 12: the first and the last at this resolution and one
+# between, and choose later.
 
 # %%
 classifier, about = load_classifier(shipped("classifier_drawn"))
 before, started = fingerprint(classifier), time.perf_counter()
-maps = {name: frozen_maps(classifier, part.images, (7, 10, 13)) for name, part in scenes.items()}
+maps = {name: frozen_maps(classifier, part.images, (6, 9, 12)) for name, part in scenes.items()}
 seconds = time.perf_counter() - started
 total = sum(len(part) for part in scenes.values())
 say(f"The maps of {total:,} scenes took {seconds:.0f} s.")
@@ -192,8 +193,8 @@ class DetectionHead(nn.Module):
 # %% tags=["nbval-check-output"]
 torch.manual_seed(0)
 head = DetectionHead(features=64, classes=len(SEVEN)).eval()
-logits, boxes = head(maps["train"][13][:5])
-mixed, trust, corners = head.ask_cells(maps["train"][13][:5])
+logits, boxes = head(maps["train"][12][:5])
+mixed, trust, corners = head.ask_cells(maps["train"][12][:5])
 print("logits:", tuple(logits.shape), " boxes:", tuple(boxes.shape))
 print("answers of the cells:", tuple(corners.shape))
 print("trust adds up to one:", torch.allclose(trust.sum(dim=2), torch.ones(5, 1)))
@@ -321,7 +322,7 @@ torch.manual_seed(1)
 random_weights = build_classifier("fashion", len(SEVEN))
 update_bn([train.images[:64].float() / 127.5 - 1], random_weights)
 random_maps = {
-    name: frozen_maps(random_weights, part.images, (7, 10, 13)) for name, part in scenes.items()
+    name: frozen_maps(random_weights, part.images, (6, 9, 12)) for name, part in scenes.items()
 }
 control = train_heads(random_maps)
 control_judged = at_each_depth(random_maps, control)
@@ -404,6 +405,9 @@ say(
 )
 
 # %% [markdown]
+# An IoU is a number between 0 and 1, so the intervals of its mean come from drawing the scenes
+# again and again (a bootstrap). The others are of shares of scenes: they are Wilson's.
+#
 # These are the first scenes of the test set, not chosen ones:
 
 

@@ -17,10 +17,10 @@
 #
 # To find out, we changed one thing at a time and trained on the photos with several seeds. That
 # takes long, so this chapter trains nothing: it reads what the scripts in `tools/measure/`
-# recorded. All is compared on validation. Where a recorded run was judged on the test photos too,
-# the text says so.
+# recorded. Everything is compared on the validation photos. Where a recorded run was judged on the
+# test photos too, the text says so.
 
-# %%
+# %% tags=["hide-input"]
 from collections import Counter
 from statistics import fmean, median
 
@@ -99,7 +99,14 @@ for network, trials in by_either_recipe.items():
     ]
     rows.append([network, f"{size[trials[0]]:,}", *cells])
 table(["network", "parameters", "the article's recipe", "our recipe"], rows)
-say(f"Mean share of the {of} validation photos, and the photos named right, seed by seed.")
+elsewhere = recorded("article")["runs"]
+again = [run["classifiers"]["fashion"]["right"]["validation"][0] for run in elsewhere]
+say(
+    f"Mean share of the {of} validation photos, and the photos named right, seed by seed. Chapter "
+    "5 shows our network by our recipe as well, trained once more: "
+    f"{', '.join(map(str, again))}. Where a seed differs, it ran on another kind of processor, "
+    "which rounds sums differently."
+)
 
 # %%
 points = {
@@ -156,7 +163,7 @@ for network in ("the article's, as printed", "narrow and deep"):
     reached[network] = fmean(shares["validation"])
 first = card["figures"]["validation accuracy of the first network"].partition(" ")[0]
 rows.append(["ours", f"{card['parameters']:,}", 1, first, "not recorded"])
-table(["sixty epochs", "parameters", "seeds", "validation", "test"], rows)
+table(["sixty epochs", "parameters", "seeds", "validation (range)", "test (range)"], rows)
 
 # %% tags=["hide-input"]
 as_printed, deep = (100 * share for share in reached.values())
@@ -204,9 +211,9 @@ say(
 # %% [markdown]
 # So the rule cannot tell a change from luck. A paired t test can: it compares each run of a change
 # with the run *as it is* of the same seed. Three differences are too few to know how far they
-# spread, but all the changes together show how much a seed does. And since there are many changes,
-# each has to be surer than usual, so that the chance of any false alarm stays at one in twenty
-# (Bonferroni's correction).
+# spread, but all the changes together show how much a seed matters. And since there are many
+# changes, each has to be surer than usual, so that the chance of any false alarm stays at one in
+# twenty (Bonferroni's correction).
 
 # %%
 source(ablation.sure_gain)
@@ -283,9 +290,9 @@ say(
         "It pays."
         if -fmean(removed) > band
         else "By the test it does **not** pay. It stays because it costs next to nothing: training "
-        f"without it takes {costs['no average of the weights']:.2f} times as long. One-cycle ends "
-        "with steps of no length, so the weights come to rest by themselves, and little is left "
-        "to average."
+        f"without it takes {costs['no average of the weights']:.2f} times as long. A likely reason "
+        "(not measured): one-cycle ends with steps of no length, so the weights come to rest by "
+        "themselves, and little is left to average."
     )
 )
 
@@ -487,7 +494,7 @@ say(
 
 # %% [markdown]
 # Chapter 2 compared how sure a network is with how often it is right, and named label smoothing as
-# a reason why a network is too modest. The last thirty epochs of the shipped network have none:
+# a reason why a network is underconfident. The last thirty epochs of the shipped network have none:
 
 # %%
 if catalog.name == "photos":
@@ -498,8 +505,8 @@ if catalog.name == "photos":
     say(
         f"On the validation photos of this page its mean probability is {sure_of:.0%}, and "
         f"{share:.0%} are right. "
-        + ("It is too modest all the same: mixup blends two labels, and teachers that were trained "
-           "with label smoothing pass on their own doubts."
+        + ("It is underconfident all the same. Likely causes: mixup blends two labels, and "
+           "teachers that were trained with label smoothing pass on their own doubts."
            if sure_of < share else "It is surer than it is right.")
     )  # fmt: skip
 else:
@@ -579,7 +586,8 @@ say(
     + " points. "
     + ("So our encoder" if "no change of light" in better and gains["alike"] > 0 else
        "This table does not call for it, but our encoder")
-    + f" trains without a change of light, and for {RECIPE.epochs} epochs."
+    + f" trains without a change of light, and for longer still: {RECIPE.epochs} epochs, which "
+    "this table does not test."
 )  # fmt: skip
 
 # %% [markdown]

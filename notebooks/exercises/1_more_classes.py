@@ -196,8 +196,8 @@ show(
 # %% [markdown]
 # ## Task 3: Let rare classes count
 #
-# In the loss, a class with eight times the pictures has eight times the say. A remedy: multiply the
-# loss of each picture by the **weight** of its class, one over the number of its pictures, so that
+# In the loss, a class with eight times the pictures counts eight times as much. A remedy: multiply
+# the loss of each picture by the **weight** of its class, one over the number of its pictures. Then
 # all classes weigh the same. Scale the weights so that over all training pictures they are 1 on
 # average; then the loss stays as large as it was, and so does the best learning rate. A class
 # without pictures gets the weight 0.

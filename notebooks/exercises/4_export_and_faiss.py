@@ -123,7 +123,7 @@ print(f"{len(exact):,} embeddings of {vectors.shape[1]} dimensions")
 # positions, both [Q, k]. Two habits of it matter:
 #
 # - for speed, its L2 distances are **squared**. The order is the same, but a limit like the one of
-#   [chapter 4](../04_visual_search.ipynb) would be wrong;
+#   [chapter 8](../08_what_does_it_look_at.ipynb) would be wrong;
 # - where it finds fewer than `k`, it fills up with position **-1** and a huge distance. Python
 #   takes `catalog[-1]` for the last picture, without a word.
 

@@ -39,7 +39,8 @@ WIDE_CODE = """() => [...document.querySelectorAll("div.highlight pre")]
     .map(e => e.textContent.trim().slice(0, 60))"""
 
 # icons that are not there: drawn as a question mark that moves, or not at all
-NO_ICONS = """() => [...document.querySelectorAll("svg.svg-inline--fa:not(:has(> path)), i[class*=fa-]")]
+NO_ICONS = """() => [...document.querySelectorAll("svg.svg-inline--fa, i[class*=fa-]")]
+    .filter(e => !e.querySelector(":scope > path"))
     .map(e => e.outerHTML.slice(0, 160))"""
 
 # the rings around a control, or around the labels that stand for it; empty where there is none

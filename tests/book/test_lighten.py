@@ -1,6 +1,6 @@
 """The theme's icons are trimmed to those in use, and a page's whole load stays small."""
 
-from browsing import opened, until_quiet, weighed
+from browsing import until_quiet, weighed
 from lighten import ALL_ICONS, ICON, lighten, trimmed
 
 

@@ -26,7 +26,8 @@ HASHES = "results.sha256"  # as `sha256sum` writes and checks them
 
 def machine() -> str:
     """Kind of processor, and how many threads torch uses."""
-    return f"{platform.machine()}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{platform.machine()}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def processor() -> str:

@@ -211,7 +211,7 @@ show(
 #
 # Don't count on it. Compared on equal terms, losses and miners differ less than their papers say
 # ([Musgrave et al., 2020](https://arxiv.org/abs/2003.08505)). But hard negatives can also do harm:
-# compare the spreads before the precisions, and remember that it is one seed.
+# compare the mAP as well as the precision, and remember that it is one seed.
 #
 # </details>
 
@@ -264,8 +264,8 @@ show(
     )
     + ".",
     caption="The same training with three miners. Their losses cannot be compared, since each "
-    "averages over other triplets; these can. A spread near 0 means that all embeddings are close "
-    "to one point, as in chapter 3.",
+    "averages over other triplets; these can. A small spread alone is no collapse: look at the mAP "
+    "beside it, as in chapter 3.",
 )
 
 # %% tags=["hide-input", "full-budget"]
@@ -278,7 +278,14 @@ say(
     f"that is how they are chosen. The best mAP is {last[best]['mAP']:.3f}, with **{best}**; "
     f"before this training it was {before['mAP']:.3f}. The smallest spread, "
     f"{last[tight]['spread']:.2f}, is that of **{tight}**"
-    + (": its embeddings have almost collapsed. " if last[tight]["spread"] < 0.1 else ". ")
+    + (
+        ". "
+        if last[tight]["spread"] >= 0.1
+        else f". But its precision@5 is {last[tight]['precision@5']:.3f}: its embeddings lie to "
+        "one side, which is no collapse. "
+        if last[tight]["precision@5"] > before["precision@5"] / 2
+        else f", and its precision@5 is only {last[tight]['precision@5']:.3f}: it has collapsed. "
+    )
     + "One seed and few epochs: the order of the three may be luck."
 )
 
@@ -286,8 +293,8 @@ say(
 # ## What you have learned
 #
 # - A batch holds its triplets already: two masks and one table of distances are all a miner needs.
-# - Most random triplets soon keep the margin and teach nothing; mined ones break it, because that
-#   is how they are chosen.
+# - Most random triplets soon keep the margin and teach nothing; semi-hard ones break it, because
+#   that is how they are chosen.
 # - Semi-hard mining leaves out the hardest, batch-hard mining looks for them, and finds odd
 #   pictures and wrong labels first.
 #
