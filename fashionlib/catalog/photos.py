@@ -139,19 +139,6 @@ def manifest_hash() -> str:
     return hashlib.sha256(MANIFEST.read_bytes()).hexdigest()
 
 
-def make_manifest(archive: Path) -> str:
-    """The text of `photos.sha256` for an archive that is known to be good.
-
-    ```python
-    MANIFEST.write_text(make_manifest(Path("clothing-dataset-small.zip")))
-    ```
-    """
-    with zipfile.ZipFile(archive) as opened:
-        found = sorted(_pictures(opened).items())
-        lines = [f"{hashlib.sha256(opened.read(m)).hexdigest()}  {name}\n" for name, m in found]
-    return "".join(lines)
-
-
 def _check_ours(folder: Path) -> None:
     """A FashionError if the photos' place has what we may not remove, or a link to nowhere."""
     is_empty = os.path.isdir(folder) and not any(folder.glob("*"))
