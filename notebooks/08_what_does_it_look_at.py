@@ -278,7 +278,8 @@ from dataclasses import replace
 
 from fashionlib.siamese import RECIPE, train_siamese
 
-recipe = replace(RECIPE, epochs=1, learning_rate=5e-4, average=0.9)
+size = budget(RECIPE.size, quick=48)
+recipe = replace(RECIPE, epochs=1, size=size, learning_rate=5e-4, average=0.9)
 again = {}
 for name, swap in {"an epoch, own edges": 0.0, "an epoch, swapped edges": 0.5}.items():
     torch.manual_seed(0)
