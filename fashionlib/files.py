@@ -7,7 +7,7 @@ import secrets
 import shutil
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,9 @@ def check_place(path: Path, *sources: Path | str | None) -> None:
         if any(os.path.exists(each) and os.path.samefile(path, each) for each in sources if each):
             raise FashionError(f"{path} is read for this: name another file to write.")
     place = path.absolute()
-    around = next(parent for parent in place.parents if os.path.lexists(parent))
+    if is_link := os.path.islink(place):
+        place = Path(os.path.realpath(place))  # where it leads: there it will be written
+    around = next(parent for parent in place.parents if is_link or os.path.lexists(parent))
     if not around.is_dir() or not os.access(around, os.W_OK | os.X_OK):
         problem = "cannot be written" if around.is_dir() else "is no folder"
         raise FashionError(f"could not write {path}: {around} {problem}. Choose another place.")
@@ -86,6 +88,8 @@ def check_place(path: Path, *sources: Path | str | None) -> None:
     try:
         trial.touch()
         trial.unlink()
+        with suppress(FileNotFoundError, NotADirectoryError):  # a whole path may be too long too
+            os.lstat(place / ("x" * 99))
     except OSError as error:  # /proc takes none from anybody, and says so only now
         raise FashionError(
             f"could not write {path}: {around} takes no such file ({error.strerror}). Choose "
@@ -167,7 +171,8 @@ def remove_abandoned(folder: Path, name: str) -> None:
     """Remove what killed processes left of a file or folder of that name, a pattern of `glob`."""
     for path in folder.glob(f".{name}.{_host()}-*-*"):
         if not _is_running(int(path.name.split("-")[-2])):
-            _remove(path)
+            with suppress(OSError):  # another person's, in a folder like /tmp
+                _remove(path)
 
 
 def _host() -> str:

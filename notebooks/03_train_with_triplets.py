@@ -791,7 +791,7 @@ for share in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0):
     alts = ["what", "in which look"]
     alts += [escaped(f"found: {catalog.classes[label]}") for label in train.labels[order]]
     images = [f'<img alt="{alt}" src="{thumbnail(p)}">' for alt, p in zip(alts, row, strict=True)]
-    pieces[f"{share:.1f}"] = " ".join(images)
+    pieces[f"{share:.1f}"] = f"<p>{' '.join(images)}</p>"
 slider("share of the look", pieces)
 
 # %% [markdown]

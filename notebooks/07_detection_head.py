@@ -240,7 +240,7 @@ for x in torch.arange(0.25, 0.9, 0.0625).tolist():
 slider("centre of the solid box", drawings)
 
 # %% [markdown]
-# From where the boxes only touch: IoU is 0 there, and stays 0.
+# From the place where they only touch: there IoU is 0, and it stays 0.
 #
 # The weights 5 and 2 are those of DETR ([Carion and others,
 # 2020](https://arxiv.org/abs/2005.12872)), which adds up the four distances where we take their

@@ -1,6 +1,7 @@
 """Writing without ever damaging what was there."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from complaints import complaint
 
+from fashionlib import files
 from fashionlib.errors import FashionError
 from fashionlib.files import cache_dir, check_place, data_dir, new_folder, replacing
 
@@ -136,6 +138,25 @@ def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path, before):
     assert os.listdir(path.parent) == ["model.bin"]
 
 
+def test_what_cannot_be_removed_is_in_nobodys_way(tmp_path, monkeypatch):
+    """As another person's file in a folder like /tmp."""
+    path = tmp_path / "model.bin"
+    subprocess.run([sys.executable, "-c", KILLED, "file", str(path), "kill"], check=False,
+                   capture_output=True)  # fmt: skip
+    (left,) = tmp_path.iterdir()
+    unlink = Path.unlink
+
+    def refused(self: Path, **options: bool) -> None:
+        if self == left:
+            raise PermissionError(1, "Operation not permitted")
+        unlink(self, **options)
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+
+
 def test_a_temporary_file_that_is_removed_is_no_want_of_space(tmp_path):
     with (
         pytest.raises(FashionError, match=r"another program removed .* meanwhile\. Start again"),
@@ -157,6 +178,20 @@ def test_a_place_that_takes_no_file_is_found_before_the_work(tmp_path, monkeypat
     with pytest.raises(FashionError, match="gone is no folder"):
         check_place(Path("gone/a.safetensors"))
     assert os.listdir(tmp_path) == ["gone"]
+
+
+def test_where_a_link_leads_is_where_the_place_is(tmp_path):
+    """A training ended with: no such file."""
+    link = tmp_path / "model.safetensors"
+    for away in ("/proc/x.safetensors", "/nowhere/x.safetensors", "/dev/null/x.safetensors"):
+        link.symlink_to(away)
+        complaint(lambda: check_place(link), "could not write", link)
+        link.unlink()
+    deep = tmp_path / "/".join(["d" * 200] * 20)
+    complaint(lambda: check_place(deep / "x.safetensors"), "could not write", "too long")
+    link.symlink_to("new.safetensors")
+    check_place(link)
+    assert os.listdir(tmp_path) == [link.name]
 
 
 def test_what_is_no_file_is_never_replaced(tmp_path):
@@ -294,3 +329,17 @@ def test_new_folder_where_a_file_is(tmp_path):
     with pytest.raises(FashionError, match=r"could not write .*arrays"), new_folder(path):
         pass
     assert path.read_text() == "a file"
+
+
+def test_what_another_machine_writes_on_a_shared_disk_stays(tmp_path, monkeypatch):
+    """A process number says nothing of a process over there."""
+    ended = python("pass")
+    ended.wait()
+    with monkeypatch.context() as there:
+        there.setattr(platform, "node", lambda: "the other machine")
+        there.setattr(os, "getpid", lambda: ended.pid)
+        under_way = files._beside(tmp_path / "model.bin")
+    under_way.write_text("half")
+    with replacing(tmp_path / "model.bin") as temporary:
+        temporary.write_text("ours")
+    assert under_way.read_text() == "half"

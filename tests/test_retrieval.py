@@ -10,6 +10,7 @@ from fashionlib.catalog import Split
 from fashionlib.errors import FashionError
 from fashionlib.metrics import wilson_interval
 from fashionlib.retrieval import (
+    ColourDistances,
     agreement_at_k,
     average_precision,
     best_at_k,
@@ -246,3 +247,8 @@ def test_resampled_intervals_cover_what_they_should():
     assert resampled(again).mean == pytest.approx(float(again.mean()))
     with pytest.raises(FashionError, match="no queries"):
         resampled(torch.zeros(0))
+
+
+def test_results_closer_in_colour_than_chance_have_a_ratio_below_1():
+    found = ColourDistances(torch.tensor([1.0, 3.0]), torch.tensor([2.0, 6.0]), torch.zeros(2))
+    assert found.ratio == pytest.approx(0.5)

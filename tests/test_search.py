@@ -15,7 +15,7 @@ from torch import nn
 
 from fashionlib import search as module
 from fashionlib import weights
-from fashionlib.catalog.pictures import to_square
+from fashionlib.catalog.pictures import read_square, to_square
 from fashionlib.drawn import drawn_pictures
 from fashionlib.search import (
     SIDE,
@@ -25,6 +25,7 @@ from fashionlib.search import (
     embed_picture,
     euclidean,
     nearest,
+    read_query,
     visual_search,
 )
 from fashionlib.weights import (
@@ -363,3 +364,13 @@ def test_the_article_and_the_index_agree_but_not_in_time():
     ratio = loop / sorted(seconds)[5]
     print(f"300 pictures: the loop {loop:.3f} s, the index {ratio:.0f} times as fast")
     assert ratio >= 20
+
+
+def test_a_large_photo_is_the_same_query_as_it_is_in_a_catalog(tmp_path):
+    """Twelve megapixels, say, are decoded at a part of their size: both times the same."""
+    y, x = np.mgrid[:1600, :2000] / 30
+    waves = [128 + 100 * np.sin(x * k + y * y) for k in (1, 2, 3)]
+    Image.fromarray(np.stack(waves, -1).astype(np.uint8)).save(tmp_path / "a.jpg", quality=90)
+    stored = read_square(tmp_path, "a.jpg", SIDE)
+    assert np.array_equal(read_query(tmp_path / "a.jpg").numpy(), stored)
+    assert np.array_equal(read_query((tmp_path / "a.jpg").read_bytes()).numpy(), stored)

@@ -147,17 +147,17 @@ def test_triplets_are_of_the_right_labels(catalog, objective, monkeypatch):
 
 def test_looks_are_pulled_to_the_corners_of_their_names(catalog):
     """The loss of each picture is minus the logarithm of what it gives its own name."""
-    encoder = small_encoder("looks").eval()
+    encoder, recipe = small_encoder("looks").eval(), replace(RECIPE, look_weight=0.4)
     looks = siamese.positions_of_looks(encoder, catalog)[:28]
     pictures = encoder.preparation(catalog.train.images[:28])
-    terms = siamese.named_parts(encoder, RECIPE, pictures, catalog.train.labels[:28], looks)
+    terms = siamese.named_parts(encoder, recipe, pictures, catalog.train.labels[:28], looks)
     category, _, *roots = encoder.parts(encoder(pictures).detach())
     names = [catalog.train.labels[:28], *looks.T]
     for (losses, _), root, own in zip(terms, [category, *roots], names, strict=True):
         for n in range(28):
             probability = float(root[n, own[n]]) ** 2
             assert float(losses[n].detach()) == pytest.approx(-math.log(probability), abs=1e-4)
-    assert [weight for _, weight in terms] == [1.0, RECIPE.look_weight, RECIPE.look_weight]
+    assert [weight for _, weight in terms] == [1.0, 0.4, 0.4]
     for column, (names, key) in enumerate(((encoder.colours, "colour"),
                                            (encoder.patterns, "pattern"))):  # fmt: skip
         said = tuple(names[n] for n in looks[:, column])
@@ -310,15 +310,15 @@ def test_a_recipe_with_another_size_is_what_the_encoder_prepares_from_then_on(ca
     assert average(average.preparation(catalog.test.images)).shape == (20, 16)
 
 
-def test_random_triplets_show_every_picture_as_an_anchor(catalog, monkeypatch):
-    """The last, smaller batch too: 96 pictures in batches of 28."""
-    sizes, load = [], siamese.OBJECTIVES["random"].load
+@pytest.mark.parametrize("name", ["random", "looks"])
+def test_random_triplets_show_every_picture_as_an_anchor(catalog, monkeypatch, name):
+    """The last, smaller batch too: 96 pictures in batches of 28. So do names of looks."""
+    sizes, load = [], siamese.OBJECTIVES[name].load
 
     def counted(data, chosen, recipe):
         sizes.append(len(chosen))
         return load(data, chosen, recipe)
 
-    objective = OBJECTIVES["random"]._replace(load=counted)
-    monkeypatch.setitem(OBJECTIVES, "random", objective)
-    trained(catalog, "random", epochs=1)
+    monkeypatch.setitem(OBJECTIVES, name, OBJECTIVES[name]._replace(load=counted))
+    trained(catalog, name, epochs=1)
     assert sizes == [28, 28, 28, 12]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from complaints import complaint
 from tiny import (
     drawn_split,
     same_weights,
@@ -269,3 +270,9 @@ def test_a_stopped_training_gives_the_random_numbers_back(catalog):
     with stopped_after(8):
         training.train_classifier(model, catalog, RECIPE)
     assert torch.equal(torch.get_rng_state(), expected)
+
+
+def test_a_loss_that_is_infinite_ends_a_training(catalog):
+    begun = training.classifier_training(build_classifier("article"), catalog, RECIPE, 0)
+    begun.loss_of = lambda network, inputs, labels: network(inputs).sum() + float("inf")
+    complaint(lambda: next(begun.epochs()), "loss became inf in epoch 1", "lower learning rate")

@@ -158,3 +158,29 @@ def test_the_resize_of_an_input_smooths_what_it_cannot_show():
     """Stripes of two pixels, four times smaller: of the middle two alone all would be white."""
     stripes = torch.tensor([0, 255, 255, 0], dtype=torch.uint8).repeat(16).expand(1, 3, 64, 64)
     assert to_input(stripes, 16)[..., 1:-1].abs().max() < 0.05
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_what_an_augmentation_makes_smaller_is_smoothed(name):
+    """Pixels in black and white, four times smaller or more: all grey, where none is left out."""
+    board = ((torch.arange(160)[:, None] + torch.arange(160)) % 2 * 255).byte()
+    views = augmented(board.expand(1, 3, 160, 160), name, 20, 20)[..., 4:-4, 4:-4]
+    assert views.std(dim=(2, 3)).median() < 12
+
+
+def test_another_light_has_another_contrast_too():
+    """Two greys: brightness alone makes both so many times as bright, and keeps their ratio."""
+    greys = torch.tensor([60, 120], dtype=torch.uint8).repeat_interleave(20).expand(1, 3, 40, 40)
+    views = augmented(greys, "fashion", 60)
+    ratios = views.amax(dim=(1, 2, 3)) / views.amin(dim=(1, 2, 3))
+    assert ratios.min() < 1.9
+    assert ratios.max() > 2.1
+
+
+def test_middles_are_of_many_sizes():
+    """How wide each is: between half of the picture and all of it."""
+    torch.manual_seed(0)
+    own = torch.arange(32, dtype=torch.uint8)[:, None, None, None].expand(32, 3, 40, 40)
+    widths = (swap_frames(own) == own)[:, 0, 20].sum(dim=1)
+    assert widths.min() < 26
+    assert widths.max() > 36

@@ -32,6 +32,7 @@ from fashionlib.weights import (
     save_encoder,
     save_tensors,
     shipped,
+    tensors_hash,
     weights_hash,
 )
 
@@ -368,3 +369,15 @@ def test_shipped_weights(tmp_path, monkeypatch):
     (tmp_path / "encoder_photos.safetensors").write_bytes(b"")
     assert shipped("encoder_photos") == tmp_path / "encoder_photos.safetensors"
     complaint(lambda: shipped("encoder_moon"), "encoder_moon")
+
+
+def test_a_hash_of_tensors_covers_names_kinds_shapes_and_values():
+    zeros = torch.zeros(2, 3)
+    others = {
+        "name": {"b": zeros},
+        "kind": {"a": zeros.int()},
+        "shape": {"a": zeros.T},
+        "value": {"a": zeros + 1},
+    }
+    hashes = {name: tensors_hash(tensors) for name, tensors in others.items()}
+    assert len({tensors_hash({"a": zeros}), *hashes.values()}) == 5

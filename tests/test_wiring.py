@@ -480,3 +480,14 @@ def test_the_augmentation_is_the_recipes(catalog):
         classifier(catalog, replace(RECIPE, augmentation="still")).batches(0)
         siamese.view(catalog.train.images[:2], replace(METRIC, augmentation="still"))
     assert asked == [32, 32]
+
+
+def test_kernels_and_norms_follow_the_schedule_alike():
+    """The optimizer keeps them apart for their decay; both have the rate of the moment."""
+    recipe = Recipe(learning_rate=0.5)
+    optimizer = training.make_optimizer(build_classifier("article"), recipe)
+    assert len(optimizer.param_groups) == 2
+    for progress, share in ((0.0, 0.04), (0.3, 1.0), (1.0, 0.0)):
+        training.set_learning_rate(optimizer, recipe, progress)
+        rates = [group["lr"] for group in optimizer.param_groups]
+        assert rates == pytest.approx([0.5 * share] * 2, abs=1e-9)

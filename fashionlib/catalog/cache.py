@@ -17,7 +17,7 @@ import torch
 
 from fashionlib.catalog.contents import SPLITS, Catalog, Split, attributes_of
 from fashionlib.catalog.folder_layout import Listing, entries
-from fashionlib.catalog.pictures import PREPROCESSING, read_square
+from fashionlib.catalog.pictures import PREPROCESSING, is_readable, read_square
 from fashionlib.drawn import Garment
 from fashionlib.errors import FashionError, printable
 from fashionlib.files import cache_dir, check_place, new_folder, remove_abandoned
@@ -120,6 +120,20 @@ def _read(folder: Path, root: Path | None) -> Catalog:
 
 
 # Decoding
+
+
+def decoded(
+    group: str, content: str, name: str, root: Path, listing: Listing, size: int
+) -> Catalog:
+    """As `decode`, through the cache; keys as for `through_cache`."""
+
+    def is_right(catalog: Catalog) -> bool:
+        """Is what could not be read still unreadable? A disk may be back, a permission given."""
+        known = {name for split in catalog.splits.values() for name in split.names}
+        missing = [name for _, _, name in entries(listing) if name not in known]
+        return not any(is_readable(root, name, size) for name in missing)
+
+    return through_cache(group, content, root, partial(decode, name, root, listing, size), is_right)
 
 
 def decode(name: str, root: Path, listing: Listing, size: int) -> Catalog:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fashionlib.catalog.pictures import read_picture
 from fashionlib.drawn import Garment, draw_garment
-from fashionlib.errors import FashionError, printable_lines
+from fashionlib.errors import FashionError, printable
 
 SPLITS = ("train", "validation", "test")
 
@@ -76,10 +76,11 @@ class Catalog:
         if self.skipped:
             more = " …" if len(self.skipped) > 3 else ""
             text += f" Skipped {len(self.skipped)}: {' '.join(self.skipped[:3])}{more}"
+        leak = ""
         if self.duplicates:
-            pair = " = ".join(self.duplicates[0])
-            text += f"\nLeak: {len(self.duplicates)} pictures are in two splits, such as {pair}."
-        return printable_lines(text)
+            pair = printable(" = ".join(self.duplicates[0]))
+            leak = f"\nLeak: {len(self.duplicates)} pictures are in two splits, such as {pair}."
+        return printable(text) + leak
 
     def open(self, name: str) -> Image.Image:
         """The original picture, RGB at full size; a drawn one is drawn again, larger.

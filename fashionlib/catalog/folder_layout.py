@@ -18,6 +18,7 @@ SPLIT_NAMES = {  # as people write them, with much around them: Train, 2_valid, 
     "validation": ("validation", "valid", "val", "vld", "dev", "eval", "evaluation"),
     "test": ("test", "testing", "tst", "te", "holdout"),
 }
+WORDS = "|".join(sorted(sum(SPLIT_NAMES.values(), ()), key=len, reverse=True)[:-2])  # not tr, te
 AFFIX = "(?:data|set|split|images?|imgs?|photos?|pictures?|pics?|folder|dir)"
 # What disks and systems put there: settings, thumbnails, and what was deleted
 NOT_OURS = re.compile(
@@ -90,9 +91,11 @@ def _split_folders(root: Path) -> dict[str, Path]:
         a, b = (_unwrapped(root, path) for path in (one, other))
         shared = (_is_folder(path) and (b / path.name).is_dir() for path in a.iterdir())
         both_have_pictures = _loose(root, a) and _loose(root, b)  # then they are classes
-        if hints[one] != hints[other] and sum(shared) > 1 and not both_have_pictures:
+        rest, others_rest = (re.sub(WORDS, "", path.name.casefold()) for path in (one, other))
+        alike = rest == others_rest or (sum(shared) > 1 and not both_have_pictures)
+        if hints[one] != hints[other] and alike:
             raise FashionError(
-                f"{root} has {one.name} and {other.name} with the same folders in them: call "
+                f"{root} has {one.name} and {other.name}, which look like splits of one set: call "
                 "splits train, validation and test; call classes by names without these words."
             )
     return {split: found[split] for split in SPLITS if split in found}
@@ -117,14 +120,15 @@ def _split_of(name: str, within: bool = False) -> str | None:
 
 def _loose(root: Path, folder: Path) -> list[str]:
     """Pictures in a folder itself, by their names relative to `root`."""
-    paths = [path for path in sorted(folder.iterdir()) if path.is_file() and _is_ours(path.name)]
+    paths = [path for path in sorted(folder.iterdir()) if not path.is_dir() and _is_ours(path.name)]
     names = [path.relative_to(root).as_posix() for path in paths]
     return [name for name in names if _is_picture(root, name)]
 
 
 def _is_picture(root: Path, name: str) -> bool:
-    """By its ending, be it one that we cannot read, or by what is in it."""
-    return name.lower().endswith((*SUFFIXES, ".heic", ".heif")) or is_readable(root, name, 1)
+    """By its ending, be it one that we cannot read, or by what is in it, which may be away."""
+    is_known = name.lower().endswith((*SUFFIXES, ".heic", ".heif"))
+    return is_known or is_readable(root, name, 1) or not os.path.exists(root / name)
 
 
 def _is_folder(path: Path) -> bool:

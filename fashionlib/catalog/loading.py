@@ -1,17 +1,15 @@
 """`load_catalog`: the photos, the drawn garments or a folder, as one and the same `Catalog`."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
 
 from fashionlib import drawn as drawing
-from fashionlib.catalog.cache import cache_key, decode, through_cache
+from fashionlib.catalog.cache import cache_key, decoded, through_cache
 from fashionlib.catalog.contents import SPLITS, Catalog, Split, attributes_of
 from fashionlib.catalog.folder_layout import choose_classes, entries, find_pictures, stamp
 from fashionlib.catalog.photos import ensure_photos, manifest_hash, read_looks, read_manifest
-from fashionlib.catalog.pictures import is_readable
 from fashionlib.drawn import SEVEN, drawn_pictures
 from fashionlib.errors import FashionError
 
@@ -81,7 +79,7 @@ def _load_photos(size: int, classes: tuple[str, ...], few: bool) -> Catalog:
     listing = choose_classes(root, found, classes)
     key = cache_key("photos", size, classes, few)
     content, looks = manifest_hash(), read_looks()
-    catalog = through_cache(key, content, root, lambda: decode("photos", root, listing, size))
+    catalog = decoded(key, content, "photos", root, listing, size)
     return replace(catalog, **{name: _with(looks, s) for name, s in catalog.splits.items()})
 
 
@@ -96,15 +94,7 @@ def _load_folder(root: Path, size: int, classes: tuple[str, ...] | None) -> Cata
     listing, loose = find_pictures(root, classes)
     group = cache_key(str(root.resolve()), size, tuple(listing["train"]))
     content = cache_key([(name, *stamp(root / name)) for _, _, name in entries(listing)])
-
-    def is_right(catalog: Catalog) -> bool:
-        """Is what could not be read still unreadable? A disk may be back, a permission given."""
-        known = {name for split in catalog.splits.values() for name in split.names}
-        missing = [name for _, _, name in entries(listing) if name not in known]
-        return not any(is_readable(root, name, size) for name in missing)
-
-    load = partial(decode, str(root), root, listing, size)
-    catalog = through_cache(group, content, root, load, is_right)
+    catalog = decoded(group, content, str(root), root, listing, size)
     skipped = catalog.skipped + tuple(f"{name} lies in no class folder." for name in loose)
     # the name as it was given now, where the cache may know the folder by another path
     return replace(catalog, name=str(root), skipped=skipped)

@@ -106,7 +106,7 @@ def load_checkpoint(path: Path, training: Training, about: dict[str, Any]) -> No
         if different:
             raise FashionError(
                 f"{path} is of another run, with other {', '.join(different)}: "
-                "delete it to start anew."
+                "move it away to start anew."
             )
         if metadata["kind"] != "checkpoint" or not are_numbers(tensors):
             raise ValueError("no checkpoint, or weights that are no numbers")

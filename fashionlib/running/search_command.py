@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,7 +69,7 @@ def run_search(
     Raises:
         FashionError: any of these cannot be used.
     """
-    _check_drawing(k, show, out, query, look)
+    _check_drawing(k, show, out, query, look, weights)
     picture = read_query(query)
     look_picture = None if look is None else read_query(look)
     source, notes = _searched_in(catalog, out)
@@ -119,7 +120,8 @@ def run_search(
 def _searched_in(catalog: str | None, out: Path | None) -> tuple[Source, list[str]]:
     """The pictures that are searched, and lines about them; what is drawn is not to join them."""
     if catalog not in (None, "photos", "drawn"):
-        if out is not None and out.resolve().is_relative_to(Path(catalog).resolve()):
+        around = os.path.realpath(catalog)  # which bears links that go round
+        if out is not None and Path(os.path.realpath(out)).is_relative_to(around):
             raise FashionError(f"--out {out} is in the catalog {catalog}: name a place outside.")
         return folder_source(Path(catalog)), []
     loaded = load_catalog(catalog, few=budget(False, quick=True))

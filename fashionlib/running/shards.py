@@ -15,13 +15,14 @@ import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import islice
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from typing import Any
 
 import torch
@@ -139,12 +140,16 @@ def index_from_shards(out: Path, encoder: nn.Module) -> SearchIndex:
         FashionError: no complete run filled the folder, a shard is missing or damaged, or other
             weights made it.
     """
-    if not (out / CONTENTS).is_file():
+    try:
+        text = (out / CONTENTS).read_bytes() if (out / CONTENTS).is_file() else None
+    except OSError:  # a run beside this one takes it away when it begins
+        text = None
+    if text is None:
         raise FashionError(
             f"{out} holds no complete embeddings: run `fashionlib embed` to its end."
         )
     with taking_apart(out / CONTENTS):
-        contents = json.loads((out / CONTENTS).read_text(encoding="utf-8"))
+        contents = json.loads(text)
         shards, pictures = range(contents["shards"]), contents["pictures"]
         digest = contents["digest"]
     made_by = fingerprint(encoder)
@@ -198,7 +203,8 @@ def _made(shards: Iterable[Shard], processes: int) -> Iterator[tuple[Shard, dict
                 continue
             while len(pending) > processes:  # one more than are at work, and no longer queue
                 yield from _finished(pending)
-            pending[pool.submit(_make, shard)] = shard
+            with _deaf():
+                pending[pool.submit(_make, shard)] = shard
         while pending:
             yield from _finished(pending)
     except BrokenProcessPool:
@@ -213,6 +219,19 @@ def _made(shards: Iterable[Shard], processes: int) -> Iterator[tuple[Shard, dict
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """A process that starts in here never hears Ctrl-C, not even while it imports torch."""
+    if current_thread() is not main_thread():  # only that one may say so, and it hears Ctrl-C
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _finished(pending: dict) -> Iterator[tuple[Shard, dict[str, Any], bool]]:

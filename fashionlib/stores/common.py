@@ -99,11 +99,11 @@ class FileStore(CheckedStore):
         # for any user to lock; and of the process: else filelock takes each thread for a holder
         lock = real.with_name(f".{real.name}.lock")
         self._lock = FileLock(lock, mode=0o666, thread_local=False)
-        if self.path.exists():
+        if os.path.exists(self.path):
             self._read()
         else:
             self._own()
-            if not self.path.exists():
+            if not os.path.exists(self.path):
                 self._create()
             self.close()
 
@@ -115,17 +115,22 @@ class FileStore(CheckedStore):
         """
         if self._lock.is_locked:
             return
+        # its own in each process: one that came by a fork takes no lock
+        self._lock = FileLock(self._lock.lock_file, mode=0o666, thread_local=False)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
+            if os.path.exists(self.path):
+                self._read()  # what others have changed since it was opened
+        except FashionError:
+            self.close()  # it would else be written over the next time, as if it had been read
+            raise
         except Timeout:
             raise FashionError(
                 f"{self._name} is being changed by another process: let that close it first."
             ) from None
         except OSError as error:
             raise FashionError(f"could not write {self._name}: {error.strerror}.") from error
-        if self.path.exists():
-            self._read()  # what others have changed since it was opened
 
     def close(self) -> None:
         """Let others change it."""

@@ -131,13 +131,13 @@ class MilvusStore(CheckedStore):
         beyond = next(filter(None, map(os.environ.get, BEYOND)), "")
         names = [name for name in beyond.split(",") if name and name not in LOCAL]
         os.environ[BEYOND[0]] = ",".join([*names, *LOCAL])
-        if Path(self.uri).is_file():
+        if os.path.isfile(self.uri):
             raise FashionError(f"{self.uri} is a file: Milvus Lite keeps a folder, give its name.")
         try:
             Path(self.uri).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FashionError(f"could not make {self.uri}: {error.strerror}.") from error
-        folder = Path(self.uri) if Path(self.uri).exists() else Path(self.uri).parent
+        folder = Path(self.uri) if os.path.exists(self.uri) else Path(self.uri).parent
         if not os.access(folder, os.W_OK):
             raise FashionError(f"{self._name} cannot be written, which Milvus Lite has to.")
         self._check_parts()
@@ -165,7 +165,7 @@ class MilvusStore(CheckedStore):
     def _connect(self) -> Any:
         try:
             return self._milvus.MilvusClient(self.uri, timeout=SECONDS, dedicated=True)
-        except (*self._failures, ValueError) as error:  # a port that is no number
+        except (*self._failures, ValueError, OSError) as error:  # no port, too long a name
             if self._lite:
                 problem = "another process uses it, or it is no folder of Milvus Lite"
             else:

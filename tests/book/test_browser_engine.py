@@ -680,8 +680,10 @@ def test_distances_and_alt_texts_are_right(page, catalog, engine, index, order, 
     assert page.locator(".se-own").get_attribute("alt").startswith("your query: ")
 
 
-def test_the_pictures_shown_are_the_ones_found(page, files, catalog, order, right):
-    choose(page, catalog.root / catalog.test.names[right[0]])
+@pytest.mark.parametrize("what", ["a test picture", "the first of a sheet"])
+def test_the_pictures_shown_are_the_ones_found(page, files, catalog, order, right, what):
+    first = catalog.train.names[order[browser_engine.ACROSS * browser_engine.DOWN]]  # finds itself
+    choose(page, catalog.root / (first if "sheet" in what else catalog.test.names[right[0]]))
     for item in page.get_by_role("listitem").all():
         image = item.locator("img")
         address, left, top, *frame = image.evaluate(
@@ -1030,6 +1032,18 @@ def test_what_is_no_second_picture_keeps_the_answer(looks, two):
         assert looks.locator(".se-worn").is_visible() == bool(name)
 
 
+# A picture takes a second to read from now on, once
+SLOWLY = """() => {
+  const read = window.createImageBitmap;
+  window.createImageBitmap = async (...given) => {
+    window.createImageBitmap = read;
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    window.slowlyRead = 1;
+    return read(...given);
+  };
+}"""
+
+
 def test_of_two_second_pictures_the_last_counts_and_none_after_a_removal(looks, two):
     choose(looks, two[0][0])
     content = two[1][0].read_bytes()
@@ -1037,8 +1051,10 @@ def test_of_two_second_pictures_the_last_counts_and_none_after_a_removal(looks, 
     lend(looks, content, "second.jpg")
     looks.wait_for_timeout(500)
     assert looks.locator(".se-worn-name").inner_text() == "second.jpg"
+    looks.evaluate(SLOWLY)  # else it may be read before the button is reached
     drop(looks, content, "third.jpg", onto=".se-look")
     looks.get_by_role("button", name="Without it").click()
+    looks.wait_for_function("window.slowlyRead === 1")
     looks.wait_for_timeout(500)
     assert looks.locator(".se-worn").is_hidden()
     assert "Searched" not in looks.get_by_role("status").inner_text()
@@ -1147,7 +1163,10 @@ CAMERA = """
     context.fillStyle = "rgb(200, 40, 40)";
     context.fillRect(0, 0, 64, 48);
   }, 20);
-  navigator.mediaDevices.getUserMedia = async (wanted) => (window.stream = paint.captureStream());
+  navigator.mediaDevices.getUserMedia = async (wanted) => {
+    window.wanted = wanted;
+    return (window.stream = paint.captureStream());
+  };
 """
 
 
@@ -1157,6 +1176,7 @@ def test_a_picture_from_the_camera(page):
     page.get_by_role("button", name="Use the camera").click()
     shoot = page.get_by_role("button", name="Take the picture")
     expect(shoot).to_be_focused()
+    assert page.evaluate("wanted.video.facingMode") == "environment"  # not the reader's face
     shoot.press("Enter")
     settle(page, before)
     assert page.locator(".se-own").get_attribute("alt") == "your query: the camera's picture"

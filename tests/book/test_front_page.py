@@ -83,13 +83,14 @@ def test_it_is_kept_until_the_catalog_or_the_library_changes(tmp_path, monkeypat
     calls = []
     monkeypatch.setattr(front_page, "BOOK_CACHE", tmp_path / "cache")
     monkeypatch.setattr(front_page, "made", lambda catalog: calls.append(catalog) or "<figure>")
-    for catalog in (few, few, replace(few, name="photos")):
+    fewer = replace(few, test=few.test.at(torch.arange(20)))  # other queries to choose from
+    for catalog in (few, few, fewer, replace(few, name="photos")):
         monkeypatch.setattr(front_page, "load_catalog", lambda *_, found=catalog, **__: found)
         assert front_page.first_search() == "<figure>"
-    assert [catalog.name for catalog in calls] == ["drawn", "photos"]
+    assert [catalog.name for catalog in calls] == ["drawn", "drawn", "photos"]
     monkeypatch.setattr(front_page, "library_hash", lambda text: "another")
     front_page.first_search()
-    assert len(calls) == 3
+    assert len(calls) == 4
 
 
 def test_the_readme_opens_with_a_searched_strip():

@@ -191,3 +191,13 @@ def test_both_workflows_keep_the_photos_under_one_key():
         text = (ROOT / ".github" / "workflows" / name).read_text()
         keys |= set(re.findall(r"key: (clothing-\S+)", text))
     assert len(keys) == 1
+
+
+def test_the_workflow_publishes_the_book_with_the_photos_and_the_full_budget():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "pages.yml").read_text())
+    build = workflow["jobs"]["build"]
+    kept = next(step["with"]["path"] for step in build["steps"] if "actions/cache" in str(step))
+    assert build["env"] == {"FASHIONLIB_DATA": "${{ github.workspace }}/" + kept}
+    commands = [step["run"] for step in build["steps"] if "run" in step]
+    fetched = [n for n, command in enumerate(commands) if "fashionlib download" in command]
+    assert fetched == [len(commands) - 2]

@@ -37,7 +37,7 @@ def test_a_word_chooses_files_and_notebooks():
     assert set(run_tests.runs("triplets.")) >= {"the library and the pages", "the notebooks"}
 
 
-@pytest.mark.parametrize("codes", [[0, 1], [0, -11]])
+@pytest.mark.parametrize("codes", [[0, 1], [0, -11], [1, 0]])
 def test_a_run_that_failed_or_was_killed_is_a_failure(monkeypatch, tmp_path, codes):
     ends = iter(codes)
     monkeypatch.setattr(run_tests, "runs", lambda *_: {"one": [], "two": []})

@@ -313,14 +313,23 @@ def test_splits_beside_classes_or_twice_are_refused(tmp_path, own_cache):
 )
 def test_splits_under_other_names_are_no_classes(tmp_path, names):
     split_folders(tmp_path, names)
-    complaint(lambda: load(tmp_path), *names, "the same folders in them: call splits train")
+    complaint(lambda: load(tmp_path), *names, "look like splits of one set: call splits train")
+
+
+@pytest.mark.parametrize("names", [("clothes_train", "clothes_test"), ("trainA", "testA")])
+def test_splits_without_class_folders_are_no_classes(tmp_path, names):
+    """They became two classes: a network that tells train from test."""
+    for name in names:
+        for n in range(3):
+            save_picture(tmp_path / name / f"{n}.png")
+    complaint(lambda: load(tmp_path), *names, "look like splits of one set")
 
 
 def test_splits_in_folders_of_their_own_names_are_no_classes(tmp_path):
     """As Kaggle's archives unpack: seg_train/seg_train/hat."""
     split_folders(tmp_path, ("seg_train/seg_train", "seg_test/seg_test"))
     save_picture(tmp_path / "seg_pred" / "seg_pred" / "0.png")
-    complaint(lambda: load(tmp_path), "seg_test and seg_train with the same folders in them")
+    complaint(lambda: load(tmp_path), "seg_test and seg_train, which look like splits of one set")
 
 
 @pytest.mark.parametrize("names", [("seg_train", "seg_test"), ("train-v2", "test-v2")])
@@ -526,6 +535,16 @@ def test_a_class_folder_on_a_disk_that_is_away(tmp_path):
     complaint(lambda: load(tmp_path), tmp_path / "shoes", "cannot be listed")
 
 
+def test_what_is_away_or_no_file_beside_the_classes_is_named(tmp_path, own_cache):
+    class_folders(tmp_path, 4)
+    for name in ("No. 5", "gone.jpg"):
+        (tmp_path / name).symlink_to(tmp_path / "away" / name)
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert load(tmp_path).skipped == tuple(
+        f"{name} lies in no class folder." for name in ("No. 5", "gone.jpg", "pipe.jpg")
+    )
+
+
 def test_a_class_folder_may_be_a_link_and_others_are_named(tmp_path, own_cache):
     class_folders(tmp_path / "here", 4, ("dress",))
     class_folders(tmp_path / "elsewhere", 4, ("hat",))
@@ -548,12 +567,26 @@ def test_what_could_not_be_read_once_is_tried_again(tmp_path, own_cache, monkeyp
             raise FashionError(f"{name} cannot be read (Input/output error).")
         return read(root, name, size)
 
-    monkeypatch.setattr(cache, "read_square", away)
-    assert len(load(tmp_path).skipped) == 1
-    monkeypatch.undo()
+    with monkeypatch.context() as lost:  # an undo would take the cache of this test away too
+        lost.setattr(cache, "read_square", away)
+        assert len(load(tmp_path).skipped) == 1
     catalog = load(tmp_path)
     assert catalog.skipped == ()
     assert "hat/02.png" in where(catalog)
+
+
+def test_photos_that_could_not_be_read_once_are_tried_again(photos_here, own_cache):
+    read = cache.read_square
+
+    def away(root: Path, name: str, size: int) -> np.ndarray:
+        if name.endswith("0.jpg"):
+            raise FashionError(f"{name} cannot be read (Input/output error).")
+        return read(root, name, size)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cache, "read_square", away)
+        assert load_catalog("photos", size=8, few=True).skipped
+    assert load_catalog("photos", size=8, few=True).skipped == ()
 
 
 def test_a_file_that_goes_away_once_it_was_decoded_is_skipped(tmp_path, own_cache, monkeypatch):
@@ -589,6 +622,17 @@ def test_equal_files_in_different_splits_are_reported(tmp_path, own_cache):
         lines = catalog.about.splitlines()
         assert len(lines) == 2
         assert "train/hat/00.png = test/hat/copy.png" in lines[1]
+
+
+def test_a_name_with_a_line_break_in_it_begins_no_line(tmp_path, own_cache):
+    root = split_folders(tmp_path / "my\nclothes")
+    shutil.copy(root / "train/hat/00.png", root / "test/hat/a\nLeak: b.png")
+    save_picture(root / "c\nd.png")
+    lines = load(root).about.splitlines()
+    assert [line.split(" ")[0] for line in lines] == ["Catalog", "Leak:"]
+    assert "my?clothes" in lines[0]
+    assert "c?d.png lies in no class folder." in lines[0]
+    assert lines[1].endswith("test/hat/a?Leak: b.png.")
 
 
 # Folders, as they come

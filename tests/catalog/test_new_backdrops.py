@@ -55,3 +55,10 @@ def test_kept_at_k_against_sets():
         ]
         assert kept_at_k(first, second, k).tolist() == pytest.approx(wanted)
     assert kept_at_k(first, second, 9).tolist() == [1.0] * 5
+
+
+def test_each_garment_gets_a_backdrop_of_its_own(drawn, shown):
+    """The same garment six times: what differs is behind it."""
+    same = type(shown)(shown.images, shown.labels, shown.names[:1] * 6)
+    moved = on_new_backdrops(drawn, same, seed=1)
+    assert len({picture.numpy().tobytes() for picture in moved}) == 6

@@ -379,12 +379,13 @@ def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded():
     complaint(lambda: read_picture(endless), "more than 100 scans")
 
 
-def test_only_scans_of_the_picture_itself_count():
-    """A phone puts a film behind a picture, and a preview into it."""
+@pytest.mark.parametrize("begin", [b"\xff\xe7", b"\xff\xe1"], ids=["a note", "EXIF"])
+def test_only_scans_of_the_picture_itself_count(begin):
+    """A phone puts a film behind a picture, and a preview into it, mostly into EXIF."""
     buffer = io.BytesIO()
     corners().save(buffer, "JPEG", progressive=True, quality=95, subsampling=0)
-    jpeg, scans = buffer.getvalue(), b"\xff\xda" * 400
-    preview = b"\xff\xe7" + struct.pack(">H", 2 + len(scans)) + scans
+    jpeg, scans = buffer.getvalue(), b"Exif\0\0" + b"\xff\xda" * 400
+    preview = begin + struct.pack(">H", 2 + len(scans)) + scans
     assert difference(read_picture(jpeg[:2] + preview + jpeg[2:] + scans), corners()) < 6
 
 

@@ -136,6 +136,11 @@ WRONG = {
         "no anchor has more than one": one_an_anchor,
         "are missing": ordered_pairs_only,
         "come up twice": twice,
+        "without any positive": lambda x, y, m: (
+            semi_hard(x, y, m)
+            if len(y.unique()) < len(y)
+            else (torch.zeros(1, dtype=torch.int64),) * 3
+        ),
         "one dimension": lambda x, y, m: tuple(part[:, None] for part in semi_hard(x, y, m)),
         "raised RuntimeError": lambda x, y, m: semi_hard(x, y[:3], m),
         "return three tensors": lambda x, y, m: torch.stack(semi_hard(x, y, m)),

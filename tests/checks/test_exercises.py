@@ -1,10 +1,12 @@
 """Exercises come from their solutions, stop at their first check, and checkers say one sentence."""
 
+import ast
 import base64
 import io
 import json
 import re
 import sys
+from pathlib import Path
 
 import exercises
 import jupytext
@@ -22,6 +24,7 @@ from solved import defined
 from fashionlib import checks
 from fashionlib.checks import NotYet, Task
 from fashionlib.pages.recorded_results import recorded
+from fashionlib.settings import budget
 
 SOLUTIONS = exercises.solutions()
 
@@ -343,3 +346,20 @@ def test_a_checker_is_found_by_its_module():
     assert checks.mining.batch_hard.__module__ == "fashionlib.checks.mining"
     with pytest.raises(AttributeError, match="nothing"):
         checks.nothing  # noqa: B018 - the access is what is tested
+
+
+def test_the_page_of_a_solution_says_that_its_trainings_are_short_and_so_they_are(monkeypatch):
+    """By the book's own function: its settings as a whole would write the pages."""
+    settings = ast.parse((exercises.ROOT / "book" / "conf.py").read_text()).body
+    named = [
+        n for n in settings if getattr(n, "name", "") == "page_of" or "SHORT" in ast.unparse(n)
+    ]
+    space = {"re": re, "Path": Path, "for_the_book": exercises.for_the_book}
+    exec(ast.unparse(ast.Module(named, [])), space)
+    monkeypatch.setenv("FASHIONLIB_BUDGET", "full")
+    page = space["page_of"](exercises.solutions()[0])
+    title, note, setting, *_ = jupytext.reads(page, fmt="py:percent").cells
+    assert title.source.startswith("# ")
+    assert "ran as short as they do in the tests" in note.source
+    exec(setting.source, {})
+    assert budget("full", quick="quick") == "quick"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from fashionlib import drawn
 from fashionlib.drawn import (
     COLOURS,
     LINES,
@@ -241,3 +242,31 @@ def test_wrong_requests_say_what_to_do():
         sample_garment(np.random.default_rng(0), "skirt")
     with pytest.raises(FashionError, match="at least 1"):
         drawn_pictures(0, seed=1)
+
+
+def test_a_slip_has_no_sleeves():
+    rng = np.random.default_rng(0)
+    dresses = [sample_garment(rng, "dress") for _ in range(200)]
+    assert {dress.sleeve for dress in dresses if dress.kind == "slip"} == {"none"}
+    assert {dress.sleeve for dress in dresses if dress.kind != "slip"} > {"none"}
+
+
+def test_half_of_the_garments_are_mirrored(monkeypatch):
+    """A mirror turns the sign of the matrix that says where a pixel lies on the cloth."""
+    signs = []
+
+    class Watched(drawn.Canvas):
+        def __init__(self, rng, colour, pattern, size, to_garment):
+            signs.append(np.linalg.det(to_garment) < 0)
+            super().__init__(rng, colour, pattern, size, to_garment)
+
+    monkeypatch.setattr(drawn, "Canvas", Watched)
+    drawn_pictures(60, seed=1, size=32)
+    assert 18 <= sum(signs) <= 42
+
+
+def test_more_than_half_of_the_garments_are_plain():
+    rng = np.random.default_rng(0)
+    counts = Counter(sample_garment(rng, SEVEN[n % 7]).pattern for n in range(1000))
+    assert 490 < counts["plain"] < 590
+    assert all(70 < counts[name] < 200 for name in PATTERNS if name != "plain")

@@ -1,4 +1,5 @@
 import torch
+from PIL import Image
 
 from fashionlib.drawn.not_garments import pictures_of_no_garment
 
@@ -17,3 +18,17 @@ def test_pictures_of_each_kind_and_the_same_again():
 def test_another_seed_gives_other_pictures():
     first, other = (pictures_of_no_garment(1, seed, 48) for seed in (1, 2))
     assert not any(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_pieces_of_a_photograph_are_of_many_sizes(monkeypatch):
+    sides, crop = [], Image.Image.crop
+
+    def watched(picture, box):
+        sides.append((box[2] - box[0]) / min(picture.size))
+        return crop(picture, box)
+
+    monkeypatch.setattr(Image.Image, "crop", watched)
+    pictures_of_no_garment(15, seed=1, size=48)
+    assert len(sides) == 30
+    assert 0.39 < min(sides) < 0.55
+    assert 0.85 < max(sides) <= 1.0

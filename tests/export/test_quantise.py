@@ -233,3 +233,16 @@ def test_a_missing_package_is_one_line(files, tmp_path, monkeypatch, package):
     )
     assert 'pip install "fashionlib[export]"' in message
     assert not list(tmp_path.iterdir())
+
+
+def test_every_picture_sets_the_scales(files, tmp_path):
+    """The bright ones come last, behind a whole batch of dark ones."""
+    dark, bright = CALIBRATION[:1] // 16, CALIBRATION[8:]
+    made = []
+    for name, pictures in (("dark", dark.expand(32, -1, -1, -1)),
+                           ("both", torch.cat([dark.expand(32, -1, -1, -1), bright]))):  # fmt: skip
+        quantise_onnx(files["classifier"][0], tmp_path / f"{name}.onnx", pictures)
+        made.append(load_onnx(tmp_path / f"{name}.onnx")[0](OTHERS))
+    exact = load_onnx(files["classifier"][0])[0](OTHERS)
+    worse, better = ((answer - exact).norm(dim=1).mean() for answer in made)
+    assert better < 0.8 * worse

@@ -3,12 +3,14 @@
 import itertools
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import ablation
 import article
 import export
 import look_ablation
 import looks
+import pipeline
 import pytest
 import recording
 import stores
@@ -17,7 +19,7 @@ import torch
 from tiny import same_weights, striped_catalog
 from torch import nn
 
-from fashionlib.catalog import Split
+from fashionlib.catalog import SEVEN, Catalog, Split
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.training import Recipe
@@ -286,3 +288,84 @@ def test_a_round_of_training_takes_so_many_batches_and_moves_the_weights(monkeyp
     assert len(taken) == 3
     train()
     assert len(taken) == 6
+
+
+class LeftHalf(Brightness):
+    """As sure of 1 as the left half is bright."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        left = (x[..., :4].mean(dim=(1, 2, 3)) + 1) / 2
+        return torch.stack([torch.full_like(left, 0.2), left], dim=1)
+
+
+def test_the_mirror_image_adds_to_the_picture_and_does_not_replace_it():
+    """Bright on the left: 1 against 0.2; its mirror image: 0 against 0.2; both: 1 against 0.4."""
+    images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    images[..., :4] = 255
+    split = Split(images, torch.tensor([1, 1]), ("a", "b"))
+    assert ablation.right(LeftHalf(), split) == {"plain": 2, "with mirror image": 2}
+
+
+LOOKS = {"colour": ("red", "blue"), "pattern": ("plain", "dots")}
+
+
+def placed(rows: list[tuple[int, int]]) -> Split:
+    """Instead of pictures their embeddings: the class, then twice the look."""
+    attributes = {name: tuple(own[look] for _, look in rows) for name, own in LOOKS.items()}
+    embeddings = torch.tensor([[label, look, look] for label, look in rows]).float()
+    return Split(embeddings, embeddings[:, 0].long(), tuple(map(str, range(len(rows)))), attributes)
+
+
+def test_a_query_of_two_pictures_asks_for_the_class_of_the_first_in_the_look_of_the_second(
+    monkeypatch,
+):
+    stock = [(label, look) for label in (0, 1) for look in (0, 1)] * looks.K
+    test = placed([(0, 0), (1, 1)])
+    catalog = Catalog("photos", ("a", "b"), placed(stock), test, test)
+    blended = SimpleNamespace(blended=lambda what, look: torch.cat([what[:1], look[1:]]))
+    monkeypatch.setattr(looks, "load_encoder", lambda _: (blended, {}))
+    monkeypatch.setattr(looks, "predict", lambda _, embeddings: embeddings)
+    found = looks.two_pictures(catalog)["blended"]
+    assert found["category"] == found["colour"] == found["alike"] == [5.0, 5.0]
+    assert found["category and colour"] == [5.0, 5.0]
+
+
+def test_each_class_that_no_network_was_trained_for_is_asked_about(monkeypatch):
+    test = placed([(label, 0) for label in range(len(looks.TEN))])
+    train = test.at(torch.arange(len(test)).repeat(looks.K))
+    catalog = Catalog("photos", looks.TEN, train, test, test)
+    monkeypatch.setattr(looks, "load_catalog", lambda *_, **__: catalog)
+    for name in ("load_classifier", "load_encoder"):
+        monkeypatch.setattr(looks, name, lambda _: (None, {}))
+    monkeypatch.setattr(looks, "Features", lambda classifier: classifier)
+    monkeypatch.setattr(looks, "predict", lambda _, embeddings: embeddings)
+    found = looks.unseen()
+    assert set(found) == set(looks.TEN) - set(SEVEN)
+    assert all(rows == {"classifier features": [5], looks.OURS: [5]} for rows in found.values())
+
+
+def test_the_rate_of_embedding_leaves_out_what_starting_takes(tmp_path, monkeypatch):
+    """One picture takes 2 s, 21 take 12 s: twenty more in ten."""
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "a.jpg").touch()
+    clock = iter([0.0, 2.0, 100.0, 112.0])
+    monkeypatch.setattr(pipeline, "ensure_photos", lambda: tmp_path)
+    monkeypatch.setattr(pipeline.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(pipeline, "embed_folder", lambda folder, *_: SimpleNamespace(
+        pictures=1 if folder.name == "one" else 21))  # fmt: skip
+    row = pipeline.embedding(2)
+    assert (row["processes"], row["pictures"]) == (2, 21)
+    assert (row["start_seconds"], row["seconds"]) == (2.0, 12.0)
+    assert row["pictures_per_second"] == 2.0
+
+
+def test_each_part_of_a_step_is_done_when_it_is_timed(monkeypatch):
+    """The average is moved in each step; what a step does not do would be timed as nothing."""
+    moved, update = [], throughput.update_average
+    monkeypatch.setattr(throughput, "BATCHES", 4)
+    monkeypatch.setattr(throughput, "RECIPE", Recipe(batch_size=4, size=32))
+    monkeypatch.setattr(throughput, "update_average", lambda *given: moved.append(update(*given)))
+    images = torch.zeros(8, 3, 40, 40, dtype=torch.uint8)
+    parts = throughput.parts_of_a_step(images, AUGMENTATIONS["fashion"](32), 7)
+    assert list(parts) == ["augment", "to floats", "forward", "backward", "optimizer", "average"]
+    assert len(moved) == 8

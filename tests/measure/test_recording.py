@@ -6,6 +6,7 @@ import re
 
 import pytest
 import recording
+from tiny import striped_catalog
 
 FILES = sorted(path.stem for path in recording.RESULTS.glob("*.json"))
 
@@ -57,3 +58,8 @@ def test_a_run_says_script_machine_versions_and_date():
     assert "catalog" not in about
     assert about["date"].count("-") == 2
     assert re.search(r", (1 thread|\d+ threads)$", recording.machine())
+
+
+def test_a_run_says_its_catalog_and_how_many_pictures_it_learned_from():
+    about = recording.about_this_run("/somewhere/article.py", striped_catalog(24, 6))
+    assert (about["catalog"], about["pictures"]) == ("stripes", 24)

@@ -2,7 +2,9 @@
 
 import ast
 import re
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import jupytext
 import pytest
@@ -11,6 +13,7 @@ import torch
 from fashionlib.blocks import PLANS, MobileNetBackbone
 from fashionlib.pages import ledger_figures as figures
 from fashionlib.pages.ledger import MARKS
+from fashionlib.training import ARTICLE_RECIPE
 
 ROOT = Path(__file__).resolve().parents[2]
 CELLS = jupytext.read(ROOT / "notebooks" / "05_every_number.py").cells
@@ -72,7 +75,7 @@ def test_each_figure_of_the_article_has_an_entry(said):
 
 
 RUNS = {
-    "one": [{"right": {"test": [70, 100]}}] * 2,
+    "one": [{"right": {"test": [right, 100]}} for right in (70, 40)],
     "two": [{"right": {"test": [95, 100]}}],
 }
 TIMES = {
@@ -98,7 +101,7 @@ def test_accuracy_dots_say_every_seed():
 def test_accuracy_against_time():
     points = figures.accuracy_against_time(RUNS, {"one": 64, "two": 64}, TIMES)
     assert [(p.name, p.milliseconds, p.shares) for p in points] == [
-        ("one", 3.0, [0.7, 0.7]),
+        ("one", 3.0, [0.7, 0.4]),
         ("two", 3.0, [0.95]),
     ]
     assert points[0].interval[0] < 0.7 < points[0].interval[1]
@@ -121,3 +124,21 @@ def test_triplet_curves_show_mean_and_range():
     assert list(right.lines[0].get_ydata()) == pytest.approx([0.5, 0.7])
     alt = figures.triplet_curves_alt({"a run": rows})
     assert "a run: loss 0.80 to 0.20, precision@5 0.500 to 0.700" in alt
+
+
+@pytest.mark.parametrize(
+    ("factor", "told"),
+    [(1.0, "agrees"), (1.019, "agrees"), (1.021, "**differs**"), (0.9, "**differs**")],
+)
+def test_a_control_agrees_within_two_percent_and_differs_beyond(factor, told):
+    """On another processor sums round differently; a loss of half the size is another training."""
+    (cell,) = (cell.source for cell in CELLS if "agrees = abs(loss / control" in cell.source)
+    catalog, heard = SimpleNamespace(name="photos", classes="abcdefg", train=range(3)), []
+    space = {
+        "torch": torch, "build_classifier": lambda *_: None, "ARTICLE_RECIPE": ARTICLE_RECIPE,
+        "replace": replace, "catalog": catalog, "say": heard.append,
+        "train_classifier": lambda *_, **__: (None, [{"loss": 1.5 * factor}]),
+        "article": {"controls": {"photos, 3 pictures": 1.5}},
+    }  # fmt: skip
+    exec(cell, space)
+    assert heard == [f"Recorded 1.5000, here {1.5 * factor:.4f}: {told}."]

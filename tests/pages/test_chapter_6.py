@@ -7,6 +7,7 @@ from pathlib import Path
 import jupytext
 import phone
 
+from fashionlib.pages import production_figures as figures
 from fashionlib.pages.recorded_results import recorded
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,3 +42,23 @@ def test_it_says_that_this_is_no_phone():
 
 def test_there_is_something_to_touch():
     assert sum(source.splitlines()[-1].startswith("slider(") for source in CODE) == 1
+
+
+def test_the_faster_of_two_indexes_is_the_one_that_takes_less_time():
+    """By two recorded rows that are exchanged, so that either is the faster once."""
+    (cell,) = (source for source in CODE if "ahead = " in source)
+    names = ("IVF, Flat", "HNSW")
+    kinds = (*figures.KINDS[2:4], "flat", *names)
+    for times in ((1.0, 2.0), (2.0, 1.0)):
+        rows = [
+            {"index": kind, "setting": "", "bytes": 256.0, "build_seconds": 1.0,
+             "recall": {"validation": 1.0, "test": 1.0}, "processor_ms": [time] * 3}
+            for kind, time in zip(kinds, (9, 9, 40, *times), strict=True)
+        ]  # fmt: skip
+        heard = []
+        sizes = [{"vectors": 1_000_000, "rows": rows}]
+        space = {"figures": figures, "sizes": sizes, "WANTED": 0.95,
+                 "say": heard.append, "table": lambda *_: None}  # fmt: skip
+        exec(cell, space)
+        assert heard[0].endswith(f"The faster of these: **{names[times.index(1.0)]}**.")
+        assert f"{names[0]} finds 1.000 of the ten nearest, {40 / times[0]:.0f} times" in heard[0]

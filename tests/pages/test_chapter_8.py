@@ -77,3 +77,21 @@ def test_the_senders_of_all_photos_are_those_of_each_split():
     people = dict(zip(sorted(read_manifest()), stored["photos"], strict=True))
     for split in ("validation", "test"):
         assert {name: str(people[name]) for name in stored[split]} == stored[split]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(-0.2, "a sure loss."), (0.2, "no sure loss."), (0.0, "no sure loss.")],
+)
+def test_a_loss_on_white_is_sure_where_its_interval_is_below_0(change, said):
+    noise = 0.02 * torch.randn(60)
+    noise -= noise.mean()
+    shares, heard = torch.full((60,), 0.5), []
+    space = {"resampled": resampled, "shares": {"our encoder": (None, None, shares)},
+             "on_white": shares + change + noise, "say": heard.append}  # fmt: skip
+    exec(
+        cell_with("on_white = ").partition("loss = ")[1]
+        + cell_with("on_white = ").partition("loss = ")[2],
+        space,
+    )
+    assert f": {said}" in heard[0]

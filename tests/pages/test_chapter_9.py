@@ -11,7 +11,7 @@ import jupytext
 import look_ablation
 import pytest
 
-from fashionlib.pages import recorded_results, show
+from fashionlib.pages import ablation_figures, recorded_results, show
 from fashionlib.pages.ablation_figures import by_trial
 from fashionlib.siamese import RECIPE
 from fashionlib.training import ARTICLE_RECIPE, Recipe
@@ -145,3 +145,28 @@ def test_each_network_is_trained_by_the_recipe_that_its_trial_names():
         for trial, recipe in zip(trials, (ARTICLE_RECIPE, Recipe()), strict=True):
             assert ablation.TRIALS[trial].plan == plan
             assert ablation.TRIALS[trial].recipe == recipe
+
+
+def test_a_change_that_helps_one_thing_and_harms_another_is_not_better():
+    """By all seeds alike colour gains and pattern loses, or the other way round."""
+    cell = next(cell.source for cell in CODE if "least[trial] = " in cell.source)
+    names = {name: name for name in ("colour", "pattern")}
+    for helped, harmed in (names, reversed(names)):
+        change = {helped: 0.1, harmed: -0.1}
+        means = {
+            "as it was": dict.fromkeys(names, 0.5),
+            "both": {name: 0.5 + change[name] for name in names},
+            "one": {helped: 0.6, harmed: 0.5},
+        }
+        found = {
+            name: {
+                trial: {seed: each[name] + 0.001 * (seed + n % 2) for seed in range(3)}
+                for n, (trial, each) in enumerate(means.items())
+            }
+            for name in names
+        }
+        texts: list[str] = []
+        space = {"NAMES": names, "means": means, "found": found, "say": texts.append,
+                 "ablation": ablation_figures}  # fmt: skip
+        exec(cell, space)
+        assert texts[-1] == "Better in something and worse in nothing: **one**."

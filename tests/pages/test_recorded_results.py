@@ -273,7 +273,7 @@ def test_seven_of_ten_asks_about_the_pictures_of_the_seven_alone():
     logits = torch.zeros(4, 10)
     logits[0, 2], logits[1, 1], logits[2, 9], logits[3, 9] = 1, 1, 1, 1
     logits[2, 5] = 0.5  # with ten answers it is wrong, with seven it is right
-    right = ten_classes.seven_of_ten(logits, torch.tensor([2, 0, 5, 9]))
+    right = ten_classes.seven_of_ten(logits, torch.tensor([2, 0, 5, 7]))  # 7 is the eighth
     assert right == [2, 3]
 
 

@@ -102,3 +102,9 @@ def test_too_few_or_broken_distances_are_mistakes():
     complaint(lambda: compare(enough[:0], enough), "a calibration of 0 queries")
     broken = torch.cat([enough, torch.tensor([torch.nan])])
     complaint(lambda: compare(enough, broken), "window is not finite")
+
+
+def test_twenty_distances_are_enough():
+    few = torch.linspace(0, 1, 20)
+    assert not compare(few, few).alarm
+    assert compare(few, few + 2).alarm

@@ -231,7 +231,8 @@ if __name__ == "__main__":
 def torchrun(*arguments: object, cwd: Path, **more: str) -> subprocess.CompletedProcess:
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [sys.executable, *launcher, *map(str, arguments)]
-    helpers = str(Path(__file__).parents[1])  # beside which pytest finds them itself
+    # beside which pytest finds them itself; and the library that is tested, wherever it lies
+    helpers = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": helpers} | more
     return subprocess.run(command, cwd=cwd, check=False, capture_output=True, text=True,
                           timeout=300, env=environment)  # fmt: skip

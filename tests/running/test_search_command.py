@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from fashionlib.catalog import load_catalog
 from fashionlib.drawn import SEVEN, drawn_pictures
 from fashionlib.heads import build_classifier, build_encoder
 from fashionlib.look_encoder import NAMELESS, LookEncoder
+from fashionlib.running import search_command
 from fashionlib.running.search_command import run_search
 from fashionlib.search import SIDE, SearchIndex, embed_picture
 from fashionlib.weights import load_encoder, save_classifier, save_encoder
@@ -223,6 +225,19 @@ def test_each_mistake_is_one_line_and_exit_code_2(work, tmp_path):
     for name, (_, words) in MISTAKES.items():
         is_one_line(search(*cases[name], cwd=tmp_path, MPLBACKEND="agg"), words)
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_strip_is_not_drawn_over_weights_nor_where_a_link_goes_round(work, tmp_path):
+    save_weights(tmp_path / "w.png", 0)
+    before = (tmp_path / "w.png").read_bytes()
+    (tmp_path / "round.png").symlink_to("round.png")
+    arguments = GOOD | {"--query": str(first(work / "flat")), "--catalog": str(work / "flat")}
+    over = arguments | {"--weights": "w.png", "--out": "w.png"}
+    is_one_line(search(*_arguments(over), cwd=tmp_path, MPLBACKEND="agg"), "is read for this")
+    assert (tmp_path / "w.png").read_bytes() == before
+    around = arguments | {"--weights": "w.png", "--out": "round.png"}
+    done = search(*_arguments(around), cwd=tmp_path, MPLBACKEND="agg")
+    assert "Traceback" not in done.stderr
 
 
 def is_one_line(done: subprocess.CompletedProcess, words: str) -> None:
@@ -547,3 +562,23 @@ def test_a_training_goes_on_where_no_progress_can_be_shown(work, tmp_path):
                           capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 0, done.stdout
     assert (tmp_path / "c.safetensors").exists()
+
+
+def test_a_place_in_the_catalog_is_known_by_any_path(tmp_path, monkeypatch):
+    for name in ("clothes", "other"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    ways = ("clothes", "other/../clothes/x.png"), (tmp_path / "clothes", "clothes/x.png")
+    for catalog, out in ways:
+        found = partial(search_command._searched_in, str(catalog), Path(out))
+        complaint(found, f"{out} is in the catalog {catalog}")
+
+
+def test_of_many_broken_pictures_ten_are_named_and_the_others_counted():
+    reasons = [f"{n}.jpg is broken" for n in range(2010)]
+    assert search_command.skipped_lines(reasons[:10]) == [
+        f"Skipped: {line}" for line in reasons[:10]
+    ]
+    lines = search_command.skipped_lines(reasons)
+    assert len(lines) == 11
+    assert lines[-1] == "Skipped: 2,000 more."

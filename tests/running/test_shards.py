@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from multiprocessing import active_children
 from pathlib import Path
 
@@ -299,6 +299,9 @@ def test_no_index_of_half_a_catalog(folder, weights, tmp_path, in_threads):
         with pytest.raises(RuntimeError):
             embed_folder(folder, out, weights, shard_size=3)
     complaint(lambda: index_from_shards(out, encoder), out, "no complete embeddings")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "is_file", lambda path: True)  # until a run beside this one began
+        complaint(lambda: index_from_shards(out, encoder), out, "no complete embeddings")
     embed_folder(folder, out, weights, shard_size=3)
     shard_path(out, 1).unlink()
     complaint(lambda: index_from_shards(out, encoder), shard_path(out, 1))
@@ -431,6 +434,30 @@ def test_a_worker_that_is_killed_is_a_mistake_that_can_be_mended(many, weights, 
             worker.kill()
         complaint(run.result, "a worker process was killed", "the same command goes on")
     assert not (tmp_path / "out" / "contents.json").exists()
+
+
+def test_ctrl_c_while_the_workers_start_is_one_line(many, weights, tmp_path):
+    """Each of them printed a traceback while it imported torch."""
+    options = {"--catalog": many, "--out": tmp_path / "out", "--weights": weights, "--processes": 2}
+    words = [str(word) for option in options.items() for word in option]
+    command = [sys.executable, "-m", "fashionlib", "embed", *words]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                               text=True, start_new_session=True,
+                               preexec_fn=heed_interrupts)  # fmt: skip  # noqa: PLW1509
+    children, loading = Path(f"/proc/{process.pid}/task/{process.pid}/children"), False
+    while not loading:
+        for child in children.read_text().split():
+            with suppress(OSError):  # some end
+                a_worker = "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()
+                loading |= a_worker and "/torch/" in Path(f"/proc/{child}/maps").read_text()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, said = process.communicate(timeout=120)
+    assert (process.returncode, said) == (130, "\nstopped; the same command goes on\n")
+
+
+def heed_interrupts() -> None:
+    """A shell's background job ignores Ctrl-C and hands that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 SCRIPT = """

@@ -217,3 +217,17 @@ def test_ctrl_c_and_the_same_command_again_end_as_one_that_was_never_stopped(
     assert fashionlib(*words, "cut.safetensors") == 0
     assert Path("cut.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
     assert not checkpoint.exists()
+
+
+def test_the_seconds_that_are_told_are_those_of_all_epochs(folder, monkeypatch, capsys):
+    rows = [{"seconds": 30.0}, {"seconds": 12.0}]
+    monkeypatch.setattr(training_commands, "run_training", lambda made, _: (made.average, rows))
+    assert fashionlib("train-classifier", "--data", folder, "--plan", "article", "--size", 32) == 0
+    assert "trained in 42 s, saved" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("command", "epochs"), [("train-classifier", 10), ("train-siamese", 15)])
+def test_unless_told_otherwise_a_training_takes_so_many_epochs(
+    folder, monkeypatch, command, epochs
+):
+    assert begun(monkeypatch, command, "--data", folder).recipe.epochs == epochs

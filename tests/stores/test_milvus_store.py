@@ -294,7 +294,9 @@ def test_the_server_of_the_deploy_folder_is_closed_to_others():
     services = yaml.safe_load((deploy / "docker-compose.yml").read_text())["services"]
     ports = [port for service in services.values() for port in service.get("ports", [])]
     assert ports == ["127.0.0.1:19530:19530"]
-    assert services["minio"]["environment"]["MINIO_ROOT_PASSWORD"].startswith("${")
+    for service, key in (("minio", "MINIO_ROOT_PASSWORD"), ("milvus", "MINIO_SECRET_ACCESS_KEY")):
+        value = services[service]["environment"][key]
+        assert value.startswith("${MINIO_ROOT_PASSWORD:?"), "it may not start without one"
     assert (deploy / ".gitignore").read_text().split() == [".env"]
 
 
@@ -313,3 +315,15 @@ def test_a_proxy_is_not_asked_for_the_way_to_this_machine(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.split()[-1] == "1"
+
+
+def test_rows_of_the_deploy_folders_server_lie_in_volumes():
+    """Each at the place where the service writes: elsewhere they would go with the container."""
+    deploy = Path(__file__).resolve().parents[2] / "deploy"
+    plan = yaml.safe_load((deploy / "docker-compose.yml").read_text())
+    places = {"etcd": "/etcd", "minio": "/data", "milvus": "/var/lib/milvus"}
+    assert set(plan["volumes"]) == set(places)
+    for name, place in places.items():
+        assert plan["services"][name]["volumes"] == [f"{name}:{place}"]
+    assert f"--data-dir {places['etcd']} " in plan["services"]["etcd"]["command"] + " "
+    assert plan["services"]["minio"]["command"].split()[-1] == places["minio"]

@@ -17,6 +17,7 @@ from complaints import complaint
 from tiny import noise, sized, small_look_encoder
 
 from fashionlib import weights
+from fashionlib.errors import FashionError
 from fashionlib.heads import build_encoder
 from fashionlib.inference import predict
 from fashionlib.search import SearchIndex, euclidean
@@ -406,6 +407,46 @@ def test_two_writers_lose_nothing_that_was_acknowledged(tmp_path, suffix, link):
     assert set(again.search(torch.zeros(8), 9).ids[0]) == {"mine", "theirs", "again"}
 
 
+@pytest.mark.parametrize("kind", FILES)
+def test_a_change_that_could_not_read_the_file_does_not_write_over_it_the_next_time(tmp_path, kind):
+    """A disk gave wrong bytes once, the change was tried again: 50 rows of another were lost."""
+    mine, theirs = opened(tmp_path, kind), opened(tmp_path, kind)
+    fill(theirs, 50)
+    theirs.close()
+    whole = theirs.path.read_bytes()
+    theirs.path.write_bytes(whole[:-1])
+    complaint(lambda: mine.upsert(["new"], vectors(1), [""]), theirs.path)
+    theirs.path.write_bytes(whole)
+    mine.upsert(["new"], vectors(1), [""])
+    mine.close()
+    assert len(opened(tmp_path, kind)) == 51
+    theirs.path.unlink()
+    opened(tmp_path, kind, "another").close()
+    whole = theirs.path.read_bytes()
+    for _ in range(2):
+        complaint(lambda: mine.upsert(["more"], vectors(1), [""]), "other weights")
+    assert theirs.path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_store_that_came_by_a_fork_is_another_writer(tmp_path, kind):
+    store, reader, writer = opened(tmp_path, kind), *os.pipe()
+    store.upsert(["mine"], vectors(1), [""])
+    if os.fork() == 0:
+        try:
+            store.upsert(["theirs"], vectors(1), [""])
+        except FashionError as error:
+            os.write(writer, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    assert b"is being changed by another process" in os.read(reader, 999)
+    os.wait()
+    store.upsert(["mine too"], vectors(1), [""])
+    store.close()
+    assert len(opened(tmp_path, kind)) == 2
+
+
 @pytest.mark.parametrize("suffix", ["safetensors", "faiss"])
 def test_the_threads_of_a_service_are_one_writer(tmp_path, suffix):
     store = open_store(str(tmp_path / f"store.{suffix}"), "abc", 8)
@@ -596,6 +637,8 @@ def test_uris_that_name_no_store(tmp_path):
 def test_a_place_that_cannot_be_written(tmp_path, kind):
     (tmp_path / "file").write_text("in the way")
     complaint(lambda: opened(tmp_path / "file", kind), "file", "could not")
+    end, index = KINDS[kind]
+    complaint(lambda: open_store(f"{tmp_path / ('x' * 300)}{end}", "abc", SIZE, index), "xxx")
 
 
 def test_an_index_of_another_kind(tmp_path):
@@ -712,3 +755,9 @@ def test_an_engine_that_finds_less_for_one_query():
         return [(("a", "b")[: n + 1], torch.zeros(n + 1, 1)) for n in range(len(queries))]
 
     complaint(lambda: search_settled(fetch, torch.zeros(2, 1), 2), "flat index")
+
+
+def test_the_longest_path_that_linux_takes_is_an_id(store):
+    longest = "é" * 2048  # of two bytes each
+    store.upsert([longest], torch.ones(1, SIZE), [longest])
+    assert store.search(torch.ones(1, SIZE), 1, category=longest).ids == ((longest,),)

@@ -378,8 +378,8 @@ for place, key in enumerate(("precision@5", "mAP")):
     best, worst = values[ranked[0]][place], values[ranked[-1]][place]
     gap = retrieval.resampled(best - worst)
     sentences.append(
-        f"The best {key} has **{ranked[0]}**, {best.mean():.3f}, the lowest **{ranked[-1]}**, "
-        f"{worst.mean():.3f}. On the same queries they are {gap.mean:.3f} apart ({gap.low:.3f} to "
+        f"By {key}, **{ranked[0]}** is best, {best.mean():.3f}, and **{ranked[-1]}** lowest, "
+        f"{worst.mean():.3f}: {gap.mean:.3f} apart on the same queries ({gap.low:.3f} to "
         f"{gap.high:.3f})."
     )
 say(
