@@ -183,7 +183,7 @@ def test_a_place_that_takes_no_file_is_found_before_the_work(tmp_path, monkeypat
 def test_where_a_link_leads_is_where_the_place_is(tmp_path):
     """A training ended with: no such file."""
     link = tmp_path / "model.safetensors"
-    for away in ("/proc/x.safetensors", "/nowhere/x.safetensors", "/dev/null/x.safetensors"):
+    for away in ("/proc/x.bin", tmp_path / "nowhere" / "x.bin", "/dev/null/x.bin"):
         link.symlink_to(away)
         complaint(lambda: check_place(link), "could not write", link)
         link.unlink()
