@@ -134,11 +134,10 @@ class MilvusStore(CheckedStore):
         if os.path.isfile(self.uri):
             raise FashionError(f"{self.uri} is a file: Milvus Lite keeps a folder, give its name.")
         try:
-            Path(self.uri).parent.mkdir(parents=True, exist_ok=True)
+            Path(self.uri).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FashionError(f"could not make {self.uri}: {error.strerror}.") from error
-        folder = Path(self.uri) if os.path.exists(self.uri) else Path(self.uri).parent
-        if not os.access(folder, os.W_OK):
+        if not os.access(self.uri, os.W_OK):
             raise FashionError(f"{self._name} cannot be written, which Milvus Lite has to.")
         self._check_parts()
 
