@@ -123,7 +123,7 @@ def load_checkpoint(path: Path, training: Training, about: dict[str, Any]) -> No
         training.optimizer.load_state_dict(saved)
         _check_state(training.optimizer)
         training.history[:] = [dict(row) for row in metadata["history"]]
-        sum(row["seconds"] for row in training.history)  # asked for when all is done
+        sum(row["seconds"] + sum(row.values()) for row in training.history)  # figures, all of them
         epochs = [row["epoch"] for row in training.history]
         if not epochs or epochs != list(range(1, training.recipe.epochs + 1))[: len(epochs)]:
             raise ValueError("rows of other epochs")

@@ -142,7 +142,7 @@ def test_a_checkpoint_of_another_run_is_refused(catalog, tmp_path):
         (of_epochs(catalog, classes=catalog.classes[::-1]), "classes"),
         (encoder(catalog, "looks"), "recipe, start"),
     ):
-        complaint(partial(run_training, made, path), path, f"with other {differs}: delete it")
+        complaint(partial(run_training, made, path), path, f"with other {differs}: move it away")
     assert path.read_bytes() == before
 
 
@@ -186,7 +186,7 @@ def test_a_run_with_changes_is_not_gone_on_with_by_one_without(catalog, tmp_path
         run_training(changed(names), path)
         for others in orders:
             if others != names:
-                complaint(partial(run_training, changed(others), path), "other changes: delete it")
+                complaint(partial(run_training, changed(others), path), "other changes: move it away")
         run_training(changed(names), path)
 
 
@@ -199,7 +199,7 @@ def test_a_checkpoint_that_f519cf9_wrote_is_refused(catalog, tmp_path):
     del metadata["run"]["processes"]
     save_tensors(path, tensors, metadata)
     made = classifier(catalog, replace(RECIPE, epochs=1))
-    complaint(partial(run_training, made, path), path, "other processes, recipe: delete it")
+    complaint(partial(run_training, made, path), path, "other processes, recipe: move it away")
 
 
 def test_a_checkpoint_that_another_tool_changed_is_refused_before_the_work(catalog, tmp_path):
@@ -214,7 +214,8 @@ def test_a_checkpoint_that_another_tool_changed_is_refused_before_the_work(catal
     cases = [
         *((tensors, about | {"run": run}) for run in ("abc", 5, [1], [[1]], True)),
         *((tensors, about | {"history": [other]})
-          for other in ({}, None, "abc", {"epoch": 1}, row | {"seconds": None})),
+          for other in ({}, None, "abc", {"epoch": 1}, row | {"seconds": None},
+                        row | {"loss": [1.0]})),
         (trained, about),
         (tensors | nan, about),
         (tensors | {"optimizer.0.exp_avg": torch.zeros(3, 2)}, about),

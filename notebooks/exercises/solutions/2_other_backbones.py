@@ -25,7 +25,7 @@
 # its BatchNorm remembers. Each is a task here, because each goes wrong without an error. At the end
 # all are trained on equal terms, and compared by accuracy, by size and by the clock.
 
-# %%
+# %% tags=["hide-input"]
 from collections import OrderedDict
 
 import matplotlib.pyplot as plt

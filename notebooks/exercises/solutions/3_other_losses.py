@@ -22,7 +22,7 @@
 # You write both, look at what they do in two dimensions, and let them compete with triplets: the
 # same starting weights, the same pictures, the same number of epochs.
 
-# %%
+# %% tags=["hide-input"]
 import copy
 from collections import OrderedDict
 

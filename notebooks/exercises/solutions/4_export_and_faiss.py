@@ -19,7 +19,7 @@
 # [ONNX](https://onnx.ai) is the file, onnxruntime runs it. FAISS ([Douze et al.,
 # 2024](https://arxiv.org/abs/2401.08281)) is the index.
 
-# %%
+# %% tags=["hide-input"]
 import json
 import tempfile
 import time

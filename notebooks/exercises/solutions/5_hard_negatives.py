@@ -20,7 +20,7 @@
 # Write your part in place of each `...`, and run the cell below it: it tells you at once whether
 # your answer is right. Try it before you look at a solution.
 
-# %%
+# %% tags=["hide-input"]
 from dataclasses import replace
 from functools import partial
 
