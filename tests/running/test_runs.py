@@ -186,7 +186,9 @@ def test_a_run_with_changes_is_not_gone_on_with_by_one_without(catalog, tmp_path
         run_training(changed(names), path)
         for others in orders:
             if others != names:
-                complaint(partial(run_training, changed(others), path), "other changes: move it away")
+                complaint(
+                    partial(run_training, changed(others), path), "other changes: move it away"
+                )
         run_training(changed(names), path)
 
 
