@@ -268,7 +268,7 @@ def train_heads(maps):
     return trained
 
 
-recipe = DetectionRecipe(epochs=budget(15, quick=3))
+recipe = DetectionRecipe(epochs=budget(10, quick=3))
 trained = train_heads(maps)
 print("trained heads on the maps after blocks", ", ".join(map(str, trained)))
 

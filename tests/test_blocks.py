@@ -61,6 +61,7 @@ def test_a_projected_skip_is_added(stride, out_channels):
     straight = block.project(block.filter(block.expand(x)))
     assert not torch.allclose(block(x), straight)
     torch.testing.assert_close(block(x), straight + block.skip(x))
+    assert (block.skip(x) < 0).any()  # linear, as the path beside it
 
 
 def test_a_projected_skip_is_a_plain_one_where_shapes_agree():

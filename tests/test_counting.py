@@ -122,6 +122,15 @@ def test_the_formula_is_what_gradients_see(plan):
     assert measured_receptive_field(blocks) == receptive_field(blocks)
 
 
+def test_a_footprint_adds_up_how_strongly_and_not_which_way():
+    """A filter for red against green looks at the pixel, though its two gradients sum up to 0."""
+    network = nn.Sequential(nn.Conv2d(3, 1, 1))
+    network[0].weight.data = torch.tensor([2.0, -2.0, 0.0]).view(1, 3, 1, 1)
+    wanted = torch.zeros(3, 3, dtype=torch.float64)
+    wanted[1, 1] = 2 + 2
+    assert torch.equal(footprint(network, 3), wanted)
+
+
 def test_a_larger_kernel_is_measured_larger():
     torch.manual_seed(0)
     network = nn.Sequential(conv_bn(3, 8, kernel=5, stride=2), InvertedResidual(8, 8, 2))

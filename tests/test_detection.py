@@ -94,6 +94,15 @@ def test_every_box_has_a_size_and_trust_adds_up(head):
     assert torch.allclose(boxes, middle, atol=1e-6)
 
 
+def test_a_cell_without_an_opinion_reaches_a_third_around_itself(head):
+    """The first boxes are about as large as a garment: from the centre ln(1 + 1/e) to each side."""
+    torch.nn.init.zeros_(head.votes.weight)
+    torch.nn.init.zeros_(head.votes.bias)
+    _, boxes = head(torch.randn(4, 8, 5, 5))
+    side = 2 * math.log(1 + 1 / math.e)
+    assert torch.allclose(boxes, torch.tensor([0.5, 0.5, side, side]), atol=1e-5)
+
+
 def test_a_cell_speaks_relative_to_its_own_centre(head):
     """Away from the rim, what moves by a cell moves the cell's answer by just a cell."""
     maps = torch.zeros(1, 8, 9, 9)

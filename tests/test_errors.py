@@ -6,7 +6,7 @@ import sys
 import nbformat
 from nbclient import NotebookClient
 
-from fashionlib.errors import FashionError
+from fashionlib.errors import FashionError, printable, printable_lines
 
 
 def test_a_notebook_shows_the_line_without_a_traceback(tmp_path):
@@ -21,6 +21,12 @@ def test_a_notebook_shows_the_line_without_a_traceback(tmp_path):
 def test_it_can_be_told_from_a_fault_of_ours():
     assert issubclass(FashionError, Exception)
     assert not issubclass(FashionError, (ValueError, OSError))
+
+
+def test_names_neither_move_a_cursor_nor_turn_text_around_nor_break_a_line():
+    odd, shown = "a\rb\x1b[2K\u2028c\u202ed\udcff é", "a?b?[2K?c?d? é"
+    assert printable(f"{odd}\n") == f"{shown}?"
+    assert printable_lines(f"{odd}\n\ne\n") == f"{shown}\n\ne\n"
 
 
 def test_a_second_ctrl_c_while_it_ends_changes_nothing():

@@ -39,6 +39,8 @@ def test_folders_follow_the_environment(monkeypatch, tmp_path):
     assert cache_dir() == data_dir() == tmp_path / "cache"
     monkeypatch.setenv("FASHIONLIB_DATA", str(tmp_path / "data"))
     assert data_dir() == tmp_path / "data"
+    monkeypatch.setenv("FASHIONLIB_DATA", "")  # as good as none
+    assert data_dir() == tmp_path / "cache"
 
 
 def test_a_user_without_a_home_is_told_what_to_set(monkeypatch):
@@ -109,19 +111,19 @@ with make(sys.argv[2]) as temporary:
 @pytest.mark.parametrize(("kind", "make"), [("file", replacing), ("folder", new_folder)])
 def test_what_killed_processes_left_is_removed_and_what_is_in_use_is_not(tmp_path, kind, make):
     """Six kills of a download left 421 MB."""
-    path = tmp_path / "odd [a*] name"
+    path = tmp_path / "odd-[a*] name"
     command = [sys.executable, "-c", KILLED, kind, str(path)]
     for _ in range(3):
         subprocess.run([*command, "kill"], check=False, capture_output=True)
     with subprocess.Popen([*command, "wait"], text=True, stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as other:  # fmt: skip
         in_use = Path(other.stdout.readline().strip())
-        (tmp_path / ".odd [a*] name.of mine").write_text("mine")
+        (tmp_path / ".odd-[a*] name.of mine").write_text("mine")
         with make(path) as temporary:
             left = {entry.name for entry in tmp_path.iterdir()}
-            assert left == {in_use.name, temporary.name, ".odd [a*] name.of mine"}
+            assert left == {in_use.name, temporary.name, ".odd-[a*] name.of mine"}
         other.stdin.close()
-    assert {entry.name for entry in tmp_path.iterdir()} == {path.name, ".odd [a*] name.of mine"}
+    assert {entry.name for entry in tmp_path.iterdir()} == {path.name, ".odd-[a*] name.of mine"}
 
 
 @pytest.mark.parametrize("before", ["old", None])
@@ -157,6 +159,21 @@ def test_what_cannot_be_removed_is_in_nobodys_way(tmp_path, monkeypatch):
     assert path.read_text() == "new"
 
 
+def test_what_another_persons_process_writes_stays(tmp_path, monkeypatch):
+    """The system says that it is there by saying that it is not ours to signal."""
+    under_way = files._beside(tmp_path / "model.bin")
+    under_way.write_text("half")
+
+    def refused(process: int, number: int) -> None:
+        assert (process, number) == (os.getpid(), 0)
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "kill", refused)
+    with replacing(tmp_path / "model.bin") as temporary:
+        temporary.write_text("ours")
+    assert under_way.read_text() == "half"
+
+
 def test_a_temporary_file_that_is_removed_is_no_want_of_space(tmp_path):
     with (
         pytest.raises(FashionError, match=r"another program removed .* meanwhile\. Start again"),
@@ -171,6 +188,7 @@ def test_a_place_that_takes_no_file_is_found_before_the_work(tmp_path, monkeypat
     for name in ("a" * 190, "made/a" + "é" * 90, "made/below/" + "a" * 190, "b" * 190 + "/a"):
         check_place(Path(f"{name}.safetensors"))
     closed = ["a" * length for length in (220, 238, 250, 300)] + ["é" * 120, "b" * 300 + "/a"]
+    closed.append("c" * 150 + "/" + "é" * 115)  # fewer letters, more bytes
     for place in (*closed, "/proc/x", "/proc/self/fd/x", "/sys/x/y"):
         with pytest.raises(FashionError, match=r"could not write .* another place or name"):
             check_place(Path(f"{place}.safetensors"))

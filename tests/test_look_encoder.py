@@ -135,6 +135,12 @@ def test_ends_of_sizes():
     assert ends_of_sizes(Plan(8, ((2, 16, 2, 1),))) == [(2, 16)]
 
 
+@pytest.mark.parametrize("size", [1, 4, 5])
+def test_the_window_is_a_raised_cosine_and_the_same_from_both_sides(size):
+    heights = [math.sin(math.pi * (n + 1) / (size + 1)) ** 2 for n in range(size)]
+    assert hann(size).tolist() == pytest.approx([h / sum(heights) for h in heights], abs=1e-6)
+
+
 def test_attention_is_a_share_for_each_place_and_begins_in_the_middle(encoder, pictures):
     maps = encoder.maps(pictures)
     attention = encoder.attention(maps)
@@ -218,6 +224,15 @@ def test_a_flat_map_has_a_gradient():
     maps = torch.ones(1, 2, 4, 4, requires_grad=True)
     mean_and_deviation(maps, torch.full((1, 1, 2, 2), 0.25)).sum().backward()
     assert maps.grad.isfinite().all()
+
+
+def test_a_map_that_is_all_but_flat_pulls_the_attention_by_its_mean_alone():
+    """The root of next to nothing is steep: it would pull a million times as hard."""
+    maps = torch.ones(1, 1, 2, 2, dtype=torch.float64)
+    maps[..., 0] += 1e-6
+    attention = torch.full((1, 1, 2, 2), 0.25, dtype=torch.float64, requires_grad=True)
+    mean_and_deviation(maps, attention).sum().backward()
+    assert torch.allclose(attention.grad, maps)
 
 
 def test_a_name_that_is_all_but_excluded_has_a_gradient():

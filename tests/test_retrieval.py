@@ -250,5 +250,6 @@ def test_resampled_intervals_cover_what_they_should():
 
 
 def test_results_closer_in_colour_than_chance_have_a_ratio_below_1():
-    found = ColourDistances(torch.tensor([1.0, 3.0]), torch.tensor([2.0, 6.0]), torch.zeros(2))
+    """Of the means: a query whose class is all of one colour has no ratio of its own."""
+    found = ColourDistances(torch.tensor([0.0, 4.0]), torch.tensor([0.0, 8.0]), torch.zeros(2))
     assert found.ratio == pytest.approx(0.5)

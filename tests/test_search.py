@@ -111,6 +111,10 @@ def test_many_queries_are_searched_in_parts_with_the_same_result(monkeypatch):
     assert torch.equal(parts.positions, whole.positions)
     assert torch.equal(parts.distances, whole.distances)
     assert parts.ids == whole.ids
+    shapes.clear()
+    monkeypatch.setattr(module, "MOST_DISTANCES", 49)  # one query alone has 50
+    assert index.search(queries, 5).ids == whole.ids
+    assert [tuple(shape) for shape in shapes] == [(1, 50)] * 41
     for n in (0, 40):
         alone = index.search(queries[n], 5)
         assert alone.positions.tolist() == [whole.positions[n].tolist()]

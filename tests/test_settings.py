@@ -6,9 +6,12 @@ from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
+from complaints import complaint
+from tqdm.notebook import tqdm as in_a_notebook
 
+from fashionlib import settings
 from fashionlib.errors import FashionError
-from fashionlib.settings import budget
+from fashionlib.settings import budget, optional, progress_bar
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,6 +30,20 @@ def test_a_misspelt_setting_is_an_error(monkeypatch):
     monkeypatch.setenv("FASHIONLIB_BUDGET", "quik")
     with pytest.raises(FashionError, match="quik"):
         budget(10, quick=1)
+
+
+def test_a_bar_that_is_hidden_is_hidden_in_a_notebook_too(monkeypatch):
+    monkeypatch.setattr(settings, "tqdm", in_a_notebook)
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    assert progress_bar(range(3), "some", "thing").disable
+
+
+def test_a_package_that_is_there_and_broken_is_one_line(tmp_path, monkeypatch):
+    """As one that is built for another version of numpy, say."""
+    (tmp_path / "built_for_others.py").write_text("from os import what_it_has_not")
+    monkeypatch.syspath_prepend(tmp_path)
+    advice = 'pip install "fashionlib[export]"'
+    complaint(lambda: optional("built_for_others", "export"), "built_for_others", advice)
 
 
 def named(requirement: str) -> str:

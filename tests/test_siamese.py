@@ -251,8 +251,10 @@ def test_a_class_of_one_picture_is_an_error(catalog):
     labels[0] = 7
     classes = (*catalog.classes, "bow tie")
     odd = replace(catalog, classes=classes, train=replace(catalog.train, labels=labels))
-    with pytest.raises(FashionError, match="the class 'bow tie' needs two training pictures"):
-        train_siamese(small_encoder("looks"), odd, RECIPE)
+    none = replace(catalog, classes=classes)
+    for few in (odd, none):
+        with pytest.raises(FashionError, match="the class 'bow tie' needs two training pictures"):
+            train_siamese(small_encoder("looks"), few, RECIPE)
 
 
 def test_without_validation_pictures_nothing_is_trained(catalog):

@@ -20,7 +20,9 @@ def test_to_input_is_scaled_repeatable_and_leaves_its_pictures_alone(pictures):
     assert torch.equal(pictures, before)
     assert inputs.dtype == torch.float32
     assert torch.allclose(inputs, pictures.float() / 127.5 - 1)
-    assert to_input(pictures, 64).shape == (1, 3, 64, 64)
+    for stored in (pictures, pictures[..., :20, :], pictures[..., :20]):
+        for size in (40, 64):
+            assert to_input(stored, size).shape == (1, 3, size, size)
 
 
 def test_to_input_draws_nothing(pictures):

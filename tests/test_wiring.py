@@ -161,11 +161,12 @@ def test_each_epoch_draws_anew_and_repeats_it_for_its_seed(catalog, name):
     assert [order for order, _ in first] == [order for order, _ in again]
     assert all(torch.equal(a[1], b[1]) for a, b in zip(first, again, strict=True))
     assert first[0][0] != other[0][0]
+    assert first[1][0] != other[0][0]  # nor is one seed a little behind the other
 
 
 def test_an_epochs_triplets_are_its_own(catalog):
-    """Partners are drawn by the data set's own epoch, whatever torch's generator says."""
-    made = metric(catalog, "random")
+    """Partners are drawn by the training's seed and epoch, whatever torch's generator says."""
+    made = metric(catalog, "random", seed=3)
     told = []
     with pytest.MonkeyPatch.context() as patch:
         indices = siamese.TripletDataset.indices
@@ -175,7 +176,7 @@ def test_an_epochs_triplets_are_its_own(catalog):
             lambda data, n: told.append((data.seed, data.epoch)) or indices(data, n),
         )
         finish(made)
-    assert set(told) == {(0, 0), (0, 1)}
+    assert set(told) == {(3, 0), (3, 1)}
 
 
 def test_the_share_of_active_triplets_is_that_of_the_epoch(catalog, monkeypatch):

@@ -2,7 +2,7 @@
 
 myst-nb runs one notebook after the other. On two cores that wastes time: much of a chapter uses one
 core only, and the networks are so small that a second thread does not halve a training. Chapters
-that tell how long something takes come last, each alone on all cores.
+that measure how fast something is come last, each alone on all cores.
 """
 
 import os

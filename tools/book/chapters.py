@@ -19,7 +19,7 @@ class Page(NamedTuple):
     # of fashionlib that it teaches: "search", a whole room "stores/", or one file of a room
     modules: tuple[str, ...] = ()
     # "first": draws the catalog that all others take from the cache; "early": takes long;
-    # "alone": tells the reader how long something takes, so nothing else may run beside it
+    # "alone": measures how fast something is, so nothing else may run beside it
     turn: Literal["first", "early", "alone", "any"] = "any"
 
     @property
@@ -47,7 +47,7 @@ CHAPTERS = (
         "2 · Train a classifier",
         "the training loop in the open, honest accuracies",
         ("transforms", "inference", "metrics", "training", "weights"),
-        turn="alone",
+        turn="early",
     ),
     Page(
         "03_train_with_triplets",
@@ -61,7 +61,6 @@ CHAPTERS = (
         "4 · Search by picture",
         "an index instead of a loop, its failures, an explorer",
         ("search",),
-        turn="early",
     ),
     Page(
         "05_every_number",
@@ -82,6 +81,7 @@ CHAPTERS = (
         "7 · A detection head",
         "optional: where is the garment?",
         ("detection",),
+        turn="early",
     ),
     Page(
         "08_what_does_it_look_at",
