@@ -38,10 +38,11 @@ def optional(name: str, extra: str) -> ModuleType:
     """The package `name`, which `pip install "fashionlib[extra]"` brings.
 
     Raises:
-        FashionError: it is not installed.
+        FashionError: it is not installed, or cannot be loaded.
     """
     try:
         return import_module(name)
     except ImportError as error:
-        message = f'{name} is missing: pip install "fashionlib[{extra}]" brings it.'
-        raise FashionError(message) from error
+        gone = isinstance(error, ModuleNotFoundError)
+        problem = f"{error.name} is missing" if gone else f"{name}: {' '.join(str(error).split())}"
+        raise FashionError(f'{problem}: pip install "fashionlib[{extra}]" brings it.') from error
