@@ -12,6 +12,7 @@ import ahead
 import page_key
 import pytest
 from ahead import TURNS, run_ahead
+from jupyter_cache import get_cache
 from myst_nb.core.execute import ExecutionError
 from sphinx.application import Sphinx
 from sphinx.errors import SphinxError
@@ -172,3 +173,11 @@ def test_a_page_that_fails_in_sphinx_stops_the_book_too(tmp_path, monkeypatch):
     with pytest.raises(ExecutionError, match=r"a\.py"):
         Sphinx(*(f and str(f) for f in folders), "html", ours | more, status=None).build()
     assert "nb_execution_raise_on_error" in ours
+
+
+def test_a_chapter_takes_a_few_minutes(book):
+    """README promises it: here of few pictures, beside another page and all else that runs."""
+    records = get_cache(str(book.parent / "cache")).list_cache_records()
+    took = {Path(record.uri).stem: record.data["execution_seconds"] for record in records}
+    assert took.keys() == set(TURNS)
+    assert max(took.values()) < 5 * 60, took

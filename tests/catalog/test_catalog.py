@@ -28,6 +28,7 @@ from fashionlib.catalog import (
     load_catalog,
     loading,
 )
+from fashionlib.catalog.contents import labels_of
 from fashionlib.catalog.photos import PHOTO_CLASSES, read_manifest
 from fashionlib.catalog.pictures import read_picture, to_square
 from fashionlib.errors import FashionError
@@ -390,12 +391,21 @@ def test_classes_that_sound_like_splits_are_classes(tmp_path, own_cache, within)
     assert load(tmp_path).classes == names
 
 
+def test_classes_that_share_one_kind_are_classes(tmp_path, own_cache):
+    """Splits of one set would have all classes in common."""
+    for place in ("test prints/men", "test prints/boys", "trainers/men", "trainers/women"):
+        save_picture(tmp_path / place / "0.png")
+    assert load(tmp_path).classes == ("test prints", "trainers")
+
+
 def test_train_alone_gives_a_tenth_to_validation_and_leaves_test_empty(tmp_path, own_cache):
     class_folders(tmp_path / "train", 40)
     catalog = load(tmp_path)
     assert sum(counts(catalog)) == 80
-    assert 2 <= len(catalog.validation) <= 20
     assert counts(catalog)[2] == 0
+    for name, split in where(catalog).items():
+        place = int(hashlib.sha256(name.encode()).hexdigest(), 16) / 2**256
+        assert split == ("validation" if place >= 0.9 else "train")
     check_consistent(catalog, 8)
     check_consistent(load(tmp_path), 8)  # an empty array comes back from the cache, too
 
@@ -408,6 +418,7 @@ def test_class_folders_are_split_by_name(tmp_path, own_cache):
     assert 20 <= validation <= 60
     assert 20 <= test <= 60
     check_consistent(catalog, 8)
+    assert all(list(split.names) == sorted(split.names) for split in catalog.splits.values())
 
 
 def test_a_file_stays_in_its_split_when_others_come_and_go(tmp_path, own_cache):
@@ -514,6 +525,7 @@ def test_no_picture_is_left_out_without_a_word(tmp_path, own_cache):
         ]  # fmt: skip
         assert "loose.jpg lies in no class folder." in catalog.skipped
         assert "Skipped 8: hat/b is not a picture" in catalog.about
+        assert catalog.about.splitlines()[0].endswith(" …")
 
 
 @pytest.mark.parametrize("name", ["IMG_1", "a.heic"])
@@ -543,6 +555,12 @@ def test_what_is_away_or_no_file_beside_the_classes_is_named(tmp_path, own_cache
     assert load(tmp_path).skipped == tuple(
         f"{name} lies in no class folder." for name in ("No. 5", "gone.jpg", "pipe.jpg")
     )
+
+
+def test_a_picture_beside_the_classes_of_a_split_is_named(tmp_path, own_cache):
+    split_folders(tmp_path)
+    save_picture(tmp_path / "test" / "loose.png")
+    assert load(tmp_path).skipped == ("test/loose.png lies in no class folder.",)
 
 
 def test_a_class_folder_may_be_a_link_and_others_are_named(tmp_path, own_cache):
@@ -628,7 +646,10 @@ def test_a_name_with_a_line_break_in_it_begins_no_line(tmp_path, own_cache):
     root = split_folders(tmp_path / "my\nclothes")
     shutil.copy(root / "train/hat/00.png", root / "test/hat/a\nLeak: b.png")
     save_picture(root / "c\nd.png")
-    lines = load(root).about.splitlines()
+    (root / "test/hat/e\nf.jpg").write_text("not a picture")
+    catalog = load(root)
+    assert catalog.skipped[0].startswith("test/hat/e?f.jpg is not a picture")
+    lines = catalog.about.splitlines()
     assert [line.split(" ")[0] for line in lines] == ["Catalog", "Leak:"]
     assert "my?clothes" in lines[0]
     assert "c?d.png lies in no class folder." in lines[0]
@@ -711,11 +732,17 @@ def test_too_few_classes_chosen(tmp_path, classes):
     complaint(lambda: load(class_folders(tmp_path), classes=classes), "two or more")
 
 
-@pytest.mark.parametrize("size", [0, 10**6])
+@pytest.mark.parametrize("size", [0, 4097, 10**6])
 def test_size_of_none_or_of_more_than_memory(tmp_path, size):
     complaint(
         lambda: load_catalog(class_folders(tmp_path), size=size), f"{size} pixels", "1 to 4096"
     )
+
+
+@pytest.mark.parametrize("size", [1, 4096])
+def test_the_smallest_and_the_largest_size_are_taken(tmp_path, size):
+    """What is wrong is the folder alone: no test needs pictures of 50 MB."""
+    complaint(lambda: load_catalog(tmp_path / "nowhere", size=size), "does not exist")
 
 
 def test_unreadable_pictures_are_skipped_by_name(tmp_path, own_cache):
@@ -734,6 +761,7 @@ def test_unreadable_pictures_are_skipped_by_name(tmp_path, own_cache):
         for name in ("hat/half.jpg", "hat/text.jpg", "dress/gone.jpg"):
             assert sum(reason.startswith(f"{name} ") for reason in catalog.skipped) == 1
             assert name in catalog.about
+        assert catalog.about.endswith(catalog.skipped[-1])  # no more than these
         expected = to_square(read_picture(tmp_path / catalog.train.names[-1]), 8)
         assert (catalog.train.images[-1].numpy() == expected).all()
 
@@ -775,6 +803,17 @@ def test_a_folder_is_decoded_once(tmp_path, own_cache):
         assert torch.equal(a.images, b.images)
         assert torch.equal(a.labels, b.labels)
         assert a.names == b.names
+
+
+def test_a_folder_is_named_as_it_was_given(tmp_path, own_cache):
+    """Decoded by one path, and found in the cache by another."""
+    root, link = class_folders(tmp_path / "here"), tmp_path / "link"
+    link.symlink_to(root)
+    for path in (root, link, root):
+        catalog = load(path)
+        assert catalog.name == str(path)
+        assert catalog.about.startswith(f"Catalog {path}: ")
+    assert len(entries(own_cache)) == 1
 
 
 @pytest.mark.parametrize("change", ["content", "another file", "a file less"])
@@ -958,3 +997,14 @@ def test_pictures_at_positions_keep_all_that_is_known_of_them():
     assert part.attributes == known
     assert known["colour"]
     assert len(split.at(torch.tensor([], dtype=torch.int64))) == 0
+
+
+def test_labels_are_those_that_are_known():
+    """Half of the photos may have no look: theirs is left out, and not the look of no name."""
+    looks = {"colour": ("navy", ""), "pattern": ("", "dots")}
+    images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    split = Split(images, torch.tensor([1, 0]), ("a.jpg", "b.jpg"), looks)
+    assert labels_of(Catalog("mine", ("dress", "hat"), split, split, split)) == {
+        "a.jpg": {"category": "hat", "colour": "navy"},
+        "b.jpg": {"category": "dress", "pattern": "dots"},
+    }

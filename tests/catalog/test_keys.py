@@ -29,7 +29,8 @@ def keys(monkeypatch) -> Iterator[list[Key]]:
         asked.append((group, content))
         return catalog
 
-    monkeypatch.setattr(loading, "through_cache", look_up)
+    for module in (loading, cache):  # which has what decodes through it
+        monkeypatch.setattr(module, "through_cache", look_up)
     return asked
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import platformdirs
 import pytest
+import requests
 from complaints import complaint
 from conftest import CACHES, archive_in
 
@@ -329,6 +330,20 @@ def test_what_a_person_has_in_our_place_is_refused(places, theirs):
     assert asked == []  # nor are 106 MB fetched first
 
 
+def test_what_a_person_puts_in_our_place_during_the_download_is_kept(places):
+    content = save_archive(places / "served.zip", PICTURES).read_bytes()
+    path = places / "cache" / "photos" / "holiday" / "1.jpg"
+
+    def late(handler: http.server.BaseHTTPRequestHandler) -> None:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"mine")
+        sends(content)(handler)
+
+    with served(late) as (url, _):
+        complaint(lambda: ensure_photos(url), "not of our making")
+    assert extracted(places / "cache" / "photos") == {"holiday/1.jpg": b"mine"}
+
+
 def test_an_empty_folder_is_anybodys(places):
     save_archive(places / "data" / ARCHIVE, PICTURES)
     (places / "cache" / "photos").mkdir(parents=True)
@@ -464,6 +479,22 @@ def test_no_network(places, closed_port):
     complaint(lambda: ensure_photos(url), url, "no connection", "FASHIONLIB_DATA", "drawn")
     assert time.perf_counter() - started < 3
     assert nothing_extracted(places)
+
+
+def test_a_pause_ends_a_download_later_than_no_answer_does(places, monkeypatch):
+    """Without network nobody wants to wait; a slow line may stand still for a while."""
+    asked = []
+
+    def get(url: str, stream: bool, timeout: tuple[float, float]) -> None:
+        asked.append(timeout)
+        raise requests.ConnectionError
+
+    monkeypatch.setattr(photos.requests, "get", get)
+    complaint(ensure_photos, "no connection")
+    for connection, pause in asked:
+        assert connection <= 5
+        assert pause >= 20
+    assert asked
 
 
 @pytest.mark.parametrize("address", ["http://[bad", f"http://{'a' * 70}.com"])

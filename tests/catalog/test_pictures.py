@@ -497,6 +497,15 @@ def test_decompression_bomb_is_refused_from_its_header(tmp_path, side):
     assert time.perf_counter() - started < 0.5
 
 
+def test_the_most_pixels_are_not_too_many(monkeypatch):
+    buffer = io.BytesIO()
+    corners().save(buffer, "PNG")
+    monkeypatch.setattr(pictures, "MOST_PIXELS", 48 * 32)
+    assert difference(read_picture(buffer.getvalue()), corners()) == 0
+    monkeypatch.setattr(pictures, "MOST_PIXELS", 48 * 32 - 1)
+    complaint(lambda: read_picture(buffer.getvalue()), "megapixels")
+
+
 def test_pillows_remarks_are_not_ours(tmp_path):
     """Of 90 megapixels, which we refuse in one line, and of EXIF that we can do without."""
     large, odd = tmp_path / "large.png", tmp_path / "odd.jpg"

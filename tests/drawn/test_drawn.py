@@ -21,8 +21,11 @@ from fashionlib.drawn import (
     render,
     sample_garment,
 )
+from fashionlib.drawn.accessories import PROPS, props
 from fashionlib.drawn.backdrops import BACKDROPS
 from fashionlib.drawn.garments import HEMS, LEGS, SLEEVES
+from fashionlib.drawn.outlines import Piece
+from fashionlib.drawn.painting import _palette
 from fashionlib.errors import FashionError
 
 MOST_TIMES_ARITHMETIC = 8  # it is three to four times as slow
@@ -183,6 +186,45 @@ def test_another_backdrop_leaves_the_garment_alone(category):
         change = np.abs(np.asarray(here.picture, int) - np.asarray(there.picture, int)).max(2)
         assert (change[eroded(here.mask, 3)] <= 1).all()
         assert (change[~grown(here.mask, 3)] > 8).mean() > 0.5
+
+
+@pytest.mark.parametrize(("category", "display"), [
+    ("pants", "hanger"), ("t-shirt", "hanger"), ("dress", "mannequin"), ("hat", "stand"),
+])  # fmt: skip
+def test_what_a_garment_hangs_on_is_no_part_of_it(monkeypatch, category, display):
+    garment = sample_garment(np.random.default_rng(16), category)
+    garment = replace(garment, display=display)
+    hung = render(garment, 96)
+    monkeypatch.setattr(drawn, "props", lambda *_: [])
+    alone = render(garment, 96)
+    np.testing.assert_array_equal(hung.mask, alone.mask)
+    change = np.abs(np.asarray(hung.picture, int) - np.asarray(alone.picture, int)).max(2)
+    assert (change > 25).sum() > 20, "there is nothing that it hangs on"
+
+
+def test_a_waistband_hangs_from_clips_and_shoulders_from_a_hanger():
+    for category, line in LINES.items():
+        if "hanger" in line.displays:
+            held = "clip hanger" if category in ("pants", "shorts") else "hanger"
+            assert props(category, "hanger") == PROPS[held], category
+
+
+def test_the_pattern_of_a_mirrored_piece_is_mirrored():
+    """A thread that runs down to the right then runs down to the left."""
+    piece = Piece(np.zeros((3, 2)), grain=0.3)
+    for mirrored, side in ((False, 1), (True, -1)):
+        grain = piece.moved(mirrored=mirrored).grain
+        thread = np.cos(grain), np.sin(grain)
+        assert np.cross([*thread, 0], [np.cos(0.3), side * np.sin(0.3), 0]) == pytest.approx(0)
+
+
+def test_the_second_colour_stands_out():
+    rng = np.random.default_rng(18)
+    for name, named in COLOURS.items():
+        for _ in range(40):
+            palette = _palette(rng, name)
+            for part in ("second", "trim"):
+                assert np.abs(palette[part] - named).max() > 85, (name, part)
 
 
 def test_the_box_is_tight_and_the_mask_fills_enough():

@@ -1,5 +1,7 @@
+import numpy as np
 import torch
 from PIL import Image
+from sklearn.datasets import load_sample_image
 
 from fashionlib.drawn.not_garments import pictures_of_no_garment
 
@@ -21,9 +23,10 @@ def test_another_seed_gives_other_pictures():
 
 
 def test_pieces_of_a_photograph_are_of_many_sizes(monkeypatch):
-    sides, crop = [], Image.Image.crop
+    sides, wholes, crop = [], [], Image.Image.crop
 
     def watched(picture, box):
+        wholes.append(np.asarray(picture))
         sides.append((box[2] - box[0]) / min(picture.size))
         return crop(picture, box)
 
@@ -32,3 +35,6 @@ def test_pieces_of_a_photograph_are_of_many_sizes(monkeypatch):
     assert len(sides) == 30
     assert 0.39 < min(sides) < 0.55
     assert 0.85 < max(sides) <= 1.0
+    for name, own in (("china.jpg", wholes[:15]), ("flower.jpg", wholes[15:])):  # temple first
+        photograph = load_sample_image(name)
+        assert all(np.array_equal(whole, photograph) for whole in own)

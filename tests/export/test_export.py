@@ -188,6 +188,18 @@ def test_not_the_weights_of_a_network(tmp_path):
     assert not out.exists()
 
 
+def test_weights_are_not_written_over_by_their_export(tmp_path):
+    """They may have any name; and a link leads to them."""
+    weights, link = tmp_path / "weights.onnx", tmp_path / "link.onnx"
+    weights.write_bytes(b"weights")
+    link.symlink_to(weights)
+    for out in (weights, link):
+        with pytest.raises(FashionError, match="is read for this") as caught:
+            export_onnx(weights, out)
+        one_line(caught)
+    assert weights.read_bytes() == b"weights"
+
+
 def test_a_failed_export_leaves_the_old_file_whole(exported, tmp_path, monkeypatch):
     out = tmp_path / "kept.onnx"
     out.write_bytes(b"old")

@@ -1,5 +1,6 @@
 """What only Milvus has: a filter language, a server behind an address, a folder with a lock."""
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -270,6 +271,29 @@ time.sleep(100)
     open_store(uri, "abc", SIZE).close()
 
 
+def test_a_folder_that_is_refused_is_let_go(uri):
+    """So that another process can open it with the right weights: `LOCK` is Milvus Lite's."""
+    store = open_store(uri, "abc", SIZE)
+    with (Path(uri) / "LOCK").open() as lock:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        store.close()
+        complaint(lambda: open_store(uri, "other", SIZE), "other weights")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_lost_list_of_deleted_rows_is_noticed(uri, monkeypatch):
+    """They were there again."""
+    monkeypatch.setattr(milvus_store, "MANY", 5)  # so that rows and deletions come into files
+    store = filled(uri, 20)
+    store.delete(["n00003"])
+    store.upsert([f"m{n}" for n in range(5)], vectors(5), [""] * 5)
+    store.close()
+    (part,) = Path(uri).rglob("delta/*.parquet")
+    part.unlink()
+    complaint(lambda: open_store(uri, "abc", SIZE), f"its part delta/{part.name} is missing")
+
+
 def test_a_file_where_the_folder_should_be(uri):
     Path(uri).write_text("a database of old")
     complaint(lambda: open_store(uri, "abc", SIZE), uri, "is a file")
@@ -315,6 +339,16 @@ def test_a_proxy_is_not_asked_for_the_way_to_this_machine(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.split()[-1] == "1"
+
+
+def test_what_a_person_keeps_from_the_proxy_stays_so(uri, monkeypatch):
+    Path(uri).write_text("a file, so that nothing is started")
+    first = "no_grpc_proxy"
+    for name in (first, "no_proxy"):
+        monkeypatch.setenv(first, "")
+        monkeypatch.setenv(name, "inside.example,localhost,.org")
+        complaint(lambda: open_store(uri, "abc", SIZE), "is a file")
+        assert os.environ[first] == "inside.example,.org,localhost,127.0.0.1"
 
 
 def test_rows_of_the_deploy_folders_server_lie_in_volumes():

@@ -552,6 +552,24 @@ def test_an_interrupted_save_leaves_the_old_file_and_the_old_rows(tmp_path, kind
 
 
 @pytest.mark.parametrize("kind", FILES)
+def test_a_change_that_is_stopped_is_nowhere(tmp_path, kind, monkeypatch):
+    """Ctrl-C while the file is written: the row is not in memory, to be written the next time."""
+    store = opened(tmp_path, kind)
+    fill(store, 8)
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(weights, "save_file", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            store.upsert(["x"], vectors(1), ["a"])
+    assert len(store) == 8
+    store.delete(["n000"])
+    assert len(opened(tmp_path, kind)) == 7
+
+
+@pytest.mark.parametrize("kind", FILES)
 def test_files_that_hold_no_such_store(tmp_path, kind):
     path = tmp_path / f"store{KINDS[kind][0]}"
     path.write_bytes(b"nonsense")
@@ -686,6 +704,24 @@ def test_a_walk_that_ends_too_early_is_made_good(tmp_path, monkeypatch):
     monkeypatch.setattr(faiss.IndexHNSWFlat, "search", lost)
     expected = SearchIndex(rows, tuple(f"n{n:03}" for n in range(50)), "abc").search(rows[:3], 5)
     assert store.search(rows[:3], 5).ids == expected.ids
+
+
+def test_a_graph_is_built_and_walked_as_far_as_we_say(tmp_path, monkeypatch):
+    """FAISS alone keeps 40 candidates where it builds, and as many as are asked for in a walk."""
+    for _ in ("made", "read"):
+        store = opened(tmp_path, "faiss hnsw")
+        assert store._index.hnsw.efConstruction == 80
+    fill(store, 300)
+    walks, search = [], faiss.IndexHNSWFlat.search
+
+    def watched(self, queries, width, params=None):
+        walks.append((width, params.efSearch))
+        return search(self, queries, width, params=params)
+
+    monkeypatch.setattr(faiss.IndexHNSWFlat, "search", watched)
+    for k in (5, 200):
+        store.search(vectors(1, seed=1), k)
+    assert walks == [(15, 128), (210, 420)]
 
 
 def test_rows_that_faiss_cannot_measure_are_nobodys(tmp_path, monkeypatch):
