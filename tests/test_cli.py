@@ -16,6 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from tiny import save_garments
 
+from fashionlib import cli
 from fashionlib.__main__ import main
 from fashionlib.blocks import PLANS
 from fashionlib.cli import ObjectiveName, PlanName
@@ -222,6 +223,17 @@ def test_outputs_that_are_closed_or_full(tmp_path):
         assert "Exception" not in done.stderr
         assert done.stderr.count("\n") <= 1
         assert not done.stdout
+
+
+def test_an_answer_that_finds_no_room_is_told_before_python_ends(monkeypatch, capsys):
+    """Python itself would say so in two lines, after all of ours."""
+    monkeypatch.setattr(cli, "main", lambda: print("an answer"))
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "fashionlib: No space left on device.\n"
 
 
 @pytest.mark.parametrize("make", [torch.ones, np.ones])

@@ -40,6 +40,15 @@ def test_another_name_is_an_attribute_error():
         fashionlib.load_shoe  # noqa: B018
 
 
+@pytest.mark.parametrize(("given", "left"), [({"GOMP_SPINCOUNT": "7"}, "7"), ({}, "1000")])
+def test_how_long_threads_spin_is_for_the_user_to_set(given, left):
+    environment = {n: v for n, v in os.environ.items() if n != "GOMP_SPINCOUNT"} | given
+    code = "import os, fashionlib; print(os.environ['GOMP_SPINCOUNT'])"
+    done = subprocess.run([sys.executable, "-c", code], check=True, text=True,
+                          capture_output=True, env=environment)  # fmt: skip
+    assert done.stdout == f"{left}\n"
+
+
 def test_the_package_and_the_readme_show_the_same_example():
     code = example((ROOT / "README.md").read_text(encoding="utf-8"))
     assert code == example(fashionlib.__doc__)

@@ -2,12 +2,13 @@
 
 import re
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import shipped_weights
 import ten_classes
 import torch
-from tiny import sized, striped_catalog
+from tiny import same_weights, sized, striped_catalog
 
 from fashionlib.catalog import load_catalog, loading
 from fashionlib.counting import count_parameters
@@ -133,6 +134,20 @@ def test_the_ten_class_network_is_asked_about_the_seven_alone(ten_classes_kept):
     pictures = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
     seven = shipped_weights.ten_classes_network(7)
     assert torch.equal(predict(seven, pictures), predict(ten_classes_kept, pictures)[:, :7])
+
+
+def test_the_photos_classifier_begins_as_a_copy_of_its_first_teacher(monkeypatch):
+    """Which would learn along otherwise."""
+    first, ten, asked = build_classifier("article", 2), build_classifier("article", 2), []
+    monkeypatch.setattr(shipped_weights, "first_network", lambda _: first)
+    monkeypatch.setattr(shipped_weights, "ten_classes_network", lambda _: ten)
+    monkeypatch.setattr(shipped_weights, "learn_from", lambda _, teachers: asked.extend(teachers))
+    monkeypatch.setattr(shipped_weights, "run_training", lambda made, _: (made.model, []))
+    student, _ = shipped_weights.learn_photos(striped_catalog(16, 4), Path("kept"))
+    assert asked == [first, ten]
+    assert same_weights(student, first)
+    theirs = {id(parameter) for network in asked for parameter in network.parameters()}
+    assert not theirs & {id(parameter) for parameter in student.parameters()}
 
 
 def test_the_script_trains_what_is_missing_and_nothing_else(

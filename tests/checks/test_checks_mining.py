@@ -32,11 +32,11 @@ def always_the_same(labels):
         return draw_triplets(labels)
 
 
-def uneven(labels):
-    """The first picture of the batch is a negative far too often."""
+def uneven(labels, times=9.0):
+    """The first picture of the batch is a negative far too often, or too seldom."""
     same, other = masks(labels)
     weights = other.float()
-    weights[:, 0] *= 9
+    weights[:, 0] *= times
     anchors = usable(labels)
     return anchors, drawn(same[anchors]), drawn(weights[anchors])
 
@@ -66,6 +66,11 @@ def ordered_pairs_only(embeddings, labels, margin):
 
 def twice(embeddings, labels, margin):
     return tuple(part.repeat(2) for part in semi_hard(embeddings, labels, margin))
+
+
+def from_the_end(embeddings, labels, margin):
+    a, p, n = semi_hard(embeddings, labels, margin)
+    return a, p, n - len(labels)
 
 
 def nearest_of_zeros(embeddings, labels):
@@ -136,6 +141,7 @@ WRONG = {
         "no anchor has more than one": one_an_anchor,
         "are missing": ordered_pairs_only,
         "come up twice": twice,
+        "some positions do not exist": from_the_end,
         "without any positive": lambda x, y, m: (
             semi_hard(x, y, m)
             if len(y.unique()) < len(y)
@@ -185,6 +191,13 @@ def test_each_mistake_has_a_sentence_of_its_own(name):
             getattr(mining, name)(answer)
         said.add(str(caught.value))
     assert len(said) == len(WRONG[name]) >= 5
+
+
+def test_one_negative_that_is_drawn_too_seldom_is_enough(monkeypatch):
+    """The others share what it lacks, so none of them comes too often."""
+    monkeypatch.setattr(mining, "DRAWS", 400)  # for a chance as small as this they are enough
+    with pytest.raises(NotYet, match="all are to be equally likely"):
+        mining.draw_triplets(lambda labels: uneven(labels, 0.2))
 
 
 def test_negatives_near_the_positive_are_not_the_hardest():

@@ -209,6 +209,11 @@ def test_each_mistake_has_a_sentence_of_its_own(name):
     assert len(said) == len(WRONG[name]) >= 5
 
 
+def test_recall_has_a_place_for_a_last_class_without_pictures():
+    with pytest.raises(NotYet, match=r"the shape \[4\], \[5\] is needed"):
+        more_classes.recall_by_class(lambda a, y, _: torch.bincount(y[a == y]) / torch.bincount(y))
+
+
 def test_the_checker_leaves_nothing_in_the_readers_cache(tmp_path):
     more_classes.own_classifier(own_classifier)
     assert list(tmp_path.iterdir()) == []

@@ -303,6 +303,22 @@ def test_an_error_in_the_answer_is_quoted_with_its_line():
     assert isinstance(caught.value.__cause__, AttributeError)
 
 
+def test_of_an_error_in_a_library_the_answers_own_line_is_quoted():
+    def answer():
+        return json.loads("{")
+
+    with pytest.raises(NotYet, match=r'raised JSONDecodeError: .*, at `return json.loads\("{"\)`'):
+        TASK.call(answer)
+
+
+def test_results_are_equal_within_the_tolerance_that_is_given():
+    zero = torch.zeros(2)
+    assert checks.close(zero, zero + 0.009, 0.01)
+    assert not checks.close(zero, zero + 0.011, 0.01)
+    assert checks.close(zero, zero + 0.00009)
+    assert not checks.close(zero, zero + 0.00009, 0.00001)
+
+
 def test_an_answer_that_takes_other_arguments_is_told_so():
     with pytest.raises(NotYet, match=r"raised TypeError: .* takes 0 positional arguments"):
         TASK.call(lambda: 1, 2)

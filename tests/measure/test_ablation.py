@@ -9,6 +9,7 @@ from ablation import TRIALS, recipe_of, training_of
 from tiny import same_weights, steps_watched, tiny_catalog, without_time
 
 from fashionlib.catalog import Catalog
+from fashionlib.counting import count_macs
 from fashionlib.heads import build_classifier
 from fashionlib.training import Training, finish, seeded, train_classifier
 
@@ -86,6 +87,23 @@ def test_pictures_grow_and_turn(catalog):
     of = [[torch.equal(image, side[n]) for side in sides] for n, image in enumerate(turned.images)]
     assert all(any(row) for row in of)
     assert {row.index(True) for row in of} == {0, 1, 2, 3}
+
+
+def test_two_views_first_hand_on_the_average(catalog, monkeypatch):
+    begun = []
+    monkeypatch.setattr(ablation, "finish", begun.append)
+    network = build_classifier("article")
+    ablation.views_first(network, catalog, 0)
+    assert network.backbone is begun[0].average.backbone
+
+
+def test_macs_are_those_of_an_evaluation(catalog, monkeypatch):
+    recipe = replace(TRIALS[FIRST].recipe, size=SIZE, evaluation_size=2 * SIZE)
+    monkeypatch.setitem(TRIALS, FIRST, replace(TRIALS[FIRST], recipe=recipe, plan="article"))
+    monkeypatch.setattr(ablation, "finish", lambda training: (training.average, []))
+    found = ablation.run(FIRST, 0, catalog)
+    assert found["macs"] == count_macs(build_classifier("article"), 2 * SIZE)
+    assert found["macs"] != count_macs(build_classifier("article"), SIZE)
 
 
 def test_what_is_recorded_of_a_recipe_names_mixup_where_it_is():

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import ablation
 import article
 import export
+import latency
 import look_ablation
 import looks
 import pipeline
@@ -16,6 +17,7 @@ import recording
 import stores
 import throughput
 import torch
+import transfer
 from tiny import same_weights, striped_catalog
 from torch import nn
 
@@ -49,6 +51,17 @@ def test_a_larger_catalog_lies_as_its_photos_do():
     between = torch.cdist(photos, photos).fill_diagonal_(9).min(dim=1).values.median()
     to_photos = torch.cdist(made, photos).min(dim=1).values.median()
     assert 0.4 * between < to_photos < 1.6 * between
+
+
+def test_a_larger_catalog_lies_in_the_directions_in_which_its_photos_lie():
+    """All but on a line, in pairs: what is made moves along it, as far as within a pair."""
+    along = (0.1 * torch.arange(20)[:, None] + torch.tensor([0.0, 0.01])).flatten()
+    photos = torch.stack([along, along, torch.ones(40)], dim=1) + 1e-4 * torch.randn(40, 3)
+    made = stores.enlarge(photos, 500, seed=1)
+    x, y = made[:, 0] / made[:, 2], made[:, 1] / made[:, 2]
+    assert (x - y).abs().median() < 1e-3
+    to_photos = (x[:, None] - photos[:, 0]).abs().min(dim=1).values.median()
+    assert 2e-3 < to_photos < 1e-2
 
 
 def test_times_are_of_each_index_and_ratios_to_the_first():
@@ -102,14 +115,14 @@ def test_scales_are_chosen_by_the_validation_photos_and_test_is_asked_of_that_ch
     tmp_path, monkeypatch
 ):
     catalog = striped_catalog(40, 10)
-    asked = []
+    asked, given = [], []
 
     def outputs(run, _, splits):
         asked.append((run, splits))
         return {split: logits_of([int(run)] * 4) for split in splits}
 
     monkeypatch.setattr(export, "load_onnx", lambda path: (path.stem[-1], {}))
-    monkeypatch.setattr(export, "quantise_onnx", lambda old, new, pictures: None)
+    monkeypatch.setattr(export, "quantise_onnx", lambda _, __, pictures: given.append(pictures))
     monkeypatch.setattr(export, "CALIBRATION", (10, 20, 31))
     monkeypatch.setattr(export, "outputs", outputs)
     compare = lambda exact, rounded, _, split: {  # noqa: E731
@@ -122,6 +135,11 @@ def test_scales_are_chosen_by_the_validation_photos_and_test_is_asked_of_that_ch
     assert found["test"]["split"] == "test"
     with_test = [run for run, splits in asked if "test" in splits]
     assert with_test == ["2", "1"]  # the exported file, and the chosen one
+    known = [image.tolist() for image in catalog.train.images]
+    for count, pictures in zip((10, 20, 31), given, strict=True):
+        places = {known.index(picture.tolist()) for picture in pictures}
+        assert len(places) == len(pictures) == count
+        assert max(places) >= count  # from all of the catalog, which is in order of its classes
 
 
 # Networks and looks
@@ -235,6 +253,27 @@ def test_the_articles_encoder_has_any_length_and_its_own_backbone():
     assert encoder.backbone is not classifier.backbone
 
 
+def test_the_articles_encoders_start_from_its_own_network(monkeypatch):
+    begun = []
+    train = lambda encoder, *_: (begun.append(encoder), [])  # noqa: E731
+    monkeypatch.setattr(article, "run", lambda model, *_: (model, {}))
+    monkeypatch.setattr(article, "train_siamese", train)
+    article.run_seed(striped_catalog(4, 4), 3)
+    torch.manual_seed(3)
+    printed = build_classifier("article", 2).backbone
+    assert len(begun) == len(article.TRIPLETS)
+    assert all(same_weights(encoder.backbone, printed) for encoder in begun)
+
+
+def test_each_encoder_of_the_transfer_table_draws_by_its_seed(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(transfer, "train_classifier", lambda model, *_: (model, []))
+    train = lambda encoder, _, __, seed=0: (encoder, seeds.append(seed))  # noqa: E731
+    monkeypatch.setattr(transfer, "train_siamese", train)
+    transfer.run_seed(striped_catalog(4, 4), 3)
+    assert seeds == [3, 3, 3]
+
+
 def test_other_light_changes_brightness_more_than_white_balance():
     """Of a grey picture every pixel alike; channels drift apart less than all of them together."""
     torch.manual_seed(0)
@@ -290,6 +329,24 @@ def test_a_round_of_training_takes_so_many_batches_and_moves_the_weights(monkeyp
     assert len(taken) == 6
 
 
+def test_a_ratio_of_throughput_is_how_many_times_as_long_a_way_takes(monkeypatch, tmp_path):
+    """The third round was slow for all; the ratio does not see it."""
+    ours = [100.0, 200.0, 1000.0]
+    clock = {"ours": ours, "ImageFolder, no workers": [3 * ms for ms in ours]}
+    written = []
+    catalog = replace(striped_catalog(4, 4), root=tmp_path)
+    monkeypatch.setattr(throughput, "load_catalog", lambda _: catalog)
+    monkeypatch.setattr(throughput, "ImageFolder", lambda *_: SimpleNamespace(classes="ab"))
+    for name in ("from_files", "trainer", "parts_of_a_step"):
+        monkeypatch.setattr(throughput, name, lambda *_: None)
+    monkeypatch.setattr(throughput, "take_turns", lambda *_: (clock, {}))
+    monkeypatch.setattr(throughput, "write_results", lambda _, results: written.append(results))
+    throughput.main()
+    assert written[0]["ratios"] == {"ours": [1.0] * 3, "ImageFolder, no workers": [3.0] * 3}
+    pictures = throughput.BATCHES * throughput.RECIPE.batch_size
+    assert written[0]["rates"]["ours"] == [10 * pictures, 5 * pictures, pictures]
+
+
 class LeftHalf(Brightness):
     """As sure of 1 as the left half is bright."""
 
@@ -330,6 +387,50 @@ def test_a_query_of_two_pictures_asks_for_the_class_of_the_first_in_the_look_of_
     assert found["category and colour"] == [5.0, 5.0]
 
 
+def test_recipes_of_looks_are_compared_by_the_validation_pictures(monkeypatch):
+    """Of them all is found, and of the test pictures nothing."""
+    stock = placed([(label, look) for label in (0, 1) for look in (0, 1)] * looks.K)
+    right = placed([(0, 0), (1, 1)])
+    wrong = replace(right, labels=1 - right.labels, attributes=placed([(0, 1), (1, 0)]).attributes)
+    for name in ("load_classifier", "train_siamese"):
+        monkeypatch.setattr(look_ablation, name, lambda *_: (None, None))
+    monkeypatch.setattr(look_ablation, "encoder_for", lambda *_: None)
+    monkeypatch.setattr(look_ablation, "predict", lambda _, embeddings: embeddings)
+    catalog = Catalog("photos", ("a", "b"), stock, right, wrong)
+    found = look_ablation.run(look_ablation.BASE, 0, catalog)
+    assert found["alike"] == found["category"] == found["colour"] == 1.0
+
+
+def halves(left: int, right: int) -> torch.Tensor:
+    """A picture of two greys."""
+    return torch.tensor([left, right], dtype=torch.uint8).expand(3, 4, 2)
+
+
+def test_a_mean_colour_weighs_as_much_as_is_said(monkeypatch):
+    """A fifth of the way from black to white is less than another class, which features tell."""
+    query, alike, other = halves(90, 110), halves(140, 160), halves(110, 90)
+    images = torch.stack([alike, other] * looks.K)
+    attributes = {"colour": ("red",) * len(images), "pattern": ("plain",) * len(images)}
+    labels = torch.tensor([0, 1] * looks.K)
+    train = Split(images, labels, tuple(map(str, range(len(images)))), attributes)
+    alone = {name: values[:1] for name, values in attributes.items()}
+    test = Split(query[None], torch.tensor([0]), ("query",), alone)
+    catalog = Catalog("photos", ("a", "b"), train, test, test)
+
+    def features(_: object, images: torch.Tensor) -> torch.Tensor:
+        return nn.functional.one_hot((images[:, 0, 0, 0] > images[:, 0, 0, 1]).long(), 2).float()
+
+    for name in ("load_classifier", "load_encoder", "train_siamese"):
+        monkeypatch.setattr(looks, name, lambda *_: (None, {}))
+    for name in ("Features", "encoder_for"):
+        monkeypatch.setattr(looks, name, lambda *_: None)
+    monkeypatch.setattr(looks, "recorded", lambda _: {"photos": {"rows": {looks.BEFORE: {}}}})
+    monkeypatch.setattr(looks, "predict", features)
+    rows = looks.rows_of(catalog)
+    for weight in looks.COLOUR_WEIGHTS:
+        assert rows[f"features and {weight} × mean colour"]["category"] == [5.0]
+
+
 def test_each_class_that_no_network_was_trained_for_is_asked_about(monkeypatch):
     test = placed([(label, 0) for label in range(len(looks.TEN))])
     train = test.at(torch.arange(len(test)).repeat(looks.K))
@@ -357,6 +458,14 @@ def test_the_rate_of_embedding_leaves_out_what_starting_takes(tmp_path, monkeypa
     assert (row["processes"], row["pictures"]) == (2, 21)
     assert (row["start_seconds"], row["seconds"]) == (2.0, 12.0)
     assert row["pictures_per_second"] == 2.0
+
+
+def test_what_onnx_runtime_is_timed_with_is_the_network_in_evaluation_mode(tmp_path):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5))
+    network(torch.rand(8, 3, 8, 8))
+    run = latency.given(latency.onnxruntime_session(network.train(), 8, tmp_path), 2, 8)
+    wanted = network.eval()(torch.zeros(2, 3, 8, 8)).detach()
+    assert torch.allclose(torch.from_numpy(run()[0]), wanted, atol=1e-5)
 
 
 def test_each_part_of_a_step_is_done_when_it_is_timed(monkeypatch):

@@ -1,8 +1,10 @@
 """Who sent what is taken from the list as it is, photo by photo."""
 
+import sys
 from pathlib import PurePosixPath
 
 import senders
+from tiny import striped_catalog
 
 from fashionlib.catalog import load_catalog
 from fashionlib.catalog.photos import read_manifest
@@ -19,6 +21,20 @@ def test_each_photo_of_the_manifest_has_its_row_of_the_list(tmp_path):
     assert {name: int(row["sender_id"]) for name, row in found.items()} == {
         name: n for n, name in enumerate(names)
     }
+
+
+def test_photos_for_children_are_those_that_the_list_calls_so(monkeypatch):
+    """Of 8, 4 and 10 pictures, whose names are 0, 1 and so on."""
+    rows = {str(n): {"sender_id": str(n % 3), "kids": str(n in (2, 5, 9))} for n in range(10)}
+    written = []
+    monkeypatch.setattr(sys, "argv", ["senders.py", "images.csv"])
+    monkeypatch.setattr(senders, "read_list", lambda _: rows)
+    monkeypatch.setattr(senders, "load_catalog", lambda _: striped_catalog(8, 4))
+    monkeypatch.setattr(senders, "write_results", lambda _, results: written.append(results))
+    senders.main()
+    assert written[0]["for children"] == {"train": 2, "validation": 1, "test": 3}
+    assert written[0]["train"] == {"0": 3, "1": 3, "2": 2}
+    assert written[0]["validation"] == {"0": "0", "1": "1", "2": "2", "3": "0"}
 
 
 def test_what_is_recorded_is_of_all_the_photos(photos_here):

@@ -62,3 +62,6 @@ def test_what_is_there_of_the_others_stays(folder, monkeypatch):
     assert list(record(folder, monkeypatch, "1")) == ["1_one", "2_two"]
     (folder / "solutions.json").unlink()
     assert list(record(folder, monkeypatch)) == ["1_one", "2_two"]
+    monkeypatch.setattr(solutions, "run", lambda name: {"note": f"{name} again", "cells": []})
+    notes = [run["note"] for run in record(folder, monkeypatch, "2").values()]
+    assert notes == ["1_one", "2_two again"]

@@ -156,7 +156,7 @@ def agreement() -> dict:
     buffers.running_mean.fill_(own)
     processes.average_buffers(buffers)
     return {
-        "agreed": processes.agree([torch.arange(k) + 100 * own for k in (5, 4, 1)]),
+        "agreed": processes.agree([torch.arange(k) + 100 * own for k in (5, 4, 3, 1)]),
         "too few": few,
         "from the first": processes.from_first(lambda: own),
         "gathered": processes.gather(processes.share(torch.arange(6.0)[:, None])),
@@ -254,7 +254,7 @@ def two(tmp_path_factory) -> tuple[dict, dict]:
 
 
 def test_processes_agree_on_the_batches_of_the_first(two):
-    """Cut so that both get as much; the batch of one picture is left out."""
+    """Cut so that both get as much; one with fewer than two pictures for each is left out."""
     for found in two:
         assert [batch.tolist() for batch in found["agreement"]["agreed"]] == [[0, 1, 2, 3]] * 2
         assert found["agreement"]["too few"] == "2 processes share too few pictures: start fewer."

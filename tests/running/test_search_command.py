@@ -21,6 +21,7 @@ from fashionlib.drawn import SEVEN, drawn_pictures
 from fashionlib.heads import build_classifier, build_encoder
 from fashionlib.look_encoder import NAMELESS, LookEncoder
 from fashionlib.running import search_command
+from fashionlib.running.folder_index import folder_source
 from fashionlib.running.search_command import run_search
 from fashionlib.search import SIDE, SearchIndex, embed_picture
 from fashionlib.weights import load_encoder, save_classifier, save_encoder
@@ -572,6 +573,16 @@ def test_a_place_in_the_catalog_is_known_by_any_path(tmp_path, monkeypatch):
     for catalog, out in ways:
         found = partial(search_command._searched_in, str(catalog), Path(out))
         complaint(found, f"{out} is in the catalog {catalog}")
+
+
+def test_a_query_has_the_category_of_its_folder_by_any_path(work, monkeypatch):
+    source = folder_source(work / "clothes")
+    monkeypatch.chdir(work / "clothes" / "dress")
+    query = first(Path())
+    for path in (query, Path("..", "dress", query), query.resolve()):
+        assert search_command._category_of_query(path, source) == "dress"
+    monkeypatch.chdir(work)
+    assert search_command._category_of_query(Path("flat", query), source) is None
 
 
 def test_of_many_broken_pictures_ten_are_named_and_the_others_counted():

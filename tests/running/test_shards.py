@@ -145,6 +145,16 @@ def test_only_what_changed_is_embedded_again(folder, weights, tmp_path, in_threa
     assert max(contents(out)) == "shard-000001.safetensors"
 
 
+def test_skipped_pictures_are_named_in_their_order(folder, weights, tmp_path, in_threads):
+    """Also where the first shard is made anew, while the others are there already."""
+    (folder / "a-a.png").write_text("not a picture")
+    for seed in (1, 20):
+        picture(seed).save(folder / "a-b" / "1.png")
+        embedded = embed_folder(folder, tmp_path / "out", weights, 2, shard_size=3)
+        assert [line.split()[0] for line in embedded.skipped] == ["a-a.png", "a/torn.png"]
+    assert embedded.fresh == 2
+
+
 def test_shards_below_the_pictures_are_none_of_them(folder, weights, in_threads):
     """Else the second run would call the first one's shards broken, and never come to an end."""
     out = folder / "a-b" / "out"
@@ -250,6 +260,17 @@ def test_shards_of_other_weights_or_pictures_are_left_alone(folder, weights, tmp
     complaint(lambda: embed_folder(moved, out, weights, shard_size=3), out, "other pictures")
     assert contents(out) == whole
     complaint(lambda: index_from_shards(out, load_encoder(other)[0]), "other weights")
+
+
+def test_shards_know_their_folder_by_any_path(folder, weights, tmp_path, in_threads, monkeypatch):
+    """And another one, which has the same name in another place, for another."""
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    embed_folder(folder, out, weights)
+    monkeypatch.chdir(folder.parent)
+    assert embed_folder(Path(folder.name), out, weights).fresh == 0
+    shutil.copytree(folder, elsewhere / folder.name)
+    monkeypatch.chdir(elsewhere)
+    complaint(lambda: embed_folder(Path(folder.name), out, weights), out, "other pictures")
 
 
 def test_shards_of_the_same_weights_at_another_size_are_left_alone(

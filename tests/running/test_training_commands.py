@@ -16,6 +16,7 @@ from fashionlib import training as core
 from fashionlib.__main__ import main
 from fashionlib.blocks import PLANS
 from fashionlib.catalog import load_catalog
+from fashionlib.errors import FashionError
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.running import training_commands
@@ -217,6 +218,21 @@ def test_ctrl_c_and_the_same_command_again_end_as_one_that_was_never_stopped(
     assert fashionlib(*words, "cut.safetensors") == 0
     assert Path("cut.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
     assert not checkpoint.exists()
+
+
+def test_the_checkpoint_stays_where_the_weights_cannot_be_saved(folder, monkeypatch, capsys):
+    def run(training: Training, checkpoint: Path) -> tuple[nn.Module, list]:
+        checkpoint.touch()
+        return training.average, []
+
+    def full(*_: object, **__: object) -> None:
+        raise FashionError("no space left.")
+
+    monkeypatch.setattr(training_commands, "run_training", run)
+    monkeypatch.setattr(training_commands, "save_classifier", full)
+    words = ["--data", folder, "--plan", "article", "--size", 32, "--out", "c.safetensors"]
+    assert fashionlib("train-classifier", *words) == 2
+    assert Path("c.checkpoint.safetensors").exists()
 
 
 def test_the_seconds_that_are_told_are_those_of_all_epochs(folder, monkeypatch, capsys):
