@@ -20,7 +20,7 @@ from fashionlib.pages.plots import PALETTE, as_it_is
 THUMBNAIL = 24  # side in pixels: small enough for some hundreds on one map
 
 
-def places_on_map(embeddings: Tensor, seed: int = 0) -> Tensor:
+def places_on_map(embeddings: Tensor) -> Tensor:
     """A place for each of embeddings float32 [N, D]: float32 [N, 2], both from 0 to 1.
 
     t-SNE tries to keep neighbours neighbours. It does not keep distances: how far two groups lie
@@ -32,7 +32,7 @@ def places_on_map(embeddings: Tensor, seed: int = 0) -> Tensor:
     if len(embeddings) < 5:
         raise FashionError(f"a map of {len(embeddings)} pictures: take at least 5.")
     perplexity = min(30, (len(embeddings) - 1) / 3)
-    flat = TSNE(perplexity=perplexity, init="pca", random_state=seed, n_jobs=1)
+    flat = TSNE(perplexity=perplexity, init="pca", random_state=0, n_jobs=1)
     places = torch.from_numpy(flat.fit_transform(embeddings.numpy()))
     low, high = places.min(dim=0).values, places.max(dim=0).values
     return (places - low) / (high - low)

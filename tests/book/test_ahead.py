@@ -1,9 +1,11 @@
 """Chapters run two at a time before Sphinx reads them, and are not run again by it."""
 
 import asyncio
+import contextlib
 import os
 import re
 import runpy
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -101,6 +103,22 @@ def test_pages_with_a_stopwatch_come_last_on_all_cores(tmp_path, monkeypatch):
     pages = write(tmp_path / "pages", **{ALONE: alone}, a=RUNS.format("a"), b=RUNS.format("b"))
     assert ran(pages, tmp_path) == {"a": False, "b": False, ALONE: False}
     assert (tmp_path / "pages" / "runs.txt").read_text().endswith("t")
+
+
+def test_pages_with_a_stopwatch_do_not_run_beside_each_other(tmp_path, monkeypatch):
+    both, met = threading.Barrier(2), []
+
+    def meet(page: Path, timeout: int) -> ahead.Ran:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.2)
+            met.append(page.stem)
+        both.reset()
+        return ahead.Ran(page, None, 0.0, "in cell 1: it is not kept")
+
+    monkeypatch.setattr(ahead, "_run", meet)
+    alone = [name for name, turn in TURNS.items() if turn == "alone"][:2]
+    assert list(ran(write(tmp_path / "pages", **dict.fromkeys(alone, "1")), tmp_path)) == alone
+    assert met == []
 
 
 def test_a_page_that_fails_is_told_in_one_line_with_its_cell(tmp_path, capfd):

@@ -1,7 +1,10 @@
 """The built book: executed to the last cell, whole without a network, described in words."""
 
+import os
 import re
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import jupytext
 import nbformat
@@ -52,6 +55,35 @@ def test_every_chapter_really_ran(book):
         ran = notebooks[script.stem]
         assert sum(cell.cell_type == "code" for cell in ran.cells) == wanted
         assert unrun(ran) == [], script.stem
+
+
+@pytest.fixture(scope="module")
+def settings() -> dict:
+    """What `conf.py` defines."""
+    return runpy.run_path(str(ROOT / "book" / "conf.py"))
+
+
+def test_an_edited_chapter_becomes_a_page_again_and_others_keep_their_time(settings, tmp_path):
+    source, target = tmp_path / "notebooks", tmp_path / "chapters"
+    source.mkdir()
+    for name in ("edited", "kept", "gone"):
+        (source / f"{name}.py").write_text("# %% [markdown]\n# # As it was\n")
+    settings["sync_chapters"](source, target)
+    long_ago = 1_000_000_000
+    os.utime(target / "kept.py", (long_ago, long_ago))
+    (source / "edited.py").write_text("# %% [markdown]\n# # As it is\n")
+    (source / "gone.py").unlink()
+    settings["sync_chapters"](source, target)
+    assert sorted(path.name for path in target.iterdir()) == ["edited.py", "kept.py"]
+    assert "As it is" in (target / "edited.py").read_text()
+    assert (target / "kept.py").stat().st_mtime == long_ago
+
+
+@pytest.mark.parametrize(("error", "kind"), [(ValueError("no"), "html"), (None, "linkcheck")])
+def test_where_no_pages_were_written_nothing_is_added_to_them(settings, monkeypatch, error, kind):
+    monkeypatch.setattr(settings["downloads"], "write_downloads", pytest.fail)
+    app = SimpleNamespace(builder=SimpleNamespace(format=kind), outdir="nowhere")
+    settings["finish"](app, error)
 
 
 def test_a_cell_skipped_in_silence_is_noticed(book):

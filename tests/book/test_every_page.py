@@ -13,6 +13,7 @@ from browsing import opened, overflow
 from playwright.sync_api import Page
 from test_book import pages
 
+ROOT = Path(__file__).resolve().parents[2]
 AXE = Path(__file__).parents[1] / "vendor" / "axe" / "axe.min.js"
 LEVEL_AA = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
@@ -131,6 +132,23 @@ def turn(page: Page, scheme: str, size: dict[str, int]) -> None:
     page.emulate_media(color_scheme=scheme)
     page.wait_for_function("s => document.documentElement.dataset.theme === s", arg=scheme)
     page.wait_for_timeout(500)  # it waits for the end of a person's resizing
+
+
+def test_what_scrolls_in_an_answer_takes_the_focus_once_it_is_opened(chromium, tmp_path):
+    """In browsers that give what is closed no size; Chromium gives it one, unless it is told."""
+    script = (ROOT / "book" / "_static" / "scroll_focus.js").as_uri()
+    (tmp_path / "page.html").write_text(
+        "<style>details:not([open]) > div { display: none }</style>"
+        f'<script src="{script}"></script><details><summary>The answer</summary>'
+        '<div class="cell_output" style="width: 99px; overflow-x: auto">'
+        '<div style="width: 999px">wide</div></div></details>'
+    )
+    page = chromium.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    assert page.locator(".cell_output[tabindex]").count() == 0
+    page.locator("summary").click()
+    page.wait_for_selector('.cell_output[tabindex="0"]', timeout=5000)
+    page.close()
 
 
 @pytest.fixture(scope="module")

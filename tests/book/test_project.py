@@ -5,8 +5,10 @@ import re
 import subprocess
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import quick_book
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,6 +78,21 @@ def test_commands_for_windows_are_those_of_make():
     assert len(commands) == 5
     for command in commands:
         assert all(word.replace('"', "'") in makefile for word in command.split()[1:])
+
+
+def test_the_book_of_the_tests_allows_no_warning_either(monkeypatch, tmp_path):
+    """What would stop `make book` stops `make test` too."""
+    commands = []
+    monkeypatch.setattr(quick_book.fetch_runtime, "runtime_package", lambda: None)
+    monkeypatch.setattr(
+        subprocess,
+        "run",
+        lambda command, **_: commands.append(command) or SimpleNamespace(returncode=0),
+    )
+    quick_book.build(tmp_path)
+    of_make = re.search(r"-m sphinx (-.*) -b html", (ROOT / "Makefile").read_text())[1].split()
+    assert "-W" in of_make
+    assert set(of_make) <= set(commands[0])
 
 
 def test_ci_calls_make_test_and_the_workflow_calls_ci():

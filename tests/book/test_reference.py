@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jupytext
 import pytest
+import reference
 from chapters import AROUND, CHAPTERS, EXERCISES
 from reference import (
     NOT_SHOWN,
@@ -85,6 +86,17 @@ def test_a_chapter_leads_to_the_names_it_says_and_imports(book, page):
     assert wanted - set(found) == set()
     assert len(wanted) > 0
     assert max(map(found.count, found)) <= 2  # once in the text, once in the code
+
+
+def test_a_name_that_two_entries_share_leads_to_neither(monkeypatch):
+    things = {"search": "fashionlib.search.load", "weights": "fashionlib.weights.load"}
+    monkeypatch.setattr(
+        reference, "entries", lambda name: [(things[name], len)] if name in things else []
+    )
+    found = targets.__wrapped__()
+    assert "load" not in found
+    assert found["search.load"] == things["search"]
+    assert found["weights.load"] == things["weights"]
 
 
 def test_sections_of_a_docstring_become_lists():

@@ -37,14 +37,25 @@ def test_a_word_chooses_files_and_notebooks():
     assert set(run_tests.runs("triplets.")) >= {"the library and the pages", "the notebooks"}
 
 
-@pytest.mark.parametrize("codes", [[0, 1], [0, -11], [1, 0]])
-def test_a_run_that_failed_or_was_killed_is_a_failure(monkeypatch, tmp_path, codes):
+@pytest.mark.parametrize(
+    ("word", "codes", "code"),
+    [
+        ([], [0, 0], 0),
+        ([], [0, 1], 1),
+        ([], [0, -11], 1),  # a signal
+        ([], [1, 0], 1),
+        ([], [0, run_tests.NOTHING], 1),  # of all tests none was chosen
+        (["search"], [0, run_tests.NOTHING], 0),  # of these files none holds a stopwatch
+        (["search"], [run_tests.NOTHING, 1], 1),
+    ],
+)
+def test_a_run_that_failed_or_was_killed_is_a_failure(monkeypatch, tmp_path, word, codes, code):
     ends = iter(codes)
     monkeypatch.setattr(run_tests, "runs", lambda *_: {"one": [], "two": []})
     monkeypatch.setattr(run_tests, "LAST", tmp_path / "kept" / "minutes.json")
-    monkeypatch.setattr(sys, "argv", ["run_tests.py"])
+    monkeypatch.setattr(sys, "argv", ["run_tests.py", *word])
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=next(ends)))
-    assert run_tests.main() == 1
+    assert run_tests.main() == code
 
 
 def test_a_word_that_is_nowhere_is_one_line():

@@ -169,6 +169,16 @@ def test_every_notebook_is_there(taken):
             assert copy.read_bytes() == (ROOT / "notebooks" / path).read_bytes()
 
 
+def test_a_notebook_that_is_gone_is_taken_out_of_the_book(tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, "ROOT", tmp_path)
+    for name in (*downloads.FILES, "notebooks/new.ipynb", "site/notebooks/old.ipynb"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    downloads.write_downloads(tmp_path / "site")
+    left = (tmp_path / "site" / "notebooks").iterdir()
+    assert [path.name for path in left] == ["new.ipynb"]
+
+
 def test_the_library_in_the_archive_searches(taken):
     """Pip makes it known to Python; here its folder is the one that we start in."""
     place = taken / "unpacked" / "smart-fashion-search"

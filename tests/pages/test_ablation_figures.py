@@ -77,6 +77,12 @@ def test_the_figure_shows_every_seed():
     assert "larger +3.0; with mirror image +1.5; smaller -1.0" in ablation_figures.gain_alt(RESULTS)
 
 
+def test_a_sure_loss_is_no_chance():
+    """+3.0 and +1.5 are above the band, -1.0 is below it."""
+    lines = ablation_figures.gain_figure(RESULTS, band=0.9).axes[0].lines
+    assert [line.get_marker() for line in lines if line.get_marker() in "ox"] == ["o", "o", "o"]
+
+
 def test_what_is_recorded_can_be_shown():
     results = recorded("ablation")
     assert len(ablation_figures.gain_table(results)[1]) == len(ablation_figures.gains(results)) + 1

@@ -14,6 +14,7 @@ from fashionlib.pages.block_explorer import (
     LIMITS,
     STEPS,
     Setting,
+    as_html,
     block_explorer,
     count_block,
     skip_sentence,
@@ -70,6 +71,19 @@ def test_the_python_face_shows_real_counts(setting):
         by_label[LABELS[name]].value = value
     assert displayed(out.value) == real_counts(setting)
     assert summary(setting, count_block(setting)) in out.value
+
+
+def test_the_longest_bar_of_a_column_is_its_largest_count():
+    """With a filter that mixes channels that is the block's, otherwise the plain convolution's."""
+    for setting in (Setting(72, 72, 1, size=7, depthwise=False), START):
+        page = as_html(setting)
+        counts = list(displayed(page).values())
+        widths = [float(width) for width in re.findall(r"width:([\d.]+)em", page)]
+        assert len(widths) == len(counts)
+        for column in (0, 1):  # parameters, MACs
+            longest = max(counts[column::2])
+            wanted = [10 * count / longest for count in counts[column::2]]
+            assert widths[column::2] == pytest.approx(wanted, abs=0.01)
 
 
 def test_the_start_can_be_reached_and_limits_hold():

@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 
 import jupytext
+import matplotlib.pyplot as plt
 import pytest
 import torch
 
 from fashionlib import blocks
+from fashionlib.pages import diagrams
 
 ROOT = Path(__file__).resolve().parents[2]
 CELLS = jupytext.read(ROOT / "notebooks" / "01_inverted_residual_block.py").cells
@@ -77,6 +79,24 @@ def test_the_counts_are_asserted_in_the_chapter():
     assert "formula == measured" in asserted
     # the one line that would have caught it
     assert "all((shape[1:] == (1, 3, 3) for shape in shapes))" in ast.unparse(ast.parse(CODE))
+
+
+def test_the_bars_in_words_name_each_networks_own_counts():
+    (cell,) = (cell.source for cell in CELLS if "diagrams.layer_bars(" in cell.source)
+    alts = []
+    space = {
+        "dense": {"filter": 396_460, "head": 7}, "sparse": {"filter": 100, "head": 7},
+        "differing": ["filter"], "without_groups": None, "count_parameters": lambda _: 429_399,
+        "diagrams": diagrams, "say": lambda _: None,
+        "show": lambda figure, alt, caption: alts.append((figure, alt)),
+    }  # fmt: skip
+    exec(cell, space)
+    ((figure, alt),) = alts
+    assert "with and without groups" in alt
+    assert alt.endswith(": filter 396,460 against 100.")
+    bars = {bars.get_label(): bars.datavalues.tolist() for bars in figure.axes[0].containers}
+    assert bars == {"without groups": [396_460, 7], "with groups": [100, 7]}
+    plt.close(figure)
 
 
 def test_every_figure_goes_through_show():

@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import jupytext
 import pytest
@@ -74,3 +75,34 @@ def test_macro_accuracy_counts_each_class_the_same():
     assert by_class.tolist() == [1.0, 0.0]
     mix = defined("mix", catalog=Catalog)
     assert float(by_class @ mix(labels)) == pytest.approx(metrics.accuracy(logits, labels))
+
+
+def test_the_majority_baseline_is_told_of_each_split():
+    """Commonest in train are hats: of four pictures three, of two one, of five one."""
+    (cell,) = (cell.source for cell in CELLS if "The commonest class in train is" in cell.source)
+    train, validation, test = (
+        SimpleNamespace(labels=torch.tensor(labels))
+        for labels in ([0, 0, 0, 1], [0, 1], [0, 1, 1, 1, 1])
+    )
+    splits = {"train": train, "validation": validation, "test": test}
+    catalog, heard = SimpleNamespace(classes=("hat", "shoes"), splits=splits, **splits), []
+    exec(cell, {"torch": torch, "metrics": metrics, "catalog": catalog, "say": heard.append})
+    assert "**hat**: 75% of train, 50% of validation and 20% of test." in heard[0]
+    assert "right for 50.0% of validation and 20.0% of test." in heard[0]
+
+
+@pytest.mark.parametrize(
+    ("of_validation", "told"),
+    [(0.95, "lies below that"), (0.8, "holds that"), (0.65, "lies above that")],
+)
+def test_test_is_held_against_validation_with_the_mix_of_test(of_validation, told):
+    """Of test 80 of 100 are right. Validation as it is, 90 %, is of another mix."""
+    (cell,) = (cell.source for cell in CELLS if "gap, left = " in cell.source)
+    heard = []
+    space = {
+        "plain": [0.9, 0.8], "as_test": [of_validation, 0.8], "test_right": 80,
+        "test_labels": range(100), "metrics": metrics, "say": heard.append,
+    }  # fmt: skip
+    exec(cell, space)
+    assert f"With the mix of test, validation gives {of_validation:.1%}. " in heard[0]
+    assert f"The interval of test {told}" in heard[0]

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from fashionlib import siamese, training
 from fashionlib.heads import build_classifier
+from fashionlib.pages import recorded_results
 from fashionlib.siamese import SiameseRecipe, encoder_from, view
 from fashionlib.transforms import Preparation
 from fashionlib.triplets import TripletDataset
@@ -74,6 +75,36 @@ def test_active_shares_of_miners_are_not_compared():
     assert "all active, because they were chosen so" in mining.replace("\n", " ")
     trained = cell_with('found["semi-hard triplets"] =')
     assert "active" not in trained
+
+
+@pytest.mark.parametrize(("end", "told"), [(0.45, "-0.050"), (0.5, "+0.000"), (0.52, "+0.020")])
+def test_where_the_loss_fell_precision_says_whether_the_search_got_better(monkeypatch, end, told):
+    rows = [{"loss": 1.0, "active": 0.2, "precision@5": 0.5},
+            {"loss": 0.25, "active": 0.9, "precision@5": end}]  # fmt: skip
+    runs = [{"network": "to the letter", "triplets": rows}]
+    results = {
+        "article": {"runs": [{"triplets": {"random": rows}}]},
+        "as_printed": {"runs": runs},
+    }
+    monkeypatch.setattr(recorded_results, "recorded", results.get)
+    monkeypatch.setattr(recorded_results, "about", lambda _: "here")
+    heard = []
+    exec(cell_with("fall = max("), {"say": heard.append, "table": lambda *_: None})
+    assert f"falls by up to 75%, and the precision changes by {told} at best. " in heard[0]
+    assert ("the search got no better" in heard[0]) == (end <= 0.5)
+
+
+def test_epochs_that_transfer_saves_are_counted_from_1():
+    """The second of its epochs is the first to reach 0.5; the classifier took one before."""
+    by_run = {"transfer": [0.3, 0.6, 0.7], "scratch, twice as long": [0.1, 0.2, 0.5, 0.5]}
+    heard = []
+    space = {
+        "precisions": lambda name: torch.tensor([by_run[name]] * 2),
+        "seeds": [{"classifier": [{}]}], "say": heard.append,
+    }  # fmt: skip
+    exec(cell_with("moved, long = "), space)
+    assert "in epoch 2 of 4: 50% of the epochs are saved" in heard[0]
+    assert "With the classifier's own 1 epochs counted it is 25%." in heard[0]
 
 
 def test_miners_have_their_own_papers():

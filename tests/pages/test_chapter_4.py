@@ -7,6 +7,7 @@ import pytest
 import torch
 from chapter_cells import cells_of, code_of, the_one_with
 
+from fashionlib.retrieval import resampled
 from fashionlib.search import SearchIndex
 
 CODE = code_of(cells_of("04_visual_search"))
@@ -59,4 +60,21 @@ def test_the_stand_in_is_called_misleading_where_it_is(best, said):
         cell_with("by_stand_in = min"),
         {"stand_in": {"a": 0.3, "b": 0.5}, "alike": colour, "say": heard.append},
     )
+    assert said in heard[0]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"), [(0.1, "more than chance"), (0.0, "too little"), (-0.1, "too little")]
+)
+def test_the_gain_of_our_encoder_is_that_over_the_classifiers_features(more, said):
+    """The untrained network finds nothing alike."""
+    noise = torch.linspace(-0.05, 0.05, 60)
+    shares = {"untrained": torch.zeros(60), "classifier features": torch.full((60,), 0.5)}
+    shares["our encoder"] = 0.5 + more + noise
+    alike, heard = {name: {"alike": share} for name, share in shares.items()}, []
+    exec(
+        cell_with('alike["our encoder"]["alike"] -'),
+        {"alike": alike, "resampled": resampled, "say": heard.append},
+    )
+    assert f"features by {more:+.3f} (" in heard[0]
     assert said in heard[0]

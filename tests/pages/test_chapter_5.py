@@ -1,7 +1,9 @@
 """Chapter 5: its test of the word depthwise, its figures, and where verdicts come from."""
 
 import ast
+import math
 import re
+import statistics
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +13,7 @@ import pytest
 import torch
 
 from fashionlib.blocks import PLANS, MobileNetBackbone
+from fashionlib.pages import latency, ledger, recorded_results
 from fashionlib.pages import ledger_figures as figures
 from fashionlib.pages.ledger import MARKS
 from fashionlib.training import ARTICLE_RECIPE
@@ -114,6 +117,7 @@ def test_ratio_figure_shows_the_middle_half():
     found = {"64 px, batch 1, eager": [1.0, 2.0, 3.0, 4.0, 99.0]}
     axis = figures.ratio_figure(found, said=3.5).axes[0]
     assert list(axis.lines[0].get_xdata()) == [2.0, 4.0]
+    assert list(axis.lines[1].get_xdata()) == [3.0]  # the median, as the alt text says
     assert "eager: 3.0." in figures.ratio_alt(found)
 
 
@@ -142,3 +146,53 @@ def test_a_control_agrees_within_two_percent_and_differs_beyond(factor, told):
     }  # fmt: skip
     exec(cell, space)
     assert heard == [f"Recorded 1.5000, here {1.5 * factor:.4f}: {told}."]
+
+
+def entered(text: str, **known) -> dict[str, ledger.Entry]:
+    """The entries of the cell that holds this text, by what they claim."""
+    (cell,) = (cell.source for cell in CELLS if text in cell.source)
+    found = {}
+    space = {
+        name: getattr(ledger, name)
+        for name in ("covers", "judge", "mean_and_interval", "rounds_to", "t_interval",
+                     "uncheckable")
+    }  # fmt: skip
+    space |= {"comb": math.comb, "fmean": statistics.fmean, "median": statistics.median}
+    exec(cell, space | {"enter": lambda *all: found.update({e.claim: e for e in all})} | known)
+    return found
+
+
+def test_only_the_articles_networks_can_reach_its_accuracy():
+    found = entered(
+        "best = max(its_networks",
+        accuracy={"theirs": [0.69, 0.70, 0.71], "ours": [0.90, 0.91, 0.92]},
+        its_networks=["theirs"], classes="abcdefghij",
+    )["85% validation accuracy in 10 epochs"]  # fmt: skip
+    assert found.verdict == ledger.DOES_NOT_HOLD
+    assert found.measured == "70.0% (67.5% to 72.5%) theirs"
+    assert found.why.startswith("By its recipe 70.0% is the best mean of its networks.")
+    assert "What reaches it: ours, 91.0%" in found.why
+
+
+def test_the_megabytes_are_those_of_the_network_whose_times_are_given():
+    """429,399 weights of four bytes."""
+    recorded = recorded_results.recorded("latency")
+    found = entered(
+        "It runs efficiently on mobile devices",
+        latency=recorded, timing=latency, setting="128 px, batch 1, {}",
+        faster=latency.ratios(recorded, slow="ResNet-18", fast="article, dense"),
+        counts={"printed": 33_039, "dense": 429_399},
+    )["It runs efficiently on mobile devices"]  # fmt: skip
+    assert found.measured.startswith("1.7 MB of weights, and ")
+
+
+def test_blind_draws_are_from_the_photos_that_the_article_searched():
+    """Five of six photos leave one out: where one is a dress, five of six draws have it."""
+    places = [("train", "dress")] * 9 + [("validation", "hat")] * 5
+    places += [("validation", "dress"), ("validation", "socks"), ("test", "hat")]
+    found = entered(
+        "stock = [label", places=places, catalog=SimpleNamespace(classes=("dress", "hat"))
+    )
+    (entry,) = found.values()
+    assert entry.measured.startswith("1 of 6 photos are dresses")
+    assert entry.why.endswith("83% of blind draws do as well.")

@@ -62,3 +62,17 @@ def test_the_faster_of_two_indexes_is_the_one_that_takes_less_time():
         exec(cell, space)
         assert heard[0].endswith(f"The faster of these: **{names[times.index(1.0)]}**.")
         assert f"{names[0]} finds 1.000 of the ten nearest, {40 / times[0]:.0f} times" in heard[0]
+
+
+def test_what_export_brings_for_one_photo_is_not_that_of_a_batch():
+    (cell,) = (source for source in CODE if "one = {row[" in source)
+    factors = {("onnxruntime", 1): 2.0, ("onnxruntime int8", 1): 3.0,
+               ("onnxruntime", 64): 5.0, ("onnxruntime int8", 64): 20.0}  # fmt: skip
+    rows = [{"way": way, "batch": batch, "times_as_fast": [0.9 * factor, factor, 1.1 * factor],
+             "processor_ms": [1.0] * 3} for (way, batch), factor in factors.items()]  # fmt: skip
+    heard, classifier = [], {"rows": rows}
+    space = {"figures": figures, "exported": {"networks": {"classifier": classifier}},
+             "classifier": classifier, "say": heard.append, "table": lambda *_: None}  # fmt: skip
+    exec(cell, space)
+    assert "the exported classifier is 2.0 times as fast as PyTorch" in heard[0]
+    assert "another factor of 1.5." in heard[0]

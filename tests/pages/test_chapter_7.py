@@ -1,8 +1,13 @@
 """Chapter 7 says of a backbone that it has learned something only beside one that has not."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import jupytext
+import pytest
+import torch
+
+from fashionlib.retrieval import resampled
 
 ROOT = Path(__file__).resolve().parents[2]
 CELLS = jupytext.read(ROOT / "notebooks" / "07_detection_head.py").cells
@@ -27,3 +32,22 @@ def test_what_the_control_says_is_chosen_by_its_measurement():
 
 def test_there_is_something_to_touch():
     assert sum(source.splitlines()[-1].startswith("slider(") for source in CODE) == 1
+
+
+@pytest.mark.parametrize(
+    ("of_small", "said"), [(0.2, "Yes: small"), (0.58, "do not tell"), (0.9, "do not tell")]
+)
+def test_small_garments_get_worse_boxes_where_the_intervals_lie_apart(of_small, said):
+    """Large ones have an overlap of 0.6 on average, and all differ by 0.1 up and down."""
+    (cell,) = (source for source in CODE if 'thirds = dict(zip(("small"' in source)
+    boxes = torch.linspace(0.1, 0.9, 60)[:, None].expand(-1, 4)  # from small to large
+    spread = torch.tensor([-0.1, 0.1]).repeat(10)
+    overlap = torch.cat([mean + spread for mean in (of_small, 0.5, 0.6)])
+    labels, heard = torch.zeros(60, dtype=torch.long), []
+    space = {
+        "test": SimpleNamespace(boxes=boxes, labels=labels), "found": None,
+        "iou": lambda *_: overlap, "logits": torch.zeros(60, 7), "resampled": resampled,
+        "with_interval": lambda *_: "", "table": lambda *_: None, "say": heard.append,
+    }  # fmt: skip
+    exec(cell, space)
+    assert said in heard[0]

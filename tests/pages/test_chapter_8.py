@@ -95,3 +95,20 @@ def test_a_loss_on_white_is_sure_where_its_interval_is_below_0(change, said):
         space,
     )
     assert f": {said}" in heard[0]
+
+
+def test_strangers_refused_are_told_by_the_limit_that_refused_them():
+    """Of each kind the share that the distance refuses, then that of the probability."""
+    shares = {"test garments": (0.05, 0.1), "flowers": (0.9, 0.2), "noise": (0.5, 0.4)}
+    refused = {
+        kind: [SimpleNamespace(mean=mean, low=mean - 0.02) for mean in both]
+        for kind, both in shares.items()
+    }
+    heard = []
+    space = {"refused": refused, "strangers": ["flowers", "noise"], "photos": True,
+             "say": heard.append}  # fmt: skip
+    exec(cell_with("by_distance, by_probability = "), space)
+    assert "on the distance refuses 5% of the test garments and 70% of the strangers" in heard[0]
+    assert "the one on the probability 10% and 30%." in heard[0]
+    assert "The distance tells more." in heard[0]
+    assert "most often is **noise**: 50% of them" in heard[0]

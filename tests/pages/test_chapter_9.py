@@ -170,3 +170,35 @@ def test_a_change_that_helps_one_thing_and_harms_another_is_not_better():
                  "ablation": ablation_figures}  # fmt: skip
         exec(cell, space)
         assert texts[-1] == "Better in something and worse in nothing: **one**."
+
+
+def test_what_the_teachers_brought_is_from_the_first_network_to_the_last():
+    cell = next(cell.source for cell in CODE if "right_of = [" in cell.source)
+    figures = {
+        "validation accuracy of the first network": "80.0% (80 of 100, 71.1% to 86.7%)",
+        "validation accuracy of the ten-class network": "77.0% (77 of 100, 67.8% to 84.2%)",
+        "validation accuracy": "85.0% (85 of 100, 76.7% to 90.7%)",
+        "test accuracy": "84.0%",
+    }
+    texts: list[str] = []
+    space = {"card": {"figures": figures}, "of": 100, "say": texts.append,
+             "table": lambda *_: None}  # fmt: skip
+    exec(cell, space)
+    assert "From the first to the last that is +5 of 100 photos" in texts[0]
+
+
+def test_each_network_has_its_own_gain_by_our_recipe():
+    """Right photos of 100: 10 more for the article's network, 20 for the dense one, 5 for ours."""
+    cell = next(cell.source for cell in CODE if "recipe_gains = [" in cell.source)
+    counts = {"theirs": (50, 60), "dense": (55, 75), "ours": (80, 85)}
+    texts: list[str] = []
+    space = {
+        "by_either_recipe": {name: (f"{name} 0", f"{name} 1") for name in counts},
+        "right": {f"{name} {n}": {0: two[n] - 1, 1: two[n] + 1}
+                  for name, two in counts.items() for n in (0, 1)},
+        "of": 100, "fmean": fmean, "say": texts.append,
+    }  # fmt: skip
+    exec(cell, space)
+    assert "+30 points by the article's recipe, +25 by ours." in texts[0]
+    told = "+10 points for the article's network, +20 for the dense one, +5 for ours."
+    assert texts[0].endswith(told)

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from tiny import tiny_catalog
@@ -37,6 +39,13 @@ def test_each_channel_is_standardised(classifier, images, depth):
     alive = maps.mean(dim=(2, 3)).std(dim=0) > 1e-5
     assert alive.any()
     assert torch.allclose(found.std(dim=0)[alive], torch.ones(int(alive.sum())), atol=1e-2)
+
+
+def test_a_channel_that_is_always_0_stays_0(classifier, images):
+    first = copy.deepcopy(classifier)
+    with torch.no_grad():
+        first.backbone.blocks[0][1].weight[5] = first.backbone.blocks[0][1].bias[5] = 0
+    assert (predict(UpTo(first, 1, images), images)[:, 5] == 0).all()
 
 
 def test_all_blocks_hold_what_the_features_hold(classifier, images):

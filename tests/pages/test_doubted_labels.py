@@ -25,9 +25,11 @@ def test_planted_wrong_labels_are_found_the_surest_first():
     probabilities[range(60), labels] = 0.8
     probabilities[7] = torch.tensor([0.9, 0.05, 0.05])  # labelled 1
     probabilities[14] = torch.tensor([0.02, 0.95, 0.03])  # labelled 2
+    # surer of another class than 7 is, but of the label too: less in doubt
+    probabilities[21] = torch.tensor([0.08, 0.92, 0.0])  # labelled 0
     places, answers = doubted(probabilities, labels)
-    assert places.tolist() == [14, 7]
-    assert answers.tolist() == [1, 0]
+    assert places.tolist() == [14, 7, 21]
+    assert answers.tolist() == [1, 0, 1]
 
 
 def test_a_class_of_which_the_network_is_never_sure_counts_no_less():

@@ -107,6 +107,12 @@ def test_surprises_are_those_that_do_not_hold_in_the_order_given():
         ledger.surprises_html(entries, ["a claim that nobody entered"])
 
 
+def test_what_holds_under_a_condition_is_a_surprise_too():
+    shown = ledger.surprises_html([entry(False, True)], ["A claim"])
+    assert "“A claim”" in shown
+    assert ledger.HOLDS_IF in shown
+
+
 def test_glue_leaves_a_mark_that_the_book_finds(monkeypatch):
     outputs = []
     monkeypatch.setattr(ledger, "display", lambda data, **more: outputs.append((data, more)))
