@@ -84,13 +84,13 @@ def train_siamese_command(
         typer.Option(help="A trained classifier; else runs/classifier.safetensors if it is there."),
     ] = None,
     objective: Annotated[
-        ObjectiveName, typer.Option(help="How triplets are found.")
+        ObjectiveName, typer.Option(help="How it learns: by names (looks), else by triplets.")
     ] = ObjectiveName["looks"],
     size: Size = None,
     seed: Seed = 0,
     out: Out = Path("runs/encoder.safetensors"),
 ) -> None:
-    """Train an encoder with triplets, report how well it retrieves, save safetensors.
+    """Train an encoder for search, report how well it retrieves, save safetensors.
 
     It starts with the backbone of a trained classifier where there is one, and from scratch
     elsewhere. An interrupted run goes on when the same command is given again.

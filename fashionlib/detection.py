@@ -92,8 +92,8 @@ def frozen_maps(
 def detection_loss(logits: Tensor, found: Tensor, labels: Tensor, boxes: Tensor) -> Tensor:
     """Class and box of a batch, a scalar: logits float [N, C], labels int64 [N], boxes [N, 4].
 
-    The weights 5 and 2 are DETR's (Carion et al. 2020, arXiv 2005.12872, section A.4): L1 pulls a
-    box that is far off, GIoU (Rezatofighi et al. 2019, arXiv 1902.09630) is what is judged.
+    The weights 5 and 2 are DETR's (Carion et al. 2020, arXiv 2005.12872, section A.4). L1 pulls a
+    box that is far off; GIoU (Rezatofighi et al. 2019, arXiv 1902.09630) is like the IoU judged.
     """
     corners = [box_convert(b, "cxcywh", "xyxy") for b in (found, boxes)]
     overlap = generalized_box_iou_loss(*corners, reduction="mean")

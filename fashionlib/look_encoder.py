@@ -2,7 +2,7 @@
 
 Deep layers of a classifier forget colour, since a dress is a dress in any. Earlier ones have not
 forgotten it yet, and the deepest know *where* the garment is. So category and cut come from the
-last map, the look from one map of each size, where the encoder attends to.
+last map. The look comes from one map of each size, at the places that the encoder attends to.
 """
 
 import copy

@@ -133,8 +133,8 @@ def right_looks(order: Tensor, queries: Split, catalog: Split) -> dict[str, Tens
 def agreement_at_k(order: Tensor, queries: Split, catalog: Split, k: int) -> dict[str, Tensor]:
     """The share of the first k results that are right, by what is asked: float32 [Q] each.
 
-    "patterned" is "pattern" for those queries that are not plain. `labelled` gives queries of
-    which all this is known.
+    "patterned" is "pattern" for those queries alone that are not plain, so it is shorter than Q.
+    `labelled` gives queries of which all this is known.
     """
     right = right_looks(order, queries, catalog)
     return _patterned({name: precision_at_k(each, k) for name, each in right.items()}, queries)

@@ -60,8 +60,8 @@ def nearest(distances: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k smallest of each row, ascending, without sorting the row.
 
     Distances float32 [Q, N], none of them nan, and 1 ≤ k ≤ N; returns distances float32 [Q, k]
-    and positions int64 [Q, k]. Of equal distances the lower position comes first, in the result
-    as well as into it. `torch.topk` does not promise that, so only its values are used.
+    and positions int64 [Q, k]. Of equal distances the lower position is chosen first, and
+    stands first. `torch.topk` does not promise that, so only its values are used.
     """
     last = distances.topk(k, largest=False).values[:, -1:]
     nearer, equal = distances < last, distances == last

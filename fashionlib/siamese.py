@@ -59,10 +59,10 @@ def encoder_from(classifier: nn.Sequential, dimensions: int = DIMENSIONS) -> nn.
 class SiameseRecipe:
     """Everything about a metric training except the network, the pictures and the seed.
 
-    `objective` is a name from `OBJECTIVES`: how triplets are found. `batch_size` counts pictures
-    (anchors, for random triplets). `margin` is a distance on the unit sphere, where the largest
-    is 2; `look_margin` is the margin of two-view triplets. `swap` is the share of batches (of
-    second views) that get other edges (`swap_frames`), `look_weight` is that of looks in the loss.
+    `objective` is a name from `OBJECTIVES`. `batch_size` counts pictures (anchors, for random
+    triplets). `margin` is a distance on the unit sphere, where the largest is 2; `look_margin` is
+    that of two-view triplets. `swap` is the share of batches that get other edges (`swap_frames`;
+    of "two-views" the second views only), `look_weight` the weight of looks in the loss.
     """
 
     objective: str
@@ -146,8 +146,8 @@ def mined_triplets(
     """Embed each picture once, and let a miner choose triplets among the embeddings.
 
     The miner takes embeddings float [B, D] and labels int64 [B] to positions of anchors, positives
-    and negatives, int64 [M] each. None takes all of a batch that break the margin: gentler than
-    the hardest alone, works from scratch.
+    and negatives, int64 [M] each. None takes all of a batch that break the margin: that is gentler
+    than the hardest alone, and works from random weights too.
     """
     embeddings, miner = encoder(pictures), miner or breaking(recipe.margin)
     return [(_losses(embeddings, miner(embeddings, labels), recipe.margin), 1.0)]
@@ -319,9 +319,9 @@ def train_siamese(
     The objectives "two-views" and "looks" take a `LookEncoder`, the others any encoder. Where
     nobody has labelled looks, "looks" learns what the encoder that comes with the library says.
 
-    A row has `epoch`, `loss`, `active` (the share of triplets whose loss is not 0; mined ones
-    are active because they were chosen so), and of the validation pictures among the training
-    pictures `precision@5`, `mAP` and `spread`. The rest is as in `train_classifier`.
+    A row has `epoch`, `loss`, `active` (the share of triplets, or with "looks" of pictures, whose
+    loss is not 0), `precision@5` and `mAP` of the validation pictures among the training pictures,
+    and the training pictures' `spread`. The rest is as in `train_classifier`.
 
     Raises:
         FashionError: a class of one picture, no validation pictures, no `LookEncoder` where one is

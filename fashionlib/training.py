@@ -158,7 +158,7 @@ def shuffled(count: int, batch_size: int, keep_last: bool = False) -> Sequence[T
 
 
 def labelled_batches(split: Split, recipe: Recipe) -> Batches:
-    """All pictures of a split once, augmented, with their labels.
+    """The pictures of a split in batches as `shuffled` makes them, augmented, with their labels.
 
     A batch is inputs float [B, 3, size, size] and labels int64 [B], both on the device.
     """

@@ -62,7 +62,7 @@ AUGMENTATIONS: dict[str, Callable[[int], v2.Transform]] = {
             v2.RandomRotation(10, fill=127),
         ]
     ),
-    # ours: a change of light too
+    # ours: a crop, a flip and a change of light
     "fashion": lambda size: cropped(size, 0.6, LIGHT),
     # for long training: smaller crops, and now and then a part greyed out
     "strong": lambda size: cropped(size, 0.35, LIGHT, PART_GREYED),

@@ -73,8 +73,8 @@ def triplet_losses(
 ) -> Tensor:
     """Of each triplet max(0, d(anchor, positive) - d(anchor, negative) + margin), float [N].
 
-    Embeddings float [N, D] each; d is the Euclidean distance (FaceNet squares it; the article
-    and `torch.nn.TripletMarginLoss`, whose mean this has, do not).
+    Embeddings float [N, D] each; d is the Euclidean distance (FaceNet squares it; the article and
+    `torch.nn.TripletMarginLoss` do not). The mean of these is what `TripletMarginLoss` gives.
     """
     near = F.pairwise_distance(anchor, positive)
     far = F.pairwise_distance(anchor, negative)

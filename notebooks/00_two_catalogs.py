@@ -89,7 +89,7 @@ show_search(1)
 # How can a computer say that two pictures are alike? Pixel by pixel they are not: the same dress,
 # moved a little, has other numbers everywhere. So a network first turns the picture into
 # *features*, a short list of numbers that say what is to be seen. That part is the **backbone**.
-# A **head** makes an answer of the features, and heads can be exchanged:
+# A **head** turns the features into an answer, and heads can be exchanged:
 
 # %% tags=["hide-input"]
 from fashionlib.pages.diagrams import two_heads
@@ -132,7 +132,7 @@ print(f"a point of {len(point)} numbers, at distance {point.norm():.2f} from the
 #   ships.
 # - **drawn**: garments that the library draws from a seed, without the internet. They come with
 #   something that no photo has: exact labels of how they *look*, such as colour, pattern, sleeve,
-#   length and backdrop. So it can be counted whether a search finds what looks alike.
+#   length and backdrop. So we can count how often a search finds what looks alike.
 #
 # A folder of your own pictures works too: `load_catalog("my/clothes")`, with one folder for each
 # class.
@@ -186,7 +186,7 @@ titles = [
 show(
     picture_grid(drawn.train.images[:12], titles, columns=6, width=9),
     alt="Twelve drawn garments: " + "; ".join(title.replace("\n", ", ") for title in titles) + ".",
-    caption="Of each drawn picture the class, the colour and the pattern are known, among others.",
+    caption="Of each drawn picture we know the class, the colour, the pattern, and more.",
 )
 
 # %% [markdown]

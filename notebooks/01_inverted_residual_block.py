@@ -734,7 +734,7 @@ say(f"For equal MACs the depthwise layer takes **{said}**. {conclusion}")
 assert rows[0][1] == rows[1][1]
 
 # %% [markdown]
-# So fewer MACs do not make a network faster by the same factor. If you want milliseconds, measure
+# Fewer MACs need not make a network faster by the same factor. If you want milliseconds, measure
 # them: [chapter 5](05_every_number.ipynb) does, for whole networks.
 #
 # ## How much does it see?

@@ -427,8 +427,8 @@ table(["of one batch", "triplets", "mean loss", "active"], rows)
 #
 # Mined triplets get two epochs here, in batches of 56 pictures, where the random ones had one epoch
 # in batches of 32 anchors: about as many steps. Each miner has a margin that suits it. The batches
-# are *balanced*, with as many pictures of each class: in an epoch a picture of a small class may
-# come twice, and one of a large class not at all.
+# are *balanced*, with equally many pictures of each class: in an epoch a picture of a small class
+# may come twice, and one of a large class not at all.
 #
 # **Before you run it:** which will be best, random, semi-hard or batch-hard?
 #
@@ -646,7 +646,8 @@ source(LookEncoder.forward)
 #
 # The training needs no triplets. Each name has a point that stands for all its pictures, a
 # **proxy**: here the corner where its probability is 1. A corner stays where it is, and the network
-# learns to bring pictures there. Cross-entropy, as in chapter 2, pulls each part to its own corner
+# learns to bring pictures there. (`self.proxies`, above, is another kind: directions that are
+# learned, one for each class.) Cross-entropy, as in chapter 2, pulls each part to its own corner
 # and away from the others.
 
 # %%
@@ -752,7 +753,7 @@ show(
 # ### This cut, in that look
 #
 # Parts that are kept apart can be mixed: *this dress, in the stripes of that shirt*. The query
-# takes its category from one embedding and its look from another; `share` is the look's weight.
+# takes category and cut from one embedding and the look from another; `share` is the look's weight.
 
 # %% tags=["hide-input"]
 source(LookEncoder.blended)
@@ -795,7 +796,7 @@ for share in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0):
 slider("share of the look", pieces)
 
 # %% [markdown]
-# At 0 only the category counts, at 1 only the look. In between, are there garments of the first
+# At 0 only category and cut count, at 1 only the look. In between, are there garments of the first
 # picture's class in the second one's colour and pattern?
 
 # %% [markdown]
@@ -820,6 +821,8 @@ table(["catalog", "query", "pairs", *wanted.values()], rows)
 #
 # The field's standard test asks for classes that were never trained. The article leaves out three
 # of the dataset's ten; their test photos are the queries among the training photos of all ten.
+# (One teacher of the classifier that we start from had seen all ten, see [chapter
+# 9](09_what_each_change_is_worth.ipynb). So a little of the three may have been passed on.)
 
 # %% tags=["hide-input"]
 forgotten = measured["photos"]["unseen"]

@@ -311,9 +311,9 @@ say(
 #
 # ## Before and after
 #
-# Which training taught the network what? We search for the white dress with three networks that
-# have the same backbone: one with random weights, the trained classifier (its pooled features), and
-# our encoder.
+# Which training taught the network what? We search for the white dress with three networks whose
+# backbones are built alike, each with weights of its own: one with random weights, the trained
+# classifier (its pooled features), and our encoder.
 #
 # **Before you run it:** what will the network with random weights find?
 #
@@ -390,7 +390,7 @@ gain = resampled(alike["our encoder"]["alike"] - alike["classifier features"]["a
 say(
     "Compared query by query, our encoder's share of results alike differs from that of the "
     f"classifier's features by {gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}): "
-    + ("more than chance explains." if gain.low > 0 else "too little to be sure of.")
+    + ("too little to be sure of." if gain.low <= 0 <= gain.high else "more than chance explains.")
 )
 
 # %% [markdown]
@@ -551,6 +551,6 @@ print(subprocess.run(command, cwd=folder, capture_output=True, text=True, check=
 #
 # The second: it compares the query with every picture. An approximate index looks only where near
 # pictures are likely, and a database spreads the catalog over machines. [Chapter
-# 6](06_into_production.ipynb) measures both.
+# 6](06_into_production.ipynb) measures the first, and plans on paper how many machines it takes.
 #
 # </details>

@@ -412,8 +412,8 @@ enter(
             t_interval(lost_by_ours)[0] > -1,
             "If it is trained by our recipe: then at most a point is lost.",
         ),
-        otherwise="By its recipe it is less accurate, beyond what seeds explain. By ours three "
-        "seeds cannot tell."
+        otherwise="By its recipe it is less accurate, beyond what seeds explain. "
+        + ("By ours too." if t_interval(lost_by_ours)[1] < 0 else "By ours the seeds cannot tell.")
         if high < 0
         else "It may lose points: three seeds cannot rule that out.",
     )
@@ -641,7 +641,7 @@ enter(
             ),
             "It does.",
         ),
-        otherwise="It falls, but the lowest end of our seeds is "
+        otherwise="Ours falls differently: the lowest loss with which a seed ends is "
         f"{min(map(min, last.values())):.2f}.",
     )
 )
@@ -808,7 +808,10 @@ def passes(run):
 
 
 passed = [passes(run) for run in seeds]
-say(f"Transfer passes in epoch {', '.join(map(str, passed))}, one number for each seed.")
+say(
+    f"Transfer passes in epoch {', '.join(map(str, passed))}, one number for each seed."
+    + (f" Here {long} means never." if long in passed else "")
+)
 
 # %% tags=["hide-input"]
 alone = [1 - epoch / long for epoch in passed]

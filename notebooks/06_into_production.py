@@ -66,10 +66,11 @@ say(
 # ### Smaller numbers
 #
 # Weights and maps in eight bits instead of 32 make the file smaller, and may cost some accuracy.
-# Eight bits count few steps, and a **scale** for each layer says how large a step is. It is set by
-# looking at how large the numbers get on some training photos. How many, we chose with the
-# validation photos. The preparation stays as it is. The cost is measured on all test
-# photos. **Before you run the next cell:** how many of the answers will change?
+# Eight bits count few steps, and a **scale** says how large a step is. Weights have one for each
+# output channel, set by the largest of them. Each map has one, set by how large its numbers get on
+# some training photos. How many photos, we chose with the validation photos. The preparation stays
+# as it is. The cost is measured on all test photos. **Before you run the next cell:** how many of
+# the answers will change?
 #
 # <details class="answer"><summary>Answer</summary>
 #
@@ -238,9 +239,9 @@ except FashionError as error:
 # ## Ten thousand, a hundred thousand, a million
 #
 # For how many pictures is exact search fast enough, and what comes after it? We have no million
-# garments. So the photos' embeddings are **jittered**: each new vector is a photo's, moved as far,
-# and in such directions, as its nearest neighbours lie from it. The queries are real. We compare
-# three kinds of index:
+# garments. So the photos' embeddings are **jittered**: each new vector is a photo's, moved at
+# random, about as far and in such directions as nearest neighbours among the photos lie apart. The
+# queries are real. We compare three kinds of index:
 #
 # - **flat**: compare with every vector. Exact.
 # - **IVF**, an inverted file: cluster the vectors into cells, look only into the cells nearest to
@@ -268,7 +269,7 @@ sizes, WANTED = measured["sizes"], measured["recall_wanted"]
 show(
     figures.recall_curves(sizes, WANTED),
     alt=figures.recall_curves_alt(sizes, WANTED),
-    caption="Up and left is better. Dotted: the goal, a recall of 0.95 in one millisecond. A flat "
+    caption=f"Up and left is better. Dotted: a recall of {WANTED}, and one millisecond. A flat "
     "index moves far to the right as the catalog grows, the others less. Compressed vectors stop "
     f"short of the top. One thread. Recorded: {about(measured)}.",
 )
@@ -282,8 +283,9 @@ for kind in ("flat", "IVF, Flat", "HNSW"):
 say(f"From {ends[0]['vectors']:,} to {ends[1]['vectors']:,} vectors: {', '.join(grown)}.")
 
 # %% [markdown]
-# The fastest setting of each kind that reaches the goal on validation queries, or, if none does,
-# its best. *Setting* is how many cells are looked into, or how many candidates the walk keeps.
+# For each kind, the fastest setting that reaches this recall on validation queries or, if none
+# does, the one with the highest recall. *Setting* is how many cells are looked into, or how many
+# candidates the walk keeps.
 
 # %%
 table(*figures.index_table(sizes[-1], WANTED))
@@ -311,8 +313,8 @@ table(header, rows)
 # %% [markdown]
 # Which one should you take?
 #
-# - Some ten thousand pictures: the exact index. Nothing to tune, nothing missed.
-# - Up to some millions, in one machine's memory: cells or a graph. The table above compares them.
+# - Tens of thousands of pictures: the exact index. Nothing to tune, nothing missed.
+# - Up to a few million, in one machine's memory: cells or a graph. The table above compares them.
 #   Measure both with your own vectors, since a real catalog is not made of jittered copies. Rows
 #   can be added to a graph one by one; cells are laid out once, and fit worse as the catalog
 #   changes.
@@ -326,7 +328,7 @@ table(header, rows)
 # with the vectors; a machine here has 64 GiB for them. Time follows the theory of each index. The
 # sentence under the figure above compares theory and measurement: where they differ much, the last
 # column is only a guess. And the compressed indexes find fewer of the true ten than the others, as
-# the table above shows. *Move the slider:* which index needs most machines?
+# the table above shows. *Move the slider:* which index needs the most machines?
 
 # %%
 source(figures.growth)
@@ -362,8 +364,8 @@ say("Machines for a billion vectors: " + "; ".join(f"{k}: {n}" for k, n in machi
 # Decode, embed, write, a million times: something will break, and then you don't want to start
 # over. So the folder is cut into **shards** in the order of its names. A process takes a whole
 # shard and writes one file, whole or not at all, that remembers what it was made from. A run that
-# is killed loses the shards it was working on. The next run makes those; nothing is embedded twice,
-# and nothing is missing.
+# is killed loses the shards it was working on. The next run makes just those: no finished shard is
+# made again, and nothing is missing.
 #
 # Here is a small folder, with one file that is no picture:
 

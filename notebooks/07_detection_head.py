@@ -185,10 +185,10 @@ class DetectionHead(nn.Module):
 
 # %% [markdown]
 # Three details. `softplus` is a smooth maximum with 0: no cell can put the right side left of the
-# left one, so every box is a box. The `- 1` inside makes the first boxes smaller, about as large as
-# a garment. And the head begins with a batch normalisation of its own, since
-# the channels of a map differ in size. It has no weights (`affine=False`), but unlike those of the
-# backbone *its* running statistics follow the scenes.
+# left one, so every box is a box. The `- 1` inside makes the first boxes less than half as wide: as
+# a large garment, not wider than the picture. And the head begins with a batch normalisation of its
+# own, since the channels of a map differ in size. It has no weights (`affine=False`), but unlike
+# those of the backbone *its* running statistics follow the scenes.
 
 # %% tags=["nbval-check-output"]
 torch.manual_seed(0)

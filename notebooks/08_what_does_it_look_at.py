@@ -239,8 +239,8 @@ table(HEADER, [["chance", f"{chance:.3f}", "", "", ""], *rows_of(shares)])
 above = [name for name, (same, *_) in shares.items() if resampled(same - chance).low > 0]
 others = [name for name in shares if name not in above]
 say(
-    f"By chance {chance:.1%} of the results have the query's kind of backdrop. Surely more than "
-    f"that: **{', '.join(above) or 'none'}**. No more than chance may give: "
+    f"By chance {chance:.1%} of the results have the query's kind of backdrop. More than chance "
+    f"explains: **{', '.join(above) or 'none'}**. No more than chance may give: "
     f"**{', '.join(others) or 'none'}**. "
     f"After the move {float(shares['our encoder'][1].mean()):.0%} of our encoder's results stay, "
     f"and {float(shares['classifier features'][1].mean()):.0%} of those by the classifier's "

@@ -169,7 +169,7 @@ table(["sixty epochs", "parameters", "seeds", "validation (range)", "test (range
 as_printed, deep = (100 * share for share in reached.values())
 say(
     "With recipe, pixels and time together the article's network gains "
-    f"{as_printed - printed[0]:.0f} points over its own ten epochs. Depth brings "
+    f"{as_printed - printed[0]:.0f} points over its own ten epochs. The narrow, deep one reaches "
     f"{deep - as_printed:.0f} points more, with no more parameters. So 85% "
     f"{'is in' if deep >= 85 else 'stays out of'} reach with a thirteenth of the parameters that "
     "the article names; its own network "
@@ -248,7 +248,8 @@ say(
     (
         f"What helps, and is more than chance: {', '.join(helps)}. "
         if helps
-        else "**Nothing that we tried helps by more than chance.** A few changes do harm. "
+        else "**Nothing that we tried helps by more than chance.** "
+        + (f"These do harm: {', '.join(sure)}. " if sure else "")
     )
     + f"More changes are worse in every seed ({len(worse)}) than better ({len(better)})"
     + (

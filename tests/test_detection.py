@@ -95,7 +95,7 @@ def test_every_box_has_a_size_and_trust_adds_up(head):
 
 
 def test_a_cell_without_an_opinion_reaches_a_third_around_itself(head):
-    """The first boxes are about as large as a garment: from the centre ln(1 + 1/e) to each side."""
+    """The first boxes are like a large garment: from the centre ln(1 + 1/e) to each side."""
     torch.nn.init.zeros_(head.votes.weight)
     torch.nn.init.zeros_(head.votes.bias)
     _, boxes = head(torch.randn(4, 8, 5, 5))

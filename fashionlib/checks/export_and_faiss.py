@@ -208,7 +208,7 @@ def _raised_by(answer: Callable, *arguments: Any) -> Exception | None:
 
 
 def _refused(task: Task, what: str, answer: Callable, *arguments: Any) -> None:
-    """Go on if the call raises a FashionError of one line, as a person's mistake should."""
+    """Go on if the call raises a FashionError that says something, as a person's mistake should."""
     error = _raised_by(answer, *arguments)
     task.need(error is not None, f"{what} is to be refused, with a FashionError.")
     other = f"{what} raises {type(error).__name__}, and should raise a FashionError."

@@ -36,9 +36,9 @@ def quantise_onnx(path: Path | str, out: Path | str, pictures: Tensor) -> None:
         pictures: uint8 [N, 3, H, W], a few hundred training pictures, which set the scales.
 
     Raises:
-        FashionError: `out` does not end in .onnx, cannot be written (what was there before is
-            unharmed) or is `path` itself, which is no such file or is quantised already, there are
-            no pictures, or the optional packages are missing.
+        FashionError: `out` does not end in .onnx, is `path` itself or cannot be written (what was
+            there before is unharmed), `path` is no such file or is quantised already, there are no
+            pictures, or the optional packages are missing.
     """
     onnx = optional("onnx", "export")
     quantisation = optional("onnxruntime.quantization", "export")

@@ -92,9 +92,9 @@ def embed_folder(
 
     A shard holds `embeddings` float32 [N, D] and, in its metadata, as many `ids`, the names
     relative to `root`. Broken pictures are skipped. What earlier runs of the same folder and
-    weights left in `out` is kept as far as it is right: where pictures were added, removed or
-    changed (their size or time), the shards from there on, up to the end of the folder, are made
-    anew.
+    weights left in `out` is kept as far as it is right: where pictures were changed (their size or
+    time), their shards are made anew; where some were added or removed, all shards from there on,
+    up to the end of the folder.
 
     Raises:
         FashionError: no such folder, no pictures that can be read, no such weights, `out` holds

@@ -296,8 +296,8 @@ def own_classifier(folder, classifier, old, recipe):
 checks.more_classes.own_classifier(own_classifier)
 
 # %% [markdown]
-# Until you have photographed your wardrobe, drawn garments stand in for it, in four classes that no
-# catalog here has: boots, caps, jeans and sneakers.
+# Until you have photographed your wardrobe, drawn garments stand in for it, in four classes that
+# our classifier does not know: boots, caps, jeans and sneakers.
 
 # %% tags=["hide-input"]
 import numpy as np

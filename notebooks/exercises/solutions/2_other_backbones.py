@@ -330,9 +330,9 @@ say(
 # %% [markdown]
 # Compare in pairs. Ours, Lite0 and the ViT from scratch have seen the same photos, so there the
 # network makes the difference (and its learning rate). Lite0 with and without its weights is one
-# network: there the weights make it. Ours against the pretrained Lite0 differs in both at once, so
-# that pair does not tell which of the two helps. A backbone that is frozen with random weights
-# would be the control for the frozen one: try it.
+# network: there the weights make it (and again the learning rate). Ours against the pretrained
+# Lite0 differs in both at once, so that pair does not tell which of the two helps. A backbone that
+# is frozen with random weights would be the control for the frozen one: try it.
 #
 # ## What you have learned
 #

@@ -11,11 +11,11 @@
 # %% [markdown]
 # # Exercise 5: Hard negatives
 #
-# Chapter 3 took its *miners* from a library, in a line each. Here you write them: random, semi-hard
-# ([Schroff et al., 2015](https://arxiv.org/abs/1503.03832)) and batch-hard
-# ([Hermans et al.](https://arxiv.org/abs/1703.07737)) triplets, each in a few lines of plain torch,
-# equal to the library's. Then you look at the hardest triplets of a trained encoder, and train
-# with each of your miners.
+# Chapter 3 took its *miners* from a library, in a line each. Here you write three: for random,
+# semi-hard ([Schroff et al., 2015](https://arxiv.org/abs/1503.03832)) and batch-hard ([Hermans et
+# al., 2017](https://arxiv.org/abs/1703.07737)) triplets, each in a few lines of plain torch. The
+# last two are equal to the library's. Then you look at the hardest triplets of a trained encoder,
+# and train with each of your miners.
 #
 # Write your part in place of each `...`, and run the cell below it: it tells you at once whether
 # your answer is right. Try it before you look at a solution.
