@@ -8,7 +8,7 @@ from torchvision.models import mobilenetv2
 
 from fashionlib.blocks import PLANS, InvertedResidual, MobileNetBackbone, conv_bn
 from fashionlib.counting import count_parameters
-from fashionlib.heads import build_classifier
+from fashionlib.heads import build_classifier, build_encoder
 
 
 def settled(module: nn.Module, channels: int) -> nn.Module:
@@ -91,11 +91,16 @@ def test_the_fashion_plan_stays_within_the_articles_budget():
     assert count_parameters(build_classifier("fashion", classes=7)) <= 429_399
 
 
+@pytest.mark.parametrize("build", [build_classifier, build_encoder])
+def test_unless_told_otherwise_our_network_is_built_and_not_the_articles(build):
+    assert build().backbone.plan == PLANS["fashion"]
+
+
 @pytest.mark.parametrize(("stride", "out_channels"), [(1, 6), (2, 6), (1, 4)])
 @pytest.mark.parametrize("depthwise", [True, False])
 def test_equals_the_functional_forward(stride, out_channels, depthwise):
     block = settled(InvertedResidual(4, out_channels, 3, stride, depthwise=depthwise), 4)
-    x = torch.randn(2, 4, 9, 7)
+    x = 4 * torch.randn(2, 4, 9, 7)
     s = block.state_dict()
 
     def norm(values, name):
@@ -105,6 +110,7 @@ def test_equals_the_functional_forward(stride, out_channels, depthwise):
         return values * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)
 
     wide = norm(F.conv2d(x, s["expand.0.weight"]), "expand.1").clamp(0, 6)
+    assert (wide == 6).any()  # else a ReLU without an end would do
     groups = 12 if depthwise else 1
     wide = F.conv2d(wide, s["filter.0.weight"], stride=stride, padding=1, groups=groups)
     out = norm(F.conv2d(norm(wide, "filter.1").clamp(0, 6), s["project.0.weight"]), "project.1")

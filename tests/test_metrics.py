@@ -50,6 +50,8 @@ def test_confusion_matrix_against_a_loop():
     for t, a in zip(truth.tolist(), answers.tolist(), strict=True):
         slow[t, a] += 1
     assert torch.equal(metrics.confusion_matrix(answers, truth, 4), slow)
+    one = metrics.confusion_matrix(torch.tensor([1]), torch.tensor([0]), 3)
+    assert one.tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 0]]  # nobody is in the last cell
 
 
 def test_majority_baseline_takes_the_class_from_train():

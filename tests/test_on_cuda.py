@@ -179,6 +179,11 @@ def test_measures_and_files(cuda, catalog):
     assert not any(there(row) for row in found.values())
 
 
+def test_a_network_that_stays_on_the_cpu_is_asked_there(cuda):
+    """As one that was just loaded, on a machine with a GPU."""
+    assert predict(new_classifier(), noise(3)).shape == (3, 7)
+
+
 # Exercises
 
 

@@ -47,6 +47,12 @@ def test_a_package_that_is_there_and_broken_is_one_line(tmp_path, monkeypatch):
     complaint(lambda: optional("built_for_others", "export"), *names)
 
 
+def test_what_a_package_needs_itself_is_named_where_that_is_missing(tmp_path, monkeypatch):
+    (tmp_path / "needs_another.py").write_text("import what_nobody_has")
+    monkeypatch.syspath_prepend(tmp_path)
+    complaint(lambda: optional("needs_another", "export"), "what_nobody_has is missing: pip inst")
+
+
 def named(requirement: str) -> str:
     return re.match(r"[\w.-]+", requirement)[0].lower().replace("_", "-")
 

@@ -216,6 +216,8 @@ def test_batches_are_balanced(catalog):
     for batch in batches:
         assert torch.bincount(labels[batch]).tolist() == [8, 8, 8]
         assert len(set(batch[labels[batch] == 0].tolist())) == 8
+    small = siamese.balanced_batches(labels, 3)  # a picture alone would have no positive
+    assert [torch.bincount(labels[batch]).tolist() for batch in small] == [[2, 2, 2]] * 16
 
 
 def test_spread_tells_a_collapse():

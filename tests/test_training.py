@@ -1,6 +1,7 @@
 """The loop: learns, repeats itself for a seed, never sees test, and serves every training."""
 
 import copy
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -88,6 +89,13 @@ def test_validation_is_evaluated_without_augmentation(catalog):
     with torch.no_grad():
         plain = average(to_input(catalog.validation.images, RECIPE.evaluation_size))
     assert torch.allclose(logits, plain, atol=1e-5)
+
+
+def test_without_validation_pictures_a_classifier_has_no_figures(catalog):
+    """Not an accuracy of 0, which would be one."""
+    none = catalog.validation.at(torch.arange(0))
+    row = training.evaluate(build_classifier("article"), none)
+    assert all(map(math.isnan, row.values()))
 
 
 def test_one_cycle_rises_then_falls_to_zero():

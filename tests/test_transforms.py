@@ -186,3 +186,15 @@ def test_middles_are_of_many_sizes():
     widths = (swap_frames(own) == own)[:, 0, 20].sum(dim=1)
     assert widths.min() < 26
     assert widths.max() > 36
+
+
+def test_middles_are_moved_to_all_sides():
+    """Where the middle of what is kept lies, from -1 to 1; a pixel is a twentieth."""
+    torch.manual_seed(0)
+    own = torch.arange(32, dtype=torch.uint8)[:, None, None, None].expand(32, 3, 40, 40)
+    kept = (swap_frames(own) == own)[:, 0]
+    place = torch.linspace(-1, 1, 40)
+    for line in (kept[:, 20], kept[:, :, 20]):  # across, down
+        middles = (line * place).sum(dim=1) / line.sum(dim=1)
+        assert -0.13 < middles.min() < -0.05
+        assert 0.05 < middles.max() < 0.13

@@ -70,6 +70,7 @@ def test_epochs_and_seeds_differ_and_repeat():
     assert all_of(0, 0) == all_of(0, 0)
     assert all_of(0, 0) != all_of(0, 1)
     assert all_of(0, 0) != all_of(1, 0)
+    assert all_of(0, 1) != all_of(1, 0)  # nor is a seed another one's next epoch
 
 
 @pytest.mark.parametrize("workers", [1, 2])

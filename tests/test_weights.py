@@ -143,6 +143,12 @@ def test_not_a_weights_file(tmp_path, content):
     one_line(caught)
 
 
+def test_a_header_of_endless_brackets_is_none_of_ours(tmp_path):
+    path = tmp_path / "deep.safetensors"
+    save_file({"x": torch.zeros(2)}, path, {"fashionlib": "[" * 10**5})
+    complaint(lambda: load_tensors(path), path, "not a whole file of this library")
+
+
 def test_a_truncated_weights_file(tmp_path):
     path = tmp_path / "cut.safetensors"
     save_classifier(path, build_classifier("article"), ("a",) * 7)
