@@ -79,6 +79,13 @@ def test_an_edited_chapter_becomes_a_page_again_and_others_keep_their_time(setti
     assert (target / "kept.py").stat().st_mtime == long_ago
 
 
+def test_a_relative_folder_of_photos_is_found_from_a_chapters_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FASHIONLIB_DATA", "photos")
+    runpy.run_path(str(ROOT / "book" / "conf.py"))
+    assert os.environ["FASHIONLIB_DATA"] == str(Path.cwd() / "photos")
+
+
 @pytest.mark.parametrize(("error", "kind"), [(ValueError("no"), "html"), (None, "linkcheck")])
 def test_where_no_pages_were_written_nothing_is_added_to_them(settings, monkeypatch, error, kind):
     monkeypatch.setattr(settings["downloads"], "write_downloads", pytest.fail)

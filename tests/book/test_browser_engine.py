@@ -262,6 +262,8 @@ def test_drawn_garments_serve_too(tmp_path, monkeypatch):
     about = json.loads((tmp_path / "out" / "engine.json").read_text())
     assert about["catalog"] == "drawn"
     assert about["runtime"] is None
+    # other pictures make another engine, and its files have other addresses
+    assert about["version"] == f"search_engine-{browser_engine._key(catalog)}"
     assert not (tmp_path / "out" / "old.webp").exists()
     assert sum(about["counts"]) == len(catalog.train)
     assert "blue" in about["attributes"]["colour"]["names"]
@@ -437,6 +439,8 @@ def test_a_book_built_without_the_runtime_says_so(chromium, address):
     until(page, "failed")
     assert "built without a network" in page.get_by_role("alert").inner_text()
     assert page.get_by_role("button", name="Try again").count() == 0
+    drop(page, b"", "too early.jpg")  # there is nothing to search with it
+    assert "built without a network" in page.get_by_role("alert").inner_text()
     context.close()
 
 
@@ -868,10 +872,10 @@ def bomb() -> bytes:
     return buffer.getvalue()
 
 
-def print_jpeg() -> bytes:
+def print_jpeg(progressive: bool) -> bytes:
     """CMYK without the marker of Adobe's programs: browsers would show its negative."""
     buffer = io.BytesIO()
-    Image.new("CMYK", (40, 40)).save(buffer, "JPEG")
+    Image.new("CMYK", (40, 40)).save(buffer, "JPEG", progressive=progressive)
     jpeg = buffer.getvalue()
     start = jpeg.index(b"\xff\xee")
     return jpeg[:start] + jpeg[start + 2 + int.from_bytes(jpeg[start + 2 : start + 4]) :]
@@ -879,6 +883,7 @@ def print_jpeg() -> bytes:
 
 def test_what_is_no_picture_gets_one_line_and_the_next_works(page, catalog):
     photo = (catalog.root / catalog.test.names[0]).read_bytes()
+    choose(page, catalog.root / catalog.test.names[1])
     before, kept = answered(page), shown(page)
     assert kept
     for content, line in (
@@ -887,7 +892,8 @@ def test_what_is_no_picture_gets_one_line_and_the_next_works(page, catalog):
         (photo[:60], "is not a picture this browser can read"),
         (photo[: len(photo) // 2], "cannot be read: save it again"),
         (bomb(), "has more than 64 megapixels: save a smaller copy"),
-        (print_jpeg(), "is made for print, with CMYK colours: save it as RGB"),
+        (print_jpeg(False), "is made for print, with CMYK colours: save it as RGB"),
+        (print_jpeg(True), "is made for print, with CMYK colours: save it as RGB"),
     ):
         drop(page, content, "holiday<b>.jpg")
         expect(page.get_by_role("alert")).to_contain_text(line)

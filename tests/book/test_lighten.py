@@ -17,13 +17,15 @@ def test_icons_in_use_stay_under_old_names_too():
     assert trimmed(script, names(script)) == script
 
 
-def test_icons_that_only_a_script_names_stay(tmp_path):
+def test_icons_that_only_a_script_or_a_chapter_names_stay(tmp_path):
     static = tmp_path / "_static" / "scripts"
     static.mkdir(parents=True)
     (tmp_path / "index.html").write_text('<i class="fa-solid fa-sun"></i>')
+    (tmp_path / "chapters").mkdir()
+    (tmp_path / "chapters" / "a.html").write_text('<i class="fa-solid fa-star"></i>')
     (static / "theme.js").write_text('e.classList = "fa-solid fa-moon"')
     lighten(tmp_path)
-    assert names((static / "fontawesome.js").read_text()) == {"sun", "moon"}
+    assert names((static / "fontawesome.js").read_text()) == {"sun", "star", "moon"}
 
 
 def test_the_whole_first_load_of_try_it(site, chromium):

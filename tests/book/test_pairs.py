@@ -1,6 +1,8 @@
 """Every notebook is its script: same cells, stable ids, no output but the contracts."""
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pair
@@ -68,6 +70,17 @@ def test_a_contract_without_its_text_is_noticed(copy):
 def test_a_missing_notebook_is_noticed(copy):
     copy.with_suffix(".ipynb").unlink()
     assert "is missing" in pair.problems(copy)[0]
+
+
+def test_contracts_are_recorded_with_the_short_budget(monkeypatch):
+    """Whatever whoever runs it has set: the tests compare them with what they show then."""
+    monkeypatch.setenv("FASHIONLIB_BUDGET", "full")
+    monkeypatch.setenv("TQDM_DISABLE", "")
+    seen = {}
+    client = SimpleNamespace(execute=lambda: seen.update(os.environ))
+    monkeypatch.setattr("nbclient.NotebookClient", lambda *_, **__: client)
+    pair.run(nbformat.v4.new_notebook(), pair.NOTEBOOKS)
+    assert (seen["FASHIONLIB_BUDGET"], seen["TQDM_DISABLE"]) == ("quick", "1")
 
 
 def test_with_a_repository_a_notebook_first_installs_the_library(copy, monkeypatch):

@@ -99,6 +99,12 @@ def test_a_name_that_two_entries_share_leads_to_neither(monkeypatch):
     assert found["weights.load"] == things["weights"]
 
 
+def test_a_method_is_known_by_its_class_alone():
+    """Code in a text may be a word of any meaning: `add` is no SearchIndex.add."""
+    assert targets()["SearchIndex.add"] == "fashionlib.search.SearchIndex.add"
+    assert "add" not in targets()
+
+
 def test_sections_of_a_docstring_become_lists():
     doc = """Search.
 

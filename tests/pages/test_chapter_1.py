@@ -3,7 +3,9 @@
 import ast
 import inspect
 import re
+import statistics
 from pathlib import Path
+from types import SimpleNamespace
 
 import jupytext
 import matplotlib.pyplot as plt
@@ -12,6 +14,7 @@ import torch
 
 from fashionlib import blocks
 from fashionlib.pages import diagrams
+from fashionlib.pages.latency import middle
 
 ROOT = Path(__file__).resolve().parents[2]
 CELLS = jupytext.read(ROOT / "notebooks" / "01_inverted_residual_block.py").cells
@@ -97,6 +100,44 @@ def test_the_bars_in_words_name_each_networks_own_counts():
     bars = {bars.get_label(): bars.datavalues.tolist() for bars in figure.axes[0].containers}
     assert bars == {"without groups": [396_460, 7], "with groups": [100, 7]}
     plt.close(figure)
+
+
+def test_a_true_skip_is_one_without_a_convolution():
+    """Of three blocks after the stem one has a true skip, one a projected one, one has none."""
+    (cell,) = (cell.source for cell in CELLS if '"with a true skip"' in cell.source)
+    skips = (torch.nn.Identity(), torch.nn.Conv2d(1, 1, 1), None)
+    network = SimpleNamespace(
+        backbone=SimpleNamespace(blocks=["stem", *(SimpleNamespace(skip=skip) for skip in skips)])
+    )
+    tables = []
+    space = {
+        "PLANS": ["one"], "nn": torch.nn, "build_classifier": lambda *_, **__: network,
+        "count_macs": lambda *_: 2e6, "count_parameters": lambda _: 1234,
+        "table": lambda header, rows: tables.append(rows),
+    }  # fmt: skip
+    exec(cell, space)
+    assert tables == [[["`one`", "1,234", "2 million", 3, 1]]]
+
+
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [
+        ([2, 2, 2, 2], "would have called it a tie"),
+        ([0.9, 1.0, 1.3, 1.4], "about as fast"),  # the median is 1.15
+        ([0.6, 0.7, 1.0, 1.1], "about as fast"),  # 0.85
+        ([0.5, 0.5, 0.5, 0.5], "the dense layer that waits"),
+    ],
+)
+def test_a_layer_is_slower_where_most_rounds_say_so(times, told):
+    (cell,) = (cell.source for cell in CELLS if "dense, thin = " in cell.source)
+    heard = []
+    space = {
+        "spent": {"dense": [1.0] * 4, "depthwise": times}, "rows": [["", 1], ["", 1]],
+        "statistics": statistics, "middle": middle, "say": heard.append,
+    }  # fmt: skip
+    exec(cell, space)
+    assert told in heard[0]
+    assert f"**{statistics.median(times):.1f} times as long" in heard[0]
 
 
 def test_every_figure_goes_through_show():

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from fashionlib import siamese, training
 from fashionlib.heads import build_classifier
 from fashionlib.pages import recorded_results
+from fashionlib.retrieval import resampled
 from fashionlib.siamese import SiameseRecipe, encoder_from, view
 from fashionlib.transforms import Preparation
 from fashionlib.triplets import TripletDataset
@@ -92,6 +93,23 @@ def test_where_the_loss_fell_precision_says_whether_the_search_got_better(monkey
     exec(cell_with("fall = max("), {"say": heard.append, "table": lambda *_: None})
     assert f"falls by up to 75%, and the precision changes by {told} at best. " in heard[0]
     assert ("the search got no better" in heard[0]) == (end <= 0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [(0.2, "a gain"), (-0.2, "a loss"), (0.01, "too little"), (-0.01, "too little")],
+)
+def test_a_change_of_precision_is_a_gain_where_its_interval_is_above_0(change, told):
+    """The queries differ by half a point up and down."""
+    noise, heard = torch.linspace(-0.5, 0.5, 60), []
+    found = {
+        "before": {"loss": torch.tensor([0.4]), "precision@5": torch.full((60,), 0.5)},
+        "after": {"loss": torch.tensor([0.3]), "precision@5": 0.5 + change + noise},
+    }
+    space = {"found": found, "resampled": resampled, "say": heard.append}
+    exec(cell_with("before, after = found.values()"), space)
+    assert heard[0].startswith(f"The loss is lower by 25%. Precision@5 changes by {change:+.3f} (")
+    assert f"), {told}" in heard[0]
 
 
 def test_epochs_that_transfer_saves_are_counted_from_1():

@@ -57,7 +57,7 @@ def test_the_stand_in_is_called_misleading_where_it_is(best, said):
     heard = []
     colour = {name: {"colour": torch.tensor([float(name == best)])} for name in "ab"}
     exec(
-        cell_with("by_stand_in = min"),
+        cell_with("by_stand_in = "),
         {"stand_in": {"a": 0.3, "b": 0.5}, "alike": colour, "say": heard.append},
     )
     assert said in heard[0]

@@ -163,11 +163,13 @@ def entered(text: str, **known) -> dict[str, ledger.Entry]:
 
 
 def test_only_the_articles_networks_can_reach_its_accuracy():
-    found = entered(
+    entries = entered(
         "best = max(its_networks",
         accuracy={"theirs": [0.69, 0.70, 0.71], "ours": [0.90, 0.91, 0.92]},
-        its_networks=["theirs"], classes="abcdefghij",
-    )["85% validation accuracy in 10 epochs"]  # fmt: skip
+        its_networks=["theirs"], classes="abcdefghijkl",
+    )  # fmt: skip
+    assert entries["Seven classes of clothes"].measured == "12 in the data set"
+    found = entries["85% validation accuracy in 10 epochs"]
     assert found.verdict == ledger.DOES_NOT_HOLD
     assert found.measured == "70.0% (67.5% to 72.5%) theirs"
     assert found.why.startswith("By its recipe 70.0% is the best mean of its networks.")
@@ -184,6 +186,41 @@ def test_the_megabytes_are_those_of_the_network_whose_times_are_given():
         counts={"printed": 33_039, "dense": 429_399},
     )["It runs efficiently on mobile devices"]  # fmt: skip
     assert found.measured.startswith("1.7 MB of weights, and ")
+
+
+@pytest.mark.parametrize(
+    ("rounds", "verdict"),
+    [
+        ([3.3, 3.4, 3.6, 3.7], ledger.HOLDS),
+        ([3.0, 3.1, 3.1, 3.2, 4.0], ledger.DOES_NOT_HOLD),  # one round is no measurement
+    ],
+)
+def test_a_ratio_of_times_is_measured_where_half_of_the_rounds_are_around_it(rounds, verdict):
+    found = entered(
+        "covering = [", latency=recorded_results.recorded("latency"), timing=latency,
+        setting="128 px, batch 1, {}", faster={"a setting": rounds},
+        counts={"printed": 33_039, "dense": 429_399},
+    )["3.5× faster than ResNet-18"]  # fmt: skip
+    assert found.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [(-0.1, ledger.DOES_NOT_HOLD), (0.0, ledger.HOLDS), (0.1, ledger.HOLDS)],
+)
+def test_what_depthwise_filters_cost_is_theirs_less_the_dense_ones(change, verdict):
+    dense = [0.6, 0.7, 0.8]
+    depthwise = [share + change for share in dense]
+    found = entered(
+        "Depthwise filters cut parameters",
+        right={"to the letter": depthwise, "to the letter, without groups": dense},
+        accuracy={
+            "the article's network, our recipe": depthwise, "the dense network, our recipe": dense,
+        },
+        counts={"printed": 33_039, "dense": 429_399},
+    )["Depthwise filters cut parameters while maintaining accuracy"]  # fmt: skip
+    assert found.measured.startswith(f"{100 * change:+.1f} (")
+    assert found.verdict == verdict
 
 
 def test_blind_draws_are_from_the_photos_that_the_article_searched():

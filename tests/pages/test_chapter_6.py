@@ -76,3 +76,39 @@ def test_what_export_brings_for_one_photo_is_not_that_of_a_batch():
     exec(cell, space)
     assert "the exported classifier is 2.0 times as fast as PyTorch" in heard[0]
     assert "another factor of 1.5." in heard[0]
+
+
+def test_the_networks_have_a_time_of_their_own_beside_the_whole_search():
+    (cell,) = (source for source in CODE if 'phone = recorded("phone")' in source)
+    slow = [
+        {"slowed by": rate, "search": [100 * rate] * 4, "networks": [30 * rate] * 4}
+        for rate in (1, 4)
+    ]
+    tables, heard = [], []
+    space = {
+        "recorded": lambda _: {"rows": slow, "processor": "one"}, "about": lambda _: "here",
+        "statistics": statistics, "table": lambda _, rows: tables.append(rows),
+        "say": heard.append,
+    }  # fmt: skip
+    exec(cell, space)
+    assert tables == [[["1×", "100 (100 to 100)", "30"], ["4×", "400 (400 to 400)", "120"]]]
+    assert "400 ms, of which the two networks are 120." in heard[0]
+
+
+def test_theory_is_of_a_catalog_that_grows():
+    """Ten times as many vectors: ten times as long for a flat index, √10 for an inverted file."""
+    (cell,) = (source for source in CODE if "ends, grown = " in source)
+    sizes = [
+        {"vectors": vectors, "rows": [
+            {"index": kind, "recall": {"validation": 1.0}, "processor_ms": [ms] * 3}
+            for kind in ("flat", "IVF, Flat", "HNSW")
+        ]}
+        for vectors, ms in ((100_000, 1.0), (1_000_000, 7.0))
+    ]  # fmt: skip
+    heard = []
+    space = {"figures": figures, "sizes": sizes, "WANTED": 0.95, "say": heard.append}
+    exec("".join(cell.partition("ends, grown = ")[1:]), space)
+    assert heard[0] == (
+        "From 100,000 to 1,000,000 vectors: flat 7.0 times as long (theory: 10.0), "
+        "IVF, Flat 7.0 times as long (theory: 3.2), HNSW 7.0 times as long (theory: 1.2)."
+    )

@@ -7,7 +7,8 @@ import jupytext
 import pytest
 import torch
 
-from fashionlib.retrieval import resampled
+from fashionlib.drawn.scenes import Scenes
+from fashionlib.retrieval import resampled, score
 
 ROOT = Path(__file__).resolve().parents[2]
 CELLS = jupytext.read(ROOT / "notebooks" / "07_detection_head.py").cells
@@ -51,3 +52,16 @@ def test_small_garments_get_worse_boxes_where_the_intervals_lie_apart(of_small, 
     }  # fmt: skip
     exec(cell, space)
     assert said in heard[0]
+
+
+def test_scenes_of_the_test_split_stand_beside_test_pictures():
+    (cell,) = (source for source in CODE if 'filled = about["figures"]' in source)
+    figures = {"validation accuracy": "95.0% (of 276)", "test accuracy": "91.0% (of 296)"}
+    scenes, heard = Scenes(None, torch.arange(4), torch.zeros(4, 4), ("",) * 4), []
+    space = {
+        "about": {"figures": figures}, "logits": torch.eye(4), "found": None, "score": score,
+        "test": scenes, "is_right": lambda *_: torch.ones(4), "say": heard.append,
+    }  # fmt: skip
+    exec(cell, space)
+    assert "On 4 test scenes the class is right in 100.0%" in heard[0]
+    assert "named 91.0% right where a garment fills the picture" in heard[0]

@@ -7,7 +7,9 @@ import pytest
 import torch
 from chapter_cells import cells_of, code_of, the_one_with
 
+from fashionlib.catalog import Split
 from fashionlib.catalog.photos import read_manifest
+from fashionlib.pages import embedding_map
 from fashionlib.pages.recorded_results import recorded
 from fashionlib.retrieval import matches, precision_at_k, ranking, resampled
 from fashionlib.siamese import RECIPE
@@ -112,3 +114,33 @@ def test_strangers_refused_are_told_by_the_limit_that_refused_them():
     assert "the one on the probability 10% and 30%." in heard[0]
     assert "The distance tells more." in heard[0]
     assert "most often is **noise**: 50% of them" in heard[0]
+
+
+def test_no_picture_is_its_own_neighbour_on_the_map(monkeypatch):
+    """Six pictures of six classes: no neighbour is of the same."""
+    monkeypatch.setattr(embedding_map, "places_on_map", lambda queries: queries)
+    monkeypatch.setattr(embedding_map, "map_figure", lambda *_: None)
+    alts = []
+    space = {
+        "torch": torch, "queries": torch.rand(6, 2), "names": list("abcdef"),
+        "test": Split(torch.zeros(6, 3, 1, 1), torch.arange(6), tuple("abcdef")),
+        "show": lambda figure, alt, caption: alts.append(alt),
+    }  # fmt: skip
+    exec(cell_with("places = places_on_map(queries)"), space)
+    assert "Of five neighbours on the map 0% share a class." in alts[0]
+
+
+def test_limits_are_set_by_validation_pictures():
+    """Those are 1 to 20 away, of which 95 % are 19; test pictures are much further."""
+    validation, test = (
+        SimpleNamespace(images=distances[:, None])
+        for distances in (torch.arange(1.0, 21), torch.arange(101.0, 121))
+    )
+    space = {
+        "torch": torch, "predict": lambda _, images: images, "encoder": None, "classifier": None,
+        "embeddings": torch.zeros(1, 1), "test": test, "strangers": {},
+        "catalog": SimpleNamespace(validation=validation, test=test),
+    }  # fmt: skip
+    exec(cell_with("limits = {"), space)
+    assert 19 <= space["limits"]["distance"] <= 20
+    assert space["values"]["distance"]["test garments"].tolist() == list(range(101, 121))

@@ -202,3 +202,17 @@ def test_each_network_has_its_own_gain_by_our_recipe():
     assert "+30 points by the article's recipe, +25 by ours." in texts[0]
     told = "+10 points for the article's network, +20 for the dense one, +5 for ours."
     assert texts[0].endswith(told)
+    exec(next(cell.source for cell in CODE if "the dense network, which has" in cell.source), space)
+    assert texts[1].endswith("as many parameters as the article's, is 15 points better.")
+
+
+def test_four_times_the_seeds_halve_what_chance_does():
+    cell = next(cell.source for cell in CODE if "A mean gain of about" in cell.source)
+    shown = {}
+    space = {
+        "band": 2.0, "seeds": 5, "gained": ["one", "two", "three"],
+        "slider": lambda label, pieces: shown.update(pieces),
+    }  # fmt: skip
+    exec(cell, space)
+    assert "about 2.0 points is more than chance, after 15 trainings" in shown["5"]
+    assert "about 1.0 points is more than chance, after 60 trainings" in shown["20"]

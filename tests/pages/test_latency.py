@@ -1,5 +1,8 @@
 """Times are compared within a round, so that a busy moment slows both sides."""
 
+from types import SimpleNamespace
+
+import pytest
 import torch
 from torch import nn
 
@@ -26,6 +29,21 @@ def test_all_take_their_turn():
     assert called == ["a", "b"] * 4  # one round to warm up
     for times in both:
         assert {name: len(spent) for name, spent in times.items()} == {"a": 3, "b": 3}
+
+
+def test_a_run_that_waits_takes_longer_by_the_clock_alone(monkeypatch):
+    """A run works for 3 ms and waits for 4."""
+    clock, worked = [0.0], [0.0]
+
+    def run() -> None:
+        worked[0] += 0.003
+        clock[0] += 0.007
+
+    times = SimpleNamespace(perf_counter=lambda: clock[0], process_time=lambda: worked[0])
+    monkeypatch.setattr(latency, "time", times)
+    by_clock, of_processor = latency.take_turns({"a": run}, rounds=2)
+    assert by_clock["a"] == pytest.approx([7, 7])
+    assert of_processor["a"] == pytest.approx([3, 3])
 
 
 def test_eager_runs_the_network_in_evaluation():

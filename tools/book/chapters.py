@@ -19,7 +19,7 @@ class Page(NamedTuple):
     # of fashionlib that it teaches: "search", a whole room "stores/", or one file of a room
     modules: tuple[str, ...] = ()
     # "first": draws the catalog that all others take from the cache; "early": takes long;
-    # "alone": measures how fast something is, so nothing else may run beside it
+    # "alone": measures how fast something is, and a page beside it would show in its figures
     turn: Literal["first", "early", "alone", "any"] = "any"
 
     @property
@@ -74,7 +74,6 @@ CHAPTERS = (
         "6 · Into production",
         "export, large catalogs, a database, many processes",
         ("export/", "stores/", "running/"),
-        turn="alone",
     ),
     Page(
         "07_detection_head",
