@@ -296,6 +296,13 @@ def test_output_that_cannot_be_written(folder, tmp_path):
     assert (tmp_path / "a-file").read_text() == "in the way"
 
 
+def test_an_exported_file_is_told_in_millions_of_bytes(tmp_path, monkeypatch, capsys):
+    write = lambda _, out: out.write_bytes(bytes(2_000_000))  # noqa: E731
+    monkeypatch.setattr("fashionlib.export.export_onnx", write)
+    cli.export(Path("e.safetensors"), tmp_path / "e.onnx")
+    assert capsys.readouterr().out == f"saved {tmp_path / 'e.onnx'}, 2.0 MB\n"
+
+
 def test_export(tmp_path):
     save_encoder(tmp_path / "e.safetensors", build_encoder("article"))
     done = fashionlib("export", "--weights", "e.safetensors", "--out", "e.onnx", cwd=tmp_path)

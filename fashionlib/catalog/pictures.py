@@ -268,7 +268,7 @@ def _upright(rgb: Image.Image, opened: Image.Image) -> Image.Image:
     exif = Image.Exif()
     try:
         exif.load(opened.info.get("exif") or b"")
-        orientation = getattr(opened, "tag_v2", exif).get(ExifTags.Base.Orientation)
+        orientation = exif.get(ExifTags.Base.Orientation)  # a TIFF is turned by Pillow itself
     except Exception:  # broken: the pixels are not
         orientation = None
     return rgb.transpose(TURNS[orientation]) if orientation in TURNS else rgb

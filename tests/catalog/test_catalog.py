@@ -160,6 +160,7 @@ def test_no_network_gives_the_drawn_garments_and_says_so(private_cache, own_cach
     assert "drawn: 560 train, 140 validation, 140 test" in catalog.about
     assert catalog.about.endswith("in 7 classes; since there are no photos.")
     assert "no connection" in catalog.reason
+    assert catalog.hint.startswith("could not download the photos from https://")
     complaint(lambda: load_catalog("photos"), "could not download", "FASHIONLIB_DATA")
 
 
@@ -432,8 +433,9 @@ def test_a_file_stays_in_its_split_when_others_come_and_go(tmp_path, own_cache):
     assert all(after[name] == before[name] for name in after.keys() & before.keys())
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", [0, 1, 9, 12, 34])
 def test_two_pictures_of_a_class_suffice_to_train_and_validate(tmp_path, own_cache, seed):
+    """Of 9 and 12 one picture, and of 34 both would be for tests, by their names."""
     for label in ("dress", "hat"):
         for n in range(2):
             save_picture(tmp_path / label / f"{seed}-{n}.png")
@@ -483,6 +485,8 @@ def test_hidden_files_and_other_files_are_ignored(tmp_path, own_cache):
     ):
         save_picture(tmp_path / place / "00.png")  # what was deleted
     (tmp_path / "hat" / "Thumbs.db").write_bytes(b"\0")
+    (tmp_path / "hat" / "encoder.safetensors").write_bytes(b"\0")
+    (tmp_path / "._loose.png").write_bytes(b"\0")
     (tmp_path / "hat" / "film.MOV").write_bytes(b"\0")
     catalog = load(tmp_path)
     assert catalog.classes == ("dress", "hat")
@@ -634,6 +638,8 @@ def test_equal_files_in_different_splits_are_reported(tmp_path, own_cache):
     split_folders(tmp_path)
     shutil.copy(tmp_path / "train/hat/00.png", tmp_path / "test/hat/copy.png")
     shutil.copy(tmp_path / "train/hat/01.png", tmp_path / "train/hat/copy.png")  # no leak
+    for split, side in (("train", 20), ("test", 30)):  # nor are these, though alike when shrunk
+        Image.new("RGB", (side, side)).save(tmp_path / split / "hat/black.png")
     for _ in ("decoded", "from the cache"):
         catalog = load(tmp_path)
         assert catalog.duplicates == (("train/hat/00.png", "test/hat/copy.png"),)
@@ -727,7 +733,7 @@ def test_unknown_class(tmp_path):
     complaint(lambda: load(tmp_path, classes=("hat", "sock")), tmp_path, "'sock'")
 
 
-@pytest.mark.parametrize("classes", [("hat",), ("hat", "hat"), ()])
+@pytest.mark.parametrize("classes", [("hat",), ("hat", "hat"), (), ("hat", "dress", "hat")])
 def test_too_few_classes_chosen(tmp_path, classes):
     complaint(lambda: load(class_folders(tmp_path), classes=classes), "two or more")
 
@@ -764,6 +770,23 @@ def test_unreadable_pictures_are_skipped_by_name(tmp_path, own_cache):
         assert catalog.about.endswith(catalog.skipped[-1])  # no more than these
         expected = to_square(read_picture(tmp_path / catalog.train.names[-1]), 8)
         assert (catalog.train.images[-1].numpy() == expected).all()
+
+
+def test_pictures_behind_a_broken_one_are_still_their_own(tmp_path, own_cache):
+    root = split_folders(tmp_path)
+    (root / "train/dress/01.png").write_text("not a picture")
+    catalog = load(root)
+    assert counts(catalog) == [5, 6, 6]
+    check_consistent(catalog, 8)
+    for name, image in zip(catalog.train.names, catalog.train.images, strict=True):
+        assert (image.numpy() == to_square(read_picture(root / name), 8)).all(), name
+
+
+def test_a_class_that_can_be_tested_and_not_trained(tmp_path, own_cache):
+    root = split_folders(tmp_path)
+    for path in (root / "train" / "hat").iterdir():
+        path.write_text("not a picture")
+    complaint(lambda: load(root), root, "no readable picture to train 'hat' with: train/hat/00.png")
 
 
 def test_a_class_with_broken_pictures_only(tmp_path, own_cache):

@@ -142,7 +142,10 @@ def test_a_stamp_is_size_and_time(tmp_path):
     path.write_bytes(b"123")
     os.utime(path, ns=(5, 7))
     assert stamp(path) == [3, 7, path.stat().st_ctime_ns]
-    assert stamp(tmp_path / "none") == [0, 0, 0]
+    (tmp_path / "link").symlink_to(path)
+    assert stamp(tmp_path / "link") == stamp(path)
+    (tmp_path / "lost").symlink_to(tmp_path / "none")
+    assert stamp(tmp_path / "none") == stamp(tmp_path / "lost") == [0, 0, 0]
 
 
 def test_files_that_change_places_or_keep_their_time_are_noticed(keys, folder):

@@ -169,6 +169,12 @@ def test_cmyk_jpeg(tmp_path):
     assert difference(read_picture(path), corners()) < 6
 
 
+def test_cmyk_tiff(tmp_path):
+    path = tmp_path / "print.tif"
+    corners().convert("CMYK").save(path)
+    assert difference(read_picture(path), corners()) < 6
+
+
 def test_gray_of_16_bits_is_scaled_not_clipped(tmp_path):
     path = tmp_path / "scan.png"
     Image.fromarray(np.array([[0, 16448, 32896, 65535]], np.uint16)).save(path)
@@ -322,6 +328,15 @@ def test_what_is_clear_stays_so_beside_broken_exif():
     assert np.asarray(picture)[0].tolist() == [[255] * 3]
 
 
+def test_a_turn_is_heeded_beside_half_a_clear_colour():
+    buffer, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    corners().save(buffer, "PNG", exif=exif)
+    whole = buffer.getvalue()
+    picture = read_picture(whole[:33] + EXTRAS["half a clear colour"] + whole[33:])
+    assert difference(picture, corners().transpose(Image.Transpose.ROTATE_270)) == 0
+
+
 def test_a_turn_is_heeded_beside_exif_that_cannot_be_written_again():
     """`ImageOps.exif_transpose` writes all of EXIF anew, and fails on this one."""
     exif = Image.Exif()
@@ -377,6 +392,16 @@ def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded():
     following = jpeg.index(b"\xff", scan + 2)
     endless = jpeg[:following] + jpeg[scan:following] * 400 + jpeg[following:]
     complaint(lambda: read_picture(endless), "more than 100 scans")
+
+
+def test_the_most_scans_are_not_too_many(monkeypatch):
+    buffer = io.BytesIO()
+    corners().save(buffer, "JPEG", progressive=True)
+    scans = buffer.getvalue().count(b"\xff\xda")
+    monkeypatch.setattr(pictures, "MOST_SCANS", scans)
+    assert read_picture(buffer.getvalue()).size == (48, 32)
+    monkeypatch.setattr(pictures, "MOST_SCANS", scans - 1)
+    complaint(lambda: read_picture(buffer.getvalue()), f"more than {scans - 1} scans")
 
 
 @pytest.mark.parametrize("begin", [b"\xff\xe7", b"\xff\xe1"], ids=["a note", "EXIF"])
@@ -607,6 +632,9 @@ def test_large_jpeg_is_decoded_smaller_with_the_same_result(tmp_path):
     assert 256 <= min(small.size) < 600
     gap = np.abs(to_square(whole, 64).astype(int) - to_square(small, 64).astype(int))
     assert gap.mean() < 1
+    assert gap.any()
+    # a catalog's square, to the last bit, is that of a query
+    assert (read_square(tmp_path, path.name, 64) == to_square(small, 64)).all()
     smaller = read_picture(save_large_jpeg(tmp_path / "screen.jpg", 800, 1100), 64)
     assert smaller.size == (400, 550)  # a quarter would be below four times 64
 

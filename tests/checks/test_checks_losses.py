@@ -190,3 +190,8 @@ def test_each_mistake_gets_its_own_sentence(name):
         assert part in sentences[-1]
         assert "\n" not in sentences[-1]
     assert len(set(sentences)) == len(sentences) >= 5
+
+
+def test_who_moves_by_the_usual_alpha_has_ignored_the_one_that_is_given():
+    with pytest.raises(NotYet, match="alpha makes no difference"):
+        losses.moved_centers(lambda x, y, c, alpha: c - 0.5 * step(x, y, c))

@@ -188,6 +188,22 @@ def test_another_backdrop_leaves_the_garment_alone(category):
         assert (change[~grown(here.mask, 3)] > 8).mean() > 0.5
 
 
+def test_another_backdrop_may_be_of_any_kind():
+    garment = sample_garment(np.random.default_rng(15), "hat")
+    assert {on_backdrop(garment, seed).backdrop for seed in range(60)} == set(BACKDROPS)
+
+
+def test_clutter_lies_at_all_four_edges(monkeypatch):
+    places = []
+    for thing in ("_book", "_leaf", "_cup", "_cloth", "_paper"):
+        monkeypatch.setattr(drawn.backdrops, thing, lambda rng, draw, at, big: places.append(at))
+    for seed in range(60):
+        drawn.backdrops._cluttered(np.random.default_rng(seed), np.zeros((32, 32, 3)), 32)
+    x, y = np.array(places).T - 0.5  # from the middle
+    for along, out in ((x, -y), (y, x), (x, y), (y, -x)):
+        assert ((np.abs(along) < 0.3) & (out > 0.3)).sum() > 10
+
+
 @pytest.mark.parametrize(("category", "display"), [
     ("pants", "hanger"), ("t-shirt", "hanger"), ("dress", "mannequin"), ("hat", "stand"),
 ])  # fmt: skip
@@ -216,6 +232,35 @@ def test_the_pattern_of_a_mirrored_piece_is_mirrored():
         grain = piece.moved(mirrored=mirrored).grain
         thread = np.cos(grain), np.sin(grain)
         assert np.cross([*thread, 0], [np.cos(0.3), side * np.sin(0.3), 0]) == pytest.approx(0)
+
+
+def test_all_that_is_on_a_piece_moves_with_its_outline():
+    points = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 7.0]])
+    piece = Piece(points, folds=[points], seams=[points], ornaments=[("trim", points)])
+    moved = piece.moved((10, 20), mirrored=True)
+    for part in (moved.outline, *moved.folds, *moved.seams, moved.ornaments[0][1]):
+        assert part.tolist() == [[9, 22], [7, 24], [5, 27]]
+
+
+def test_a_folded_sleeve_lies_over_all_else_and_another_under_the_body(monkeypatch):
+    under, over = Piece(np.zeros((3, 2))), Piece(np.ones((3, 2)))
+    monkeypatch.setattr(drawn.garments, "_sleeves", lambda *_: ([under], [over]))
+    pieces = drawn.garments.top(np.random.default_rng(0), "skater", "long", "midi")
+    assert pieces[1] is under  # behind it only the inside of the neck
+    assert pieces[-1] is over
+
+
+def test_the_nearer_shoe_of_a_pair_is_painted_over_the_farther_one(monkeypatch):
+    near = Piece(np.zeros((3, 2)))
+    monkeypatch.setitem(drawn.accessories.SHOES, "boot", lambda _: [near])
+    rngs = map(np.random.default_rng, range(20))
+    painted = [drawn.accessories.shoes(rng, "boot", "", "") for rng in rngs]
+    pairs = [pieces for pieces in painted if len(pieces) == 2]
+    assert pairs
+    for far, last in pairs:
+        assert last is near
+        assert far.tone < near.tone
+        assert far.outline[:, 1].max() < 0  # higher up in the picture
 
 
 def test_the_second_colour_stands_out():

@@ -62,6 +62,17 @@ def test_the_box_is_where_the_garment_changed_the_scene(monkeypatch):
         assert y + height / 2 == pytest.approx(rows.max() + 1, abs=1e-3)
 
 
+def test_a_rim_that_is_less_than_half_garment_is_outside_the_box():
+    """A square in a wide soft rim, which is no square."""
+    garment = sample_garment(np.random.default_rng(0), "hat")
+    soft = scenes.Image.new("RGBA", (60, 40), (255, 0, 0, 60))
+    soft.paste((255, 0, 0, 255), (20, 10, 40, 30))
+    for seed in range(5):
+        _, mask = scenes._laid_out(np.random.default_rng(seed), soft, garment, SIZE)
+        width, height = (scenes._box(mask) * SIZE).tolist()[2:]
+        assert width == pytest.approx(height, abs=2)
+
+
 def test_the_same_seed_gives_the_same_scenes_and_more_start_with_fewer(drawn):
     fewer = draw_scenes(3, seed=5, layouts=2, size=SIZE)
     assert torch.equal(fewer.images, drawn.images[:6])

@@ -6,6 +6,7 @@ import ablation
 import pytest
 import torch
 from ablation import TRIALS, recipe_of, training_of
+from muon import Muon
 from tiny import same_weights, steps_watched, tiny_catalog, without_time
 
 from fashionlib.catalog import Catalog
@@ -54,7 +55,9 @@ BEFORE = {"ten epochs of triplets first": 3, "ten epochs of two views first, wit
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_trial_goes_through_the_one_loop(catalog, name):
     with steps_watched() as steps:
-        finish(begun(catalog, name))
+        training = begun(catalog, name)
+        finish(training)
+    assert isinstance(training.optimizer, Muon) == ("Muon" in name)
     assert len(steps) >= 6 + BEFORE.get(name, 0)
     assert all(steps)
 

@@ -3,6 +3,7 @@
 import itertools
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import ablation
@@ -14,6 +15,7 @@ import looks
 import pipeline
 import pytest
 import recording
+import rivals
 import stores
 import throughput
 import torch
@@ -109,6 +111,7 @@ def test_encoders_are_compared_by_what_they_find():
     assert found["same"] == {"int8": 5, "mixed": 5}
     assert found["results"] == 10
     assert export.agreement(found) == 5
+    assert export.agreement({"same": {"int8": 3, "mixed": 4}}) == 3
 
 
 def test_scales_are_chosen_by_the_validation_photos_and_test_is_asked_of_that_choice_alone(
@@ -140,6 +143,23 @@ def test_scales_are_chosen_by_the_validation_photos_and_test_is_asked_of_that_ch
         places = {known.index(picture.tolist()) for picture in pictures}
         assert len(places) == len(pictures) == count
         assert max(places) >= count  # from all of the catalog, which is in order of its classes
+
+
+def test_how_many_times_as_fast_a_way_runs_is_by_what_the_processor_does(monkeypatch):
+    """By the clock all took as long: the faster ones were made to wait."""
+    ways = "eager", "compiled", "onnxruntime", "onnxruntime int8"
+    clock = {name: [8.0, 8.0] for name in ways}
+    processor = {name: [8.0 / times] * 2 for times, name in enumerate(ways, start=1)}
+    run = lambda images: images  # noqa: E731
+    monkeypatch.setattr(export, "ROUNDS", {1: 2})
+    monkeypatch.setattr(export, "compiled", lambda *_: (run, {}))
+    for name in ("of_torch", "of_onnx"):
+        monkeypatch.setattr(export, name, lambda *_: run)
+    monkeypatch.setattr(export, "take_turns", lambda *_: (clock, processor))
+    path = Path("network.onnx")
+    rows, _ = export.measure_times(nn.Identity(), 8, path, path, torch.zeros(1, 3, 8, 8))
+    assert [row["ms"] for row in rows] == [[8.0] * 3] * 4
+    assert [row["times_as_fast"] for row in rows] == [[times] * 3 for times in (1, 2, 3, 4)]
 
 
 # Networks and looks
@@ -266,12 +286,33 @@ def test_the_articles_encoders_start_from_its_own_network(monkeypatch):
 
 
 def test_each_encoder_of_the_transfer_table_draws_by_its_seed(monkeypatch):
-    seeds = []
+    """And the last of them trains for twice as long."""
+    seeds, epochs = [], []
+
+    def train(encoder, _, recipe, seed=0):
+        seeds.append(seed)
+        epochs.append(recipe.epochs)
+        return encoder, []
+
     monkeypatch.setattr(transfer, "train_classifier", lambda model, *_: (model, []))
-    train = lambda encoder, _, __, seed=0: (encoder, seeds.append(seed))  # noqa: E731
     monkeypatch.setattr(transfer, "train_siamese", train)
     transfer.run_seed(striped_catalog(4, 4), 3)
     assert seeds == [3, 3, 3]
+    assert epochs == [15, 15, 30]
+
+
+def test_each_rival_begins_with_the_weights_of_its_seed(monkeypatch):
+    begun = []
+    monkeypatch.setattr(rivals, "TRAINED", ("small",))
+    monkeypatch.setattr(rivals, "NETWORKS", {"small": lambda: nn.Linear(2, 2)})
+    monkeypatch.setattr(rivals, "run", lambda model, *_: (begun.append(model), {}))
+    monkeypatch.setattr(rivals, "load_catalog", lambda _: striped_catalog(4, 4))
+    monkeypatch.setattr(rivals, "measured", lambda *_: [])
+    monkeypatch.setattr(rivals, "write_results", lambda *_: None)
+    rivals.main()
+    for seed, network in zip((0, 1, 2), begun, strict=True):
+        torch.manual_seed(seed)
+        assert same_weights(network, nn.Linear(2, 2))
 
 
 def test_other_light_changes_brightness_more_than_white_balance():
@@ -463,9 +504,12 @@ def test_the_rate_of_embedding_leaves_out_what_starting_takes(tmp_path, monkeypa
 def test_what_onnx_runtime_is_timed_with_is_the_network_in_evaluation_mode(tmp_path):
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5))
     network(torch.rand(8, 3, 8, 8))
-    run = latency.given(latency.onnxruntime_session(network.train(), 8, tmp_path), 2, 8)
+    session = latency.onnxruntime_session(network.train(), 8, tmp_path)
+    run = latency.given(session, 2, 8)
     wanted = network.eval()(torch.zeros(2, 3, 8, 8)).detach()
     assert torch.allclose(torch.from_numpy(run()[0]), wanted, atol=1e-5)
+    options = session.get_session_options()
+    assert options.intra_op_num_threads == options.inter_op_num_threads == 1
 
 
 def test_each_part_of_a_step_is_done_when_it_is_timed(monkeypatch):

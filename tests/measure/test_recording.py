@@ -60,6 +60,14 @@ def test_a_run_says_script_machine_versions_and_date():
     assert re.search(r", (1 thread|\d+ threads)$", recording.machine())
 
 
+def test_a_processor_is_called_as_it_calls_itself(tmp_path, monkeypatch):
+    """As Linux lists it, without the blank: runs are told apart by how the name begins."""
+    cpus = tmp_path / "cpuinfo"
+    cpus.write_text("processor\t: 0\nmodel\t\t: 1\nmodel name\t: AMD EPYC 7B13\n")
+    monkeypatch.setattr(recording, "Path", lambda _: cpus)
+    assert recording.processor() == "AMD EPYC 7B13"
+
+
 def test_a_run_says_its_catalog_and_how_many_pictures_it_learned_from():
     about = recording.about_this_run("/somewhere/article.py", striped_catalog(24, 6))
     assert (about["catalog"], about["pictures"]) == ("stripes", 24)

@@ -24,8 +24,10 @@ def test_each_photo_of_the_manifest_has_its_row_of_the_list(tmp_path):
 
 
 def test_photos_for_children_are_those_that_the_list_calls_so(monkeypatch):
-    """Of 8, 4 and 10 pictures, whose names are 0, 1 and so on."""
-    rows = {str(n): {"sender_id": str(n % 3), "kids": str(n in (2, 5, 9))} for n in range(10)}
+    """Of 8, 4 and 10 pictures, whose names are 0, 1 and so on; who sent most comes first."""
+    rows = {
+        str(n): {"sender_id": str((n + 1) // 3), "kids": str(n in (2, 5, 9))} for n in range(10)
+    }
     written = []
     monkeypatch.setattr(sys, "argv", ["senders.py", "images.csv"])
     monkeypatch.setattr(senders, "read_list", lambda _: rows)
@@ -33,8 +35,8 @@ def test_photos_for_children_are_those_that_the_list_calls_so(monkeypatch):
     monkeypatch.setattr(senders, "write_results", lambda _, results: written.append(results))
     senders.main()
     assert written[0]["for children"] == {"train": 2, "validation": 1, "test": 3}
-    assert written[0]["train"] == {"0": 3, "1": 3, "2": 2}
-    assert written[0]["validation"] == {"0": "0", "1": "1", "2": "2", "3": "0"}
+    assert list(written[0]["train"].items()) == [("1", 3), ("2", 3), ("0", 2)]
+    assert written[0]["validation"] == {"0": "0", "1": "0", "2": "1", "3": "1"}
 
 
 def test_what_is_recorded_is_of_all_the_photos(photos_here):

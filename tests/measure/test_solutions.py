@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from types import SimpleNamespace
 
 import pytest
 import recording
@@ -48,11 +49,15 @@ def record(folder, monkeypatch, *arguments: str) -> dict:
 
 
 def test_the_tagged_cells_of_one_exercise(folder, monkeypatch):
+    """By a clock on which the run takes twelve minutes."""
+    clock = iter([100.0, 820.0])
+    monkeypatch.setattr(solutions, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     exercises = record(folder, monkeypatch, "2")
     assert list(exercises) == ["2_two"]
     (cell,) = exercises["2_two"]["cells"]
     assert cell["source"].startswith('table(["budget"]')
     assert cell["shown"] == ["| budget |\n| --- |\n| full |", "Said."]
+    assert ", 12 min on " in exercises["2_two"]["note"]
     assert "torch" in exercises["2_two"]["note"]
 
 

@@ -1,8 +1,10 @@
 """Chapter 6 shows what was recorded for a slowed-down processor, and says that it is no phone."""
 
+import itertools
 import re
 import statistics
 from pathlib import Path
+from types import SimpleNamespace
 
 import jupytext
 import phone
@@ -33,6 +35,24 @@ def test_the_page_that_is_measured_is_the_books(tmp_path, monkeypatch):
     assert 'class="se-examples"' in page
     for name in re.findall(r'(?:src|href)="(_static/[^"]+)"', page):
         assert (tmp_path / name).is_file()
+
+
+def test_the_round_that_warms_up_counts_for_nothing(monkeypatch):
+    """Twelve searches, numbered in their order: two examples at two rates, in three rounds."""
+    number = itertools.count()
+    monkeypatch.setattr(phone, "RATES", (1, 4))
+    monkeypatch.setattr(phone, "ROUNDS", 2)
+    monkeypatch.setattr(phone, "searched", lambda *_: next(number))
+    control = SimpleNamespace(send=lambda *_: None)
+    page = SimpleNamespace(
+        context=SimpleNamespace(new_cdp_session=lambda _: control),
+        evaluate=lambda *_: 5.0,
+        locator=lambda _: SimpleNamespace(count=lambda: 2),
+    )
+    assert phone.measure(page, 8) == [
+        {"slowed by": 1, "search": [4, 5, 8, 9], "networks": [5] * 4},
+        {"slowed by": 4, "search": [6, 7, 10, 11], "networks": [5] * 4},
+    ]
 
 
 def test_it_says_that_this_is_no_phone():

@@ -100,8 +100,9 @@ def test_too_few_or_broken_distances_are_mistakes():
     enough = torch.rand(30)
     complaint(lambda: compare(enough, enough[:19]), "a window of 19 queries: take 20 or more")
     complaint(lambda: compare(enough[:0], enough), "a calibration of 0 queries")
-    broken = torch.cat([enough, torch.tensor([torch.nan])])
-    complaint(lambda: compare(enough, broken), "window is not finite")
+    for number in (torch.nan, torch.inf):
+        broken = torch.cat([enough, torch.tensor([number])])
+        complaint(lambda broken=broken: compare(enough, broken), "window is not finite")
 
 
 def test_twenty_distances_are_enough():

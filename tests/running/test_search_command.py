@@ -21,7 +21,7 @@ from fashionlib.drawn import SEVEN, drawn_pictures
 from fashionlib.heads import build_classifier, build_encoder
 from fashionlib.look_encoder import NAMELESS, LookEncoder
 from fashionlib.running import search_command
-from fashionlib.running.folder_index import folder_source
+from fashionlib.running.folder_index import Refreshed, folder_source
 from fashionlib.running.search_command import run_search
 from fashionlib.search import SIDE, SearchIndex, embed_picture
 from fashionlib.weights import load_encoder, save_classifier, save_encoder
@@ -583,6 +583,12 @@ def test_a_query_has_the_category_of_its_folder_by_any_path(work, monkeypatch):
         assert search_command._category_of_query(path, source) == "dress"
     monkeypatch.chdir(work)
     assert search_command._category_of_query(Path("flat", query), source) is None
+
+
+def test_new_pictures_and_those_that_are_gone_are_told_apart():
+    refreshed = Refreshed(SearchIndex(torch.eye(4), tuple("abcd"), ""), 3, 2, ())
+    (line,) = search_command._describe_refresh("clothes", refreshed)
+    assert line == "Index of clothes: 4 pictures, 3 of them embedded now, 2 removed."
 
 
 def test_of_many_broken_pictures_ten_are_named_and_the_others_counted():

@@ -164,6 +164,13 @@ def test_shards_below_the_pictures_are_none_of_them(folder, weights, in_threads)
     assert not [reason for reason in again.skipped if "out/" in reason]
 
 
+def test_a_shard_of_broken_pictures_alone_does_not_spoil_the_index(
+    folder, weights, tmp_path, in_threads
+):
+    embed_folder(folder, tmp_path / "out", weights, shard_size=1)
+    check(folder, tmp_path / "out", weights)
+
+
 def leave_behind(path: Path) -> None:
     """What a process leaves beside a file that is killed while it writes it."""
     code = (
@@ -181,7 +188,8 @@ def test_damaged_and_half_written_shards_are_made_again(folder, weights, tmp_pat
     torn = shard_path(out, 1)
     torn.write_bytes(torn.read_bytes()[:-10])
     shard_path(out, 2).unlink()
-    leave_behind(out / "shard-000002.safetensors")
+    for number in (0, 2):  # one that is kept, and one that is written again
+        leave_behind(shard_path(out, number))
     mine = {"shards of mine.txt": b"1", "shard-precious.safetensors": b"2",
             "shard-000007 of mine.safetensors": b"3", "shard-7.safetensors": b"4"}  # fmt: skip
     for name, content in mine.items():

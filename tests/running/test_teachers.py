@@ -20,14 +20,15 @@ MIXUP, CUTMIX = v2.MixUp(alpha=0.5, num_classes=7), v2.CutMix(num_classes=7)
 
 
 class Sure(torch.nn.Module):
-    """Always answers one class."""
+    """Always answers one class; with a logit of 0 it knows nothing."""
 
-    def __init__(self, answer: int) -> None:
+    def __init__(self, answer: int, logit: float = 20) -> None:
         super().__init__()
-        self.answer = answer
+        self.answer, self.logit = answer, logit
 
     def forward(self, x):
-        return 20 * torch.nn.functional.one_hot(torch.full((len(x),), self.answer), 7).float()
+        answers = torch.full((len(x),), self.answer)
+        return self.logit * torch.nn.functional.one_hot(answers, 7).float()
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +160,10 @@ def test_the_mean_answer_is_the_mean_of_probabilities():
     found = mean_answer([Sure(1), Sure(4)], torch.zeros(3, 3, 8, 8))
     wanted = torch.zeros(3, 7)
     wanted[:, [1, 4]] = 0.5
+    assert torch.allclose(found, wanted, atol=1e-4)
+    found = mean_answer([Sure(1), Sure(4, logit=0)], torch.zeros(3, 3, 8, 8))
+    wanted = torch.full((3, 7), 1 / 14)
+    wanted[:, 1] += 0.5
     assert torch.allclose(found, wanted, atol=1e-4)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import save_garments
+from tiny import same_weights, save_garments
 from torch import nn
 
 from fashionlib import training as core
@@ -151,6 +151,15 @@ def test_the_classifier_that_an_encoder_starts_from_stays(folder, capsys):
         assert fashionlib("train-siamese", "--data", folder, "--epochs", 1, *words) == 2
         assert "is read for this: name another file to write" in capsys.readouterr().err
     assert own.read_bytes() == before
+
+
+def test_the_classifier_that_is_asked_for_comes_before_ones_own():
+    own, other = build_classifier("article", 3), build_classifier("article", 3)
+    for path, model in (("runs/classifier.safetensors", own), ("c.safetensors", other)):
+        save_classifier(path, model, ("hat", "pants", "t-shirt"))
+    for asked, wanted in ((Path("c.safetensors"), other), (None, own)):
+        start = training_commands.starting_classifier(asked, Path("e.safetensors"))
+        assert same_weights(start, wanted)
 
 
 @pytest.mark.parametrize(("plan", "recipe"), [("fashion", Recipe()), ("article", ARTICLE_RECIPE)])

@@ -287,9 +287,12 @@ def test_rows_that_do_not_fit_change_nothing(store):
 
 
 def test_rows_may_need_gradients_and_other_types(store):
-    store.upsert(iter(["a", "b"]), torch.eye(SIZE)[:2].double().requires_grad_(), iter(["", ""]))
+    rows = torch.eye(SIZE)
+    store.upsert(iter(["a", "b"]), rows[:2].double().requires_grad_(), iter(["", ""]))
+    store.upsert(["c"], rows[2:3].bfloat16(), [""])
     store.upsert([], torch.zeros(0, SIZE), [])
-    assert store.search(torch.eye(SIZE)[1].requires_grad_(), 1).ids == (("b",),)
+    for name, row in zip("abc", rows, strict=False):
+        assert store.search(row.requires_grad_(), 1).ids == ((name,),)
 
 
 # What is kept
@@ -650,6 +653,12 @@ def test_uris_that_name_no_store(tmp_path):
     complaint(lambda: open_store(f"{place}.faiss", "", SIZE), "fingerprint")
     complaint(lambda: open_store(f"{place}.faiss", "a-b c", SIZE), "a-b c")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_may_be_called_like_the_beginning_of_an_address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    open_store("https.safetensors", "abc", SIZE).close()
+    assert (tmp_path / "https.safetensors").is_file()
 
 
 def test_a_place_that_cannot_be_written(tmp_path, kind):
