@@ -72,7 +72,7 @@ class Catalog:
         """
         counts = ", ".join(f"{len(split):,} {name}" for name, split in self.splits.items())
         text = f"Catalog {self.name}: {counts} pictures in {len(self.classes)} classes"
-        text += f"; {self.reason.partition(':')[0]}." if self.reason else "."
+        text += f", {self.reason.partition(':')[0]}." if self.reason else "."
         if self.skipped:
             more = " …" if len(self.skipped) > 3 else ""
             text += f" Skipped {len(self.skipped)}: {' '.join(self.skipped[:3])}{more}"

@@ -58,7 +58,7 @@ def load_catalog(
     if source is None:
         try:
             ensure_photos()
-            source, reason = "photos", "they are here"
+            source, reason = "photos", "since the photos are here"
         except FashionError as error:
             source, reason = "drawn", f"since there are no photos: {error}".rstrip(".")
     if source == "photos":

@@ -102,9 +102,9 @@ def test_photos(photos_here):
     assert catalog.skipped == ()
     check_consistent(catalog, 160)
     assert catalog.about == (
-        "Catalog photos: 2,482 train, 276 validation, 296 test pictures in 7 classes; as asked."
+        "Catalog photos: 2,482 train, 276 validation, 296 test pictures in 7 classes, as asked."
     )
-    assert load_catalog().about == catalog.about.replace("as asked", "they are here")
+    assert load_catalog().about == catalog.about.replace("as asked", "since the photos are here")
 
 
 def test_few_photos_are_every_fourth(photos_here):
@@ -158,7 +158,7 @@ def test_no_network_gives_the_drawn_garments_and_says_so(private_cache, own_cach
     catalog = load_catalog(few=True)
     assert catalog.name == "drawn"
     assert "drawn: 560 train, 140 validation, 140 test" in catalog.about
-    assert catalog.about.endswith("in 7 classes; since there are no photos.")
+    assert catalog.about.endswith("in 7 classes, since there are no photos.")
     assert "no connection" in catalog.reason
     assert catalog.hint.startswith("could not download the photos from https://")
     complaint(lambda: load_catalog("photos"), "could not download", "FASHIONLIB_DATA")
