@@ -198,7 +198,8 @@ def test_the_library_in_the_archive_searches(taken):
         "index = fashionlib.build_index(encoder, picture[None], ['one']);"
         "print(index.search(fashionlib.embed_picture(encoder, picture), k=1).ids)"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=place, check=True,
+    # -B, for the next test looks for what Python leaves behind
+    done = subprocess.run([sys.executable, "-B", "-c", program], cwd=place, check=True,
                           capture_output=True, text=True)  # fmt: skip
     assert done.stdout == "(('one',),)\n"
 
