@@ -251,7 +251,7 @@ say(
         else "**Nothing that we tried helps by more than chance.** "
         + (f"These do harm: {', '.join(sure)}. " if sure else "")
     )
-    + f"More changes are worse in every seed ({len(worse)}) than better ({len(better)})"
+    + f"In every seed {len(worse)} changes are worse, and {len(better)} are better"
     + (
         ", as one must expect: *as it is* was chosen because it did well on these photos."
         if len(worse) > len(better)

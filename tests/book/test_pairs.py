@@ -1,6 +1,7 @@
 """Every notebook is its script: same cells, stable ids, no output but the contracts."""
 
 import os
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -92,3 +93,30 @@ def test_with_a_repository_a_notebook_first_installs_the_library(copy, monkeypat
     cells = nbformat.read(copy.with_suffix(".ipynb"), as_version=4).cells
     code = [cell.source for cell in cells if cell.cell_type == "code"]
     assert ["%pip install" in source for source in code] == [True] + [False] * (len(code) - 1)
+
+
+def test_a_check_writes_nothing(copy, monkeypatch, capsys):
+    monkeypatch.setattr(pair, "NOTEBOOKS", copy.parent)
+    monkeypatch.setattr(sys, "argv", ["pair.py", "--check"])
+    assert pair.main() == 0
+    copy.write_text(copy.read_text() + "\n# %% [markdown]\n# One more cell.\n")
+    before = copy.with_suffix(".ipynb").read_bytes()
+    assert pair.main() == 1
+    assert copy.with_suffix(".ipynb").read_bytes() == before
+    assert "is not what 00_two_catalogs.py makes" in capsys.readouterr().out
+
+
+def test_chapters_run_where_they_are_asked_to_and_a_contract_lacks_its_text(copy, monkeypatch):
+    """They run for minutes, so not to write what is known."""
+    path, ran = copy.with_suffix(".ipynb"), []
+    contracts = pair.stored_contracts(path)
+    monkeypatch.setattr(pair, "run", lambda _, folder: ran.append(folder) or contracts)
+    pair.write(copy, execute=True)
+    assert ran == []
+    path.unlink()
+    pair.write(copy, execute=False)
+    assert ran == []
+    assert "no stored output" in pair.problems(copy)[0]
+    pair.write(copy, execute=True)
+    assert ran == [copy.parent]
+    assert pair.problems(copy) == []

@@ -4,6 +4,7 @@ import html
 import inspect
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import jupytext
 import pytest
@@ -130,3 +131,10 @@ def test_signatures_are_short():
     assert shown == "(queries: ~torch.Tensor, k: int) -> ~fashionlib.search.Results"
     assert signature(fashionlib.FashionError, "exception") == "(message: str = '')"
     assert "- `distances`: float32 [Q, k]" in fields(Results)
+
+
+def test_each_build_reads_the_page_of_the_library():
+    """Its own text stays the same when a docstring changes."""
+    env = SimpleNamespace(found_docs={"reference", "other"})
+    assert reference.outdated(None, env) == ["reference"]
+    assert reference.outdated(None, SimpleNamespace(found_docs={"other"})) == []

@@ -6,11 +6,15 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import downloads
 import glossary
 import pytest
 from chapters import CHAPTERS, EXERCISES, ROOT
+from docutils import nodes
+from docutils.utils import new_document
+from sphinx import addnodes
 
 CONF = """
 import sys
@@ -234,3 +238,13 @@ def test_the_page_that_says_how_to_run_it_names_the_archive_and_the_extras():
     assert all(f"\n{name} = [" in project for name in extras.pop().split(","))
     for system in ("Windows", "macOS", "Linux"):
         assert f"\n## {system}\n" in text
+
+
+def test_a_term_in_a_link_to_another_page_is_no_link_of_its_own():
+    """Such a link is still pending when terms are linked."""
+    page, app = new_document("one"), SimpleNamespace(env=SimpleNamespace(docname="chapters/one"))
+    link = addnodes.pending_xref("", nodes.inline("", "the margin"))
+    page += nodes.paragraph("", "", link, nodes.Text(", an epoch"))
+    glossary.link_terms(app, page)
+    links = page.findall(addnodes.pending_xref)
+    assert [each.astext() for each in links] == ["the margin", "epoch"]

@@ -132,6 +132,8 @@ def test_the_generator_takes_out_the_solution_and_leaves_the_rest():
         (("    ### END SOLUTION", "### END SOLUTION"), "do not pair"),
         (("# TODO return", "# return"), "no # TODO"),
         (("checks.mining.twice(twice)", "twice(2)"), "does not check"),
+        (('# %% tags=["nbval-check-output"]\n', "# %% [markdown]\n# "), "does not check"),
+        ((SOLUTION[SOLUTION.index("\n\n# %% tags") :], ""), "does not check"),
         (("### BEGIN SOLUTION", ""), "do not pair"),
     ],
 )

@@ -68,6 +68,16 @@ def test_the_table_begins_with_what_it_compares_with_then_the_best():
     assert all(len(row) == len(header) for row in rows)
 
 
+def test_each_row_of_the_table_has_the_parameters_of_its_own_network():
+    """With the mirror image it is the network of the first trial."""
+    larger = [r | {"parameters": 2000} for r in RESULTS["runs"] if r["trial"] == "larger"]
+    runs = [*(r for r in RESULTS["runs"] if r["trial"] != "larger"), *larger]
+    header, rows = ablation_figures.gain_table(RESULTS | {"runs": runs})
+    assert {row[0]: row[header.index("parameters")] for row in rows} == {
+        "as it is": "1,000", "larger": "2,000", "with mirror image": "1,000", "smaller": "1,000",
+    }  # fmt: skip
+
+
 def test_the_figure_shows_every_seed():
     figure = ablation_figures.gain_figure(RESULTS, band=2.0)
     dots = [line for line in figure.axes[0].lines if line.get_marker() in "ox"]

@@ -111,3 +111,70 @@ def test_test_is_held_against_validation_with_the_mix_of_test(of_validation, mix
     assert f": the mix {mix}. " in heard[0]
     assert f"With the mix of test, validation gives {of_validation:.1%}. " in heard[0]
     assert f"The interval of test {told}" in heard[0]
+
+
+@pytest.mark.parametrize(
+    ("sure", "told"),
+    [(0.6, "less sure than it is right"), (0.8, "about as sure"), (0.95, "surer than it is right")],
+)
+def test_a_network_that_is_surer_than_right_is_called_so(sure, told):
+    """80 of 100 answers are right."""
+    (cell,) = (cell.source for cell in CELLS if "sure, count = " in cell.source)
+    heard = []
+    space = {
+        "sureness": torch.full((100,), sure), "is_right": (torch.arange(100) < 80).float(),
+        "metrics": metrics, "smoothing": 0.1, "most": 0.9, "say": heard.append,
+    }  # fmt: skip
+    exec(cell, space)
+    assert heard[0].startswith(f"Mean probability of the answers: {sure:.0%}. Right: 80.0% (")
+    assert f"So the network is **{told}" in heard[0]
+
+
+def test_every_network_of_every_seed_counts_as_a_look_at_test():
+    """Two seeds of three networks, and 4, 5 and 7 others."""
+    (cell,) = (cell.source for cell in CELLS if "runs_of = {" in cell.source)
+    results = {"article": [{"classifiers": dict.fromkeys("abc")}] * 2,
+               "rivals": [{}] * 4, "small": [{}] * 5, "ten_classes": [{}] * 7}  # fmt: skip
+    heard = []
+    exec(cell, {"recorded": lambda name: {"runs": results[name]}, "say": heard.append})
+    assert "of 22 classifiers: 6 for the article's claims and 4 of other networks" in heard[0]
+    assert "5 small ones and 7 for all ten classes" in heard[0]
+
+
+def test_accuracies_by_picture_by_class_and_by_the_mix_of_test():
+    """Of validation 6 of 8 hats and 1 of 2 shoes are right, of test 2 of 2 and 2 of 8."""
+    (cell,) = (cell.source for cell in CELLS if "def accuracy_by_class" in cell.source)
+    split = {
+        "labels": [0] * 8 + [1] * 2, "answers": [0] * 6 + [1] * 3 + [0],
+        "test_labels": [0] * 2 + [1] * 8, "test_answers": [0] * 2 + [1] * 2 + [0] * 6,
+    }  # fmt: skip
+    split = {name: torch.tensor(values) for name, values in split.items()}
+    tables = []
+    space = {
+        **split, "torch": torch, "metrics": metrics,
+        "logits": F.one_hot(split["answers"]), "test_logits": F.one_hot(split["test_answers"]),
+        "catalog": SimpleNamespace(classes=("hat", "shoes")),
+        "table": lambda header, rows: tables.append([row[1:] for row in rows]),
+    }  # fmt: skip
+    exec(cell, space)
+    assert tables == [
+        [["70.0%", "40.0%", "-30.0"], ["62.5%", "62.5%", "+0.0"], ["55.0%", "40.0%", "-15.0"]]
+    ]
+
+
+def test_the_surest_mistakes_come_first():
+    (cell,) = (cell.source for cell in CELLS if "wrong = torch.nonzero" in cell.source)
+    shown = []
+    space = {
+        "torch": torch, "labels": torch.tensor([1, 1, 1]),
+        "logits": torch.tensor([[0.6, 0.4], [0.9, 0.1], [0.2, 0.8]]).log(),
+        "catalog": SimpleNamespace(
+            classes=("hat", "shoes"), validation=SimpleNamespace(images=torch.arange(3))
+        ),
+        "plots": SimpleNamespace(picture_grid=lambda *given: shown.extend(given)),
+        "show": lambda *_, **__: None,
+    }  # fmt: skip
+    exec(cell, space)
+    images, titles = shown
+    assert images.tolist() == [1, 0]
+    assert titles == ["shoes?\nhat 90%", "shoes?\nhat 60%"]

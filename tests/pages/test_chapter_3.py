@@ -146,3 +146,70 @@ def test_cells_that_are_read_are_short():
         if cell.cell_type == "code" and not hidden and "class TripletDataset" not in cell.source:
             lines = [line for line in cell.source.splitlines() if "import" not in line]
             assert len(lines) <= 18, cell.source
+
+
+@pytest.mark.parametrize(
+    ("moved", "told"),
+    [
+        ([0.3, 0.55, 0.7], "in epoch 3 of 4"),
+        ([0.3, 0.55, 0.55], "does not reach the best"),
+        ([0.3, 0.6, 0.4], "in epoch 2, but ends no higher"),
+    ],
+)
+def test_transfer_is_held_against_the_best_epoch_from_scratch(moved, told):
+    """That is its second; it ends at 0.5."""
+    by_run = {"transfer": moved, "scratch, twice as long": [0.1, 0.6, 0.5, 0.5]}
+    heard = []
+    space = {
+        "precisions": lambda name: torch.tensor([by_run[name]] * 2),
+        "seeds": [{"classifier": [{}]}], "say": heard.append,
+    }  # fmt: skip
+    exec(cell_with("moved, long = "), space)
+    assert told in heard[0]
+
+
+def judging(heard: list[str]) -> dict:
+    """What a cell needs to say how sure a difference is."""
+    space = {"resampled": resampled, "say": heard.append, "torch": torch}
+    exec(cell_with("def signed(").partition("\n\n\nbefore, after")[0], space)
+    return space
+
+
+@pytest.mark.parametrize(
+    ("of_triplets", "of_ours", "told"),
+    [(0.2, -0.1, ("a gain", "a loss")), (-0.2, 0.1, ("a loss", "a gain too"))],
+)
+def test_our_encoder_and_triplets_are_held_against_the_features(of_triplets, of_ours, told):
+    """All find half of the right class and of what is alike; ours 0.3 more that is alike."""
+    rows = {"features": (0, 0), "batch-hard triplets": (of_triplets, 0), "ours": (of_ours, 0.3)}
+    heard: list[str] = []
+    space = judging(heard) | {
+        "OURS": "ours", "FEATURES": "features",
+        "values": lambda _, row, name: 0.5 + torch.full((60,), rows[row][name == "alike"]),
+    }  # fmt: skip
+    exec(cell_with("def against_features"), space)
+    triplets, ours = heard[0].split("**Our encoder**")
+    assert f"the right class by {of_triplets:+.3f} (" in triplets
+    assert f"), {told[0]}. " in triplets
+    assert f"the right class by {of_ours:+.3f} (" in ours
+    assert f"), {told[1]}, and the share with class, colour and pattern right by +0.300" in ours
+
+
+@pytest.mark.parametrize(
+    ("ours", "told"), [(2, "trains it again"), (4, "nothing of what it needs for new classes")]
+)
+def test_what_is_lost_for_new_classes_is_our_encoders(ours, told):
+    """Of five results for each of the queries three are right by the features."""
+    unseen = {name: {"features": [3] * 9, "ours": [ours] * 9} for name in ("skirt", "shirt")}
+    heard: list[str] = []
+    tables = []
+    space = judging(heard) | {
+        "measured": {"photos": {"unseen": unseen}}, "OURS": "ours", "FEATURES": "features",
+        "LOOK_SHARE": 0.4, "table": lambda *given: tables.append(given),
+    }  # fmt: skip
+    exec(cell_with("forgotten = "), space)
+    assert f"changes precision@5 by {(ours - 3) / 5:+.3f} (" in heard[0]
+    assert told in heard[0]
+    ((header, rows),) = tables
+    assert header == ["class", "queries", "features", "ours"]
+    assert rows[0] == ["skirt", 9, "0.600", f"{ours / 5:.3f}"]

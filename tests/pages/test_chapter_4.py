@@ -78,3 +78,24 @@ def test_the_gain_of_our_encoder_is_that_over_the_classifiers_features(more, sai
     )
     assert f"features by {more:+.3f} (" in heard[0]
     assert said in heard[0]
+
+
+def test_the_weakest_class_and_the_picture_that_is_found_most_often():
+    """One picture is among the five of all three queries, another is the sixth of each."""
+    order = torch.tensor([[7, 1, 2, 3, 4, 0], [5, 6, 7, 8, 9, 0], [1, 7, 3, 5, 6, 0]])
+    scores = {
+        "hat": SimpleNamespace(mean=0.8, low=0.7, high=0.9, queries=2),
+        "shoes": SimpleNamespace(mean=0.4, low=0.3, high=0.5, queries=1),
+    }
+    heard = []
+    space = {
+        "torch": torch, "by_class": {"precision@5": scores}, "order": order,
+        "precision": torch.tensor([0.6, 0.8, 0.4]), "train": range(10), "test": range(3),
+        "say": heard.append,
+    }  # fmt: skip
+    exec(cell_with("weakest = "), space)
+    assert heard[0] == (
+        "On average 3.00 of five results are of the right class. The weakest class is **shoes**, "
+        "at 0.400. With 1 queries it could be anything from 0.300 to 0.500. The picture that is "
+        "found most often is among the five of 3 queries, where 1.5 would be its share."
+    )

@@ -122,10 +122,15 @@ def test_ratio_figure_shows_the_middle_half():
 
 
 def test_triplet_curves_show_mean_and_range():
-    rows = [[{"loss": 0.8, "precision@5": 0.5}, {"loss": 0.2, "precision@5": 0.7}]] * 2
+    rows = [
+        [{"loss": 0.8, "precision@5": 0.4}, {"loss": 0.1, "precision@5": 0.8}],
+        [{"loss": 0.8, "precision@5": 0.6}, {"loss": 0.3, "precision@5": 0.6}],
+    ]
     left, right = figures.triplet_curves({"a run": rows}).axes
     assert list(left.lines[0].get_ydata()) == pytest.approx([0.8, 0.2])
     assert list(right.lines[0].get_ydata()) == pytest.approx([0.5, 0.7])
+    heights = right.collections[0].get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == pytest.approx((0.4, 0.8))
     alt = figures.triplet_curves_alt({"a run": rows})
     assert "a run: loss 0.80 to 0.20, precision@5 0.500 to 0.700" in alt
 
@@ -233,3 +238,74 @@ def test_blind_draws_are_from_the_photos_that_the_article_searched():
     (entry,) = found.values()
     assert entry.measured.startswith("1 of 6 photos are dresses")
     assert entry.why.endswith("83% of blind draws do as well.")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [(-10, "costs accuracy here"), (1, "cannot tell whether"), (10, "gains accuracy here")],
+)
+def test_what_the_relu_after_the_sum_does_is_with_it_less_without(change, told):
+    """Three seeds, whose differences are one photo of 100 apart."""
+    counts = {"linear end": [60, 62, 64], "ReLU after the sum": []}
+    for right, more in zip(counts["linear end"], (0, 1, -1), strict=True):
+        counts["ReLU after the sum"].append(right + change + more)
+    runs = [{"network": name, "right": n} for name, group in counts.items() for n in group]
+    heard, tables = [], []
+    space = {
+        "recorded": lambda _: {"validation": 100, "runs": runs}, "about": lambda _: "here",
+        "mean_and_interval": ledger.mean_and_interval, "t_interval": ledger.t_interval,
+        "table": lambda header, rows: tables.append(rows), "say": heard.append,
+    }  # fmt: skip
+    for text in ("def seeds_of", "without for with_relu"):
+        (cell,) = (cell.source for cell in CELLS if text in cell.source)
+        exec(cell, space)
+    assert told in heard[0]
+    ((first, second),) = tables
+    assert first[2] == ""
+    assert second[2].startswith(f"{change:+.1f} (")
+
+
+def test_the_search_got_better_where_it_ends_above_what_it_was_before_the_triplets():
+    """The first epoch was better than either end."""
+    names = ("to the letter", "to the letter, without groups")
+    runs = {
+        name: [
+            {"precision@5 before": 0.5, "triplets": [
+                {"loss": 0.8, "precision@5": 0.9}, {"loss": 0.2, "precision@5": end + more}]}
+            for more in (-0.01, 0, 0.01)
+        ]
+        for name, end in zip(names, (0.7, 0.5), strict=True)
+    }  # fmt: skip
+    heard = []
+    found = entered(
+        "triplets = {name:", pair=names, seeds_of=runs.get, say=heard.append,
+        show=lambda *_, **__: None,
+        figures=SimpleNamespace(triplet_curves=len, triplet_curves_alt=len),
+    )  # fmt: skip
+    assert "the loss falls to 25% of the first epoch's. Precision@5 changes by +0.200 (" in heard[0]
+    assert heard[0].endswith("three seeds agree that the search got better.")
+    assert "changes by +0.000 (" in heard[1]
+    assert heard[1].endswith("three seeds cannot tell whether the search got better.")
+    (entry,) = found.values()
+    assert entry.measured.startswith("0.80 (0.80 to 0.80) to 0.20 (0.20 to 0.20), to the letter;")
+
+
+def test_transfer_passes_what_the_long_run_reaches_at_its_best():
+    """By the first seed in its second epoch, by the second seed never."""
+    (cell,) = (cell.source for cell in CELLS if "def passes(run)" in cell.source)
+    runs = []
+    for end in (0.6, 0.5):
+        shares = {"classifier": [0.0], "transfer": [0.3, end], "scratch": [0.1, 0.2],
+                  "scratch, twice as long": [0.1, 0.5, 0.6, 0.4]}  # fmt: skip
+        runs.append({"histories": {
+            name: [{"epoch": n, "precision@5": share} for n, share in enumerate(each, start=1)]
+            for name, each in shares.items()
+        }})  # fmt: skip
+    heard = []
+    space = {
+        "recorded": lambda _: {"runs": runs},
+        "mean_and_interval": ledger.mean_and_interval, "table": lambda *_: None,
+        "say": heard.append,
+    }  # fmt: skip
+    exec(cell, space)
+    assert heard == ["Transfer passes in epoch 2, 4, one number for each seed. Here 4 means never."]

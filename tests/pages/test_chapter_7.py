@@ -65,3 +65,27 @@ def test_scenes_of_the_test_split_stand_beside_test_pictures():
     exec(cell, space)
     assert "On 4 test scenes the class is right in 100.0%" in heard[0]
     assert "named 91.0% right where a garment fills the picture" in heard[0]
+
+
+@pytest.mark.parametrize(
+    ("overlaps", "said"),
+    [
+        ((0.25, 0.4), "neither head is better than the mean box"),
+        ((0.5, 0.3), "Only the trained backbone helps"),
+        ((0.5, 0.4), "gains 0.200 of IoU, the one on random weights 0.100: **50% of the gain"),
+        ((0.5, 0.6), "gives no better boxes than random weights"),
+    ],
+)
+def test_what_training_the_backbone_brings_is_above_the_mean_box_and_the_control(overlaps, said):
+    """The mean box has an overlap of 0.3."""
+    (cell,) = (source for source in CODE if "with_it, without = " in source)
+    of_trained, of_control = overlaps
+    heard = []
+    space = {
+        "judged": {12: (of_trained, 0.9, 0.0)}, "chosen": 12,
+        "control_judged": {6: (of_control, 0.7, 0.0)}, "best": 6,
+        "lazy": SimpleNamespace(mean=0.3), "say": heard.append,
+    }  # fmt: skip
+    exec(cell, space)
+    assert said in heard[0]
+    assert "names the right class for 20 more of 100 scenes" in heard[0]

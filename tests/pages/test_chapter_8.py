@@ -144,3 +144,57 @@ def test_limits_are_set_by_validation_pictures():
     exec(cell_with("limits = {"), space)
     assert 19 <= space["limits"]["distance"] <= 20
     assert space["values"]["distance"]["test garments"].tolist() == list(range(101, 121))
+
+
+def test_backdrops_are_searched_where_the_interval_is_above_chance():
+    """Of 60 queries; the classifier's features have a mean above chance that may be chance."""
+    spread = torch.linspace(-0.3, 0.3, 60)
+    shares = {
+        "our encoder": [0.5 + 0.1 * spread, torch.full((60,), 0.8)],
+        "classifier features": [0.31 + spread, torch.full((60,), 0.4)],
+    }
+    heard = []
+    space = {"shares": shares, "chance": 0.3, "resampled": resampled, "say": heard.append}
+    exec(cell_with("above = ["), space)
+    assert "More than chance explains: **our encoder**. No more" in heard[0]
+    assert "chance may give: **classifier features**." in heard[0]
+    assert "80% of our encoder's results stay, and 40% of those by the classifier's" in heard[0]
+
+
+@pytest.mark.parametrize(
+    ("more", "change", "said"),
+    [
+        (0.2, -0.1, ("more than chance. ", "a sure loss: some results")),
+        (0.0, 0.1, ("no more than chance explains. ", "no sure loss. ")),
+    ],
+)
+def test_results_of_the_same_person_are_held_against_chance(more, change, said):
+    """And those without them against all."""
+    spread, half = torch.linspace(-0.01, 0.01, 60), torch.full((60,), 0.5)
+    heard = []
+    space = {
+        "of_person": {"our encoder": [0.3 + more + spread, half - 0.2, half, half + change]},
+        "photos": True, "WHAT": "person", "resampled": resampled, "say": heard.append,
+    }  # fmt: skip
+    exec(cell_with("same, by_chance, all_right, other_right = "), space)
+    assert f"it would be 30.0%: {said[0]}" in heard[0]
+    assert f"the right class changes by {change:+.3f} (" in heard[0]
+    assert f": {said[1]}" in heard[0]
+
+
+def test_a_way_to_send_is_a_sure_loss_where_its_interval_is_below_0():
+    spread = torch.linspace(-0.3, 0.3, 60)
+    changes = {"as they are": 0, "dark": -0.2, "sideways": -0.4, "far away": -0.01 + spread,
+               "narrow and stretched": -0.1, "narrow and padded": -0.05}  # fmt: skip
+    right = {name: torch.full((60,), 0.8) + change for name, change in changes.items()}
+    heard = []
+    space = {
+        "right": right, "resampled": resampled, "say": heard.append,
+        "changes": {name: resampled(each - 0.8) for name, each in right.items()},
+    }  # fmt: skip
+    exec(cell_with("hardest = min(changes"), space)
+    assert heard[0].startswith(
+        "**Sideways** hurts most. "
+        "Sure losses: dark, sideways, narrow and stretched, narrow and padded. "
+    )
+    assert "it changes by +0.050 (" in heard[0]

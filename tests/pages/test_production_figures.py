@@ -59,7 +59,9 @@ def test_ticks_are_plain_numbers():
 
 
 def test_tables():
-    _, rows = figures.index_table(SIZE, 0.95)
+    header, rows = figures.index_table(SIZE, 0.95)
+    assert header[2:] == ["recall@10", "ms a query", "bytes a vector", "build, s"]
+    assert rows[4][2:] == ["0.960", "0.07", "528", "1.0"]  # the recall of test
     assert [line[:2] for line in rows] == [
         ["flat", "–"], ["IVF, Flat", "8"], ["IVF, PQ32", "8"], ["IVF, PQ16", "8"], ["HNSW", "32"],
     ]  # fmt: skip
