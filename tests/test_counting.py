@@ -47,6 +47,12 @@ def test_macs_are_half_of_what_torch_counts_as_flops(plan, size):
     assert 2 * count_macs(network, size) == counter.get_total_flops()
 
 
+def test_a_network_in_double_precision_counts_as_much():
+    network = MobileNetBackbone("article")
+    count = count_macs(network, 32)
+    assert count_macs(network.double(), 32) == count
+
+
 def test_a_layer_that_runs_twice_counts_twice():
     conv = nn.Conv2d(3, 3, 1)
     assert count_macs(nn.Sequential(conv, nn.ReLU(), conv), 8) == 2 * 9 * 64

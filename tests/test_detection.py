@@ -114,6 +114,16 @@ def test_a_cell_speaks_relative_to_its_own_centre(head):
     assert torch.allclose(later[:, 4, 5], corners[:, 3, 3] + step, atol=1e-6)
 
 
+def test_a_cell_sees_two_cells_around_itself(head):
+    """Through two filters of 3 by 3; in the dark all features are 0."""
+    maps = torch.zeros(1, 8, 9, 9)
+    maps[0, :, 4, 4] = torch.randn(8, generator=torch.manual_seed(1))
+    seen = head.ask_cells(maps)[0].view(16, 9, 9).any(dim=0)
+    wanted = torch.zeros(9, 9, dtype=torch.bool)
+    wanted[2:7, 2:7] = True
+    assert torch.equal(seen, wanted)
+
+
 def test_frozen_maps_are_the_backbones_own():
     torch.manual_seed(0)
     classifier = build_classifier("fashion").train()

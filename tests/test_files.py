@@ -180,6 +180,9 @@ def test_a_temporary_file_that_is_removed_is_no_want_of_space(tmp_path):
         replacing(tmp_path / "model.bin") as temporary,
     ):
         temporary.unlink()
+    link = tmp_path / "link.bin"  # nor is this another program's doing
+    link.symlink_to("nowhere/model.bin")
+    complaint(replacing(link).__enter__, "could not write", "No such file", "another place")
 
 
 def test_a_place_that_takes_no_file_is_found_before_the_work(tmp_path, monkeypatch):

@@ -33,6 +33,10 @@ def test_batch_size_of_evaluation_does_not_matter(pictures):
     one, many = (predict(model, pictures, batch_size=n) for n in (3, 20))
     assert one.shape == many.shape == (20, 7)
     assert torch.allclose(one, many, atol=1e-5)
+    sizes = []
+    model.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    predict(model, pictures, batch_size=12)
+    assert sizes == [12, 8]
 
 
 @pytest.mark.parametrize("size", [32, 40])

@@ -43,6 +43,10 @@ def test_a_stated_share_is_above_below_or_inside_the_interval():
     assert metrics.against(860, 1000, 0.80) == "is above"
 
 
+def test_a_share_is_shown_with_its_count_and_its_interval():
+    assert metrics.format_accuracy(238, 276) == "86.2% (238 of 276, 81.7% to 89.8%)"
+
+
 def test_confusion_matrix_against_a_loop():
     torch.manual_seed(0)
     truth, answers = torch.randint(0, 4, (2, 200))

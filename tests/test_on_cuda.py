@@ -21,6 +21,7 @@ from torchvision.transforms import v2
 from fashionlib import detection, inference, siamese, training, transforms
 from fashionlib.catalog import Catalog
 from fashionlib.checks import losses, mining, more_classes
+from fashionlib.counting import count_macs, footprint
 from fashionlib.detection import DetectionRecipe, detect, frozen_maps, train_head
 from fashionlib.heads import DetectionHead, build_classifier
 from fashionlib.inference import predict
@@ -177,6 +178,14 @@ def test_measures_and_files(cuda, catalog):
     assert calibrated_limit(encoder, catalog) > 0
     found = dict(embed_named("abc", lambda name: noise(1, seed=ord(name))[0], encoder))
     assert not any(there(row) for row in found.values())
+
+
+def test_counting(cuda):
+    """Of a network that was trained there; what it sees comes to the CPU, to be drawn."""
+    blocks = new_classifier().to(CUDA).backbone.blocks
+    assert count_macs(blocks, 32) > 0
+    assert not there(footprint(blocks, 32))
+    assert there(blocks)
 
 
 def test_a_network_that_stays_on_the_cpu_is_asked_there(cuda):

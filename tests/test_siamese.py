@@ -47,6 +47,7 @@ def test_training_the_encoder_leaves_the_classifier_alone(catalog):
     encoder = encoder_from(classifier, 16)
     assert encoder.preparation == classifier.preparation
     assert same_weights(encoder.backbone, classifier.backbone)
+    assert predict(encoder, catalog.test.images).shape == (20, 16)
     train_siamese(encoder, catalog, replace(RECIPE, objective="batch-hard"))
     assert not same_weights(encoder.backbone, classifier.backbone)
     assert torch.equal(predict(classifier, catalog.test.images), before)
@@ -218,6 +219,8 @@ def test_batches_are_balanced(catalog):
         assert len(set(batch[labels[batch] == 0].tolist())) == 8
     small = siamese.balanced_batches(labels, 3)  # a picture alone would have no positive
     assert [torch.bincount(labels[batch]).tolist() for batch in small] == [[2, 2, 2]] * 16
+    (all_of_them,) = siamese.balanced_batches(labels, 120)  # more than there are: one batch
+    assert torch.bincount(labels[all_of_them]).tolist() == [40, 40, 40]
 
 
 def test_spread_tells_a_collapse():

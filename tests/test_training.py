@@ -1,11 +1,13 @@
 """The loop: learns, repeats itself for a seed, never sees test, and serves every training."""
 
 import copy
+import itertools
 import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -67,6 +69,15 @@ def test_training_gives_the_callers_random_numbers_back(catalog):
     expected = copy.deepcopy(torch.get_rng_state())
     training.train_classifier(model, catalog, replace(RECIPE, epochs=1), 0)
     assert torch.equal(torch.get_rng_state(), expected)
+
+
+def test_filters_on_cuda_are_those_that_repeat_themselves():
+    """The fastest ones, which are tried out, may be others the next time."""
+    cudnn = torch.backends.cudnn
+    with cudnn.flags(enabled=True, benchmark=True, deterministic=False):
+        with training.seeded(0, 0):
+            assert (cudnn.deterministic, cudnn.benchmark) == (True, False)
+        assert (cudnn.deterministic, cudnn.benchmark) == (False, True)
 
 
 def test_test_pictures_and_validation_labels_do_not_influence_training(catalog):
@@ -132,6 +143,33 @@ def test_a_catalog_smaller_than_a_batch_still_trains(catalog):
     few = replace(catalog, train=drawn_split(9, 4))
     _, history = trained(few)
     assert len(history) == 3
+
+
+def test_the_seconds_of_a_row_are_those_of_its_epoch(catalog, monkeypatch):
+    """By a clock that goes on by half a second each time somebody looks at it."""
+    clock = SimpleNamespace(perf_counter=itertools.count(7.0, 0.5).__next__)
+    monkeypatch.setattr(training, "time", clock)
+    _, history = trained(replace(catalog, train=drawn_split(9, 4)))
+    assert [row["seconds"] for row in history] == [0.5] * 3
+
+
+def test_the_bar_of_a_training_that_goes_on_begins_where_it_stopped(catalog, monkeypatch):
+    told, bar = [], training.progress_bar
+    monkeypatch.setattr(
+        training, "progress_bar", lambda *what, **more: told.append(more) or bar(*what, **more)
+    )
+    begun = training.classifier_training(build_classifier("article"), catalog, RECIPE)
+    begun.history.append({"epoch": 1, "loss": 0.5, "seconds": 1.0})
+    training.finish(begun, iter([]))
+    assert told == [{"initial": 1, "total": 3}]
+
+
+def test_pictures_that_lie_otherwise_in_memory_are_the_same(catalog):
+    """As those of an array whose colours come last."""
+    train = catalog.train
+    images = train.images.contiguous(memory_format=torch.channels_last)
+    turned = replace(catalog, train=replace(train, images=images))
+    assert training.describe_pictures(turned) == training.describe_pictures(catalog)
 
 
 # One loop

@@ -83,6 +83,12 @@ def test_workers_do_not_change_the_triplets(workers):
         assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+def test_what_is_got_are_the_pictures_of_the_triplet_in_its_order():
+    data = TripletDataset(torch.arange(42), LABELS, seed=5)
+    for index in range(42):
+        assert tuple(map(int, data[index])) == data.indices(index)
+
+
 def test_a_class_of_one_picture_is_an_error():
     with pytest.raises(FashionError, match="class 3 has a single picture") as caught:
         TripletDataset(Untouchable(), torch.tensor([0, 0, 3, 1, 1]))

@@ -180,8 +180,8 @@ def test_drawn():
     check_consistent(catalog, 160)
     assert "drawn: 560 train" in catalog.about
     for split in splits(catalog).values():
-        assert {"colour", "pattern"} <= split.attributes.keys()
-        assert "category" not in split.attributes
+        looks = {"kind", "colour", "pattern", "sleeve", "length", "display", "backdrop"}
+        assert split.attributes.keys() == looks
         for look, values in split.attributes.items():
             assert values == tuple(getattr(catalog.garments[name], look) for name in split.names)
     assert set(catalog.train.attributes["colour"]) == set(drawn.COLOURS)
@@ -234,6 +234,8 @@ def test_drawn_classes_can_be_chosen(own_cache):
     assert catalog.classes == ("shoes", "dress")
     check_consistent(catalog, 32)
     assert catalog.train.labels.bincount().tolist() == [80, 80]
+    for name, image in zip(catalog.train.names[:9], catalog.train.images[:9], strict=True):
+        assert (drawn.draw_pixels(catalog.garments[name], 32) == image.numpy()).all()
     complaint(lambda: load_catalog("drawn", classes=("dress", "skirt")), "'skirt'")
 
 
@@ -286,6 +288,7 @@ def test_folder_with_splits(tmp_path, own_cache):
         ("trn", "vld", "tst"),
         ("tr", "eval", "te"),
         ("train", "evaluation", "holdout"),
+        ("train_data", "valid folder", "test-split"),
     ],
 )
 def test_splits_are_known_by_the_names_that_people_give_them(tmp_path, own_cache, names):
@@ -418,6 +421,9 @@ def test_class_folders_are_split_by_name(tmp_path, own_cache):
     assert 290 <= train <= 350
     assert 20 <= validation <= 60
     assert 20 <= test <= 60
+    for name, split in where(catalog).items():
+        place = int(hashlib.sha256(name.encode()).hexdigest(), 16) / 2**256
+        assert split == ("train" if place < 0.8 else "validation" if place < 0.9 else "test")
     check_consistent(catalog, 8)
     assert all(list(split.names) == sorted(split.names) for split in catalog.splits.values())
 
@@ -484,7 +490,9 @@ def test_hidden_files_and_other_files_are_ignored(tmp_path, own_cache):
         "hat/#snapshot",
     ):
         save_picture(tmp_path / place / "00.png")  # what was deleted
-    (tmp_path / "hat" / "Thumbs.db").write_bytes(b"\0")
+    save_picture(tmp_path / "System Volume Information" / "00.png")
+    for name in ("Thumbs.db", "desktop.ini", "00.xml", "labels.csv"):
+        (tmp_path / "hat" / name).write_bytes(b"\0")
     (tmp_path / "hat" / "encoder.safetensors").write_bytes(b"\0")
     (tmp_path / "._loose.png").write_bytes(b"\0")
     (tmp_path / "hat" / "film.MOV").write_bytes(b"\0")
@@ -645,6 +653,7 @@ def test_equal_files_in_different_splits_are_reported(tmp_path, own_cache):
         assert catalog.duplicates == (("train/hat/00.png", "test/hat/copy.png"),)
         lines = catalog.about.splitlines()
         assert len(lines) == 2
+        assert lines[1].startswith("Leak: 1 pictures are in two splits")
         assert "train/hat/00.png = test/hat/copy.png" in lines[1]
 
 
@@ -998,6 +1007,14 @@ except FashionError as error:
     assert "could not write" in done.stdout
     assert str(own_cache) in done.stdout
     assert os.listdir(own_cache / "arrays") == []
+
+
+def test_a_cache_that_cannot_be_written_is_told_before_anything_is_decoded(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FASHIONLIB_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr(cache, "decode", lambda *_: pytest.fail("all pictures were decoded first"))
+    root = class_folders(tmp_path / "mine", 3)
+    complaint(lambda: load(root), "could not write", f"{tmp_path / 'file'} is no folder")
 
 
 def test_drawing_needs_no_guard_in_a_script(tmp_path, own_cache):

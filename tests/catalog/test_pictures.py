@@ -625,6 +625,12 @@ def test_avif_is_read(tmp_path):
     complaint(lambda: read_picture(path), path)
 
 
+def test_a_bitmap_is_read(tmp_path):
+    path = tmp_path / "scan.bmp"
+    corners().save(path)
+    assert difference(read_picture(path), corners()) == 0
+
+
 def test_large_jpeg_is_decoded_smaller_with_the_same_result(tmp_path):
     path = save_large_jpeg(tmp_path / "camera.jpg", 2400, 3200)
     whole, small = read_picture(path), read_picture(path, 64)

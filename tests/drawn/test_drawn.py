@@ -22,9 +22,9 @@ from fashionlib.drawn import (
     sample_garment,
 )
 from fashionlib.drawn.accessories import PROPS, props
-from fashionlib.drawn.backdrops import BACKDROPS
+from fashionlib.drawn.backdrops import BACKDROPS, grid, shifted
 from fashionlib.drawn.garments import HEMS, LEGS, SLEEVES
-from fashionlib.drawn.outlines import Piece
+from fashionlib.drawn.outlines import Piece, curve, spline
 from fashionlib.drawn.painting import _palette
 from fashionlib.errors import FashionError
 
@@ -327,8 +327,9 @@ def test_drawing_stays_quick():
 def test_wrong_requests_say_what_to_do():
     with pytest.raises(FashionError, match="skirt"):
         sample_garment(np.random.default_rng(0), "skirt")
-    with pytest.raises(FashionError, match="at least 1"):
-        drawn_pictures(0, seed=1)
+    for count, size in ((0, 160), (1, 31)):
+        with pytest.raises(FashionError, match="at least 1 picture of at least 32 pixels"):
+            drawn_pictures(count, seed=1, size=size)
 
 
 def test_a_slip_has_no_sleeves():
@@ -357,3 +358,46 @@ def test_more_than_half_of_the_garments_are_plain():
     counts = Counter(sample_garment(rng, SEVEN[n % 7]).pattern for n in range(1000))
     assert 490 < counts["plain"] < 590
     assert all(70 < counts[name] < 200 for name in PATTERNS if name != "plain")
+
+
+def test_dots_are_discs_and_flowers_have_five_petals():
+    turn = np.linspace(0, 2 * np.pi, 90, endpoint=False)
+
+    def ring(name: str, middle: float, radius: float) -> np.ndarray:
+        across, down = middle + radius * np.cos(turn), middle + radius * np.sin(turn)
+        return PATTERNS[name](across, down, 0.5, 0.02)
+
+    for radius, ink in ((0, 1), (0.2, 1), (0.3, 0)):
+        assert (ring("dots", 0.5, radius) == ink).all()
+    middle = 0.5 / 0.7  # flowers are larger than dots
+    assert (ring("floral", middle, 0) == 0).all()
+    petals = ring("floral", middle, 0.25 / 0.7) > 0.5
+    assert (petals & ~np.roll(petals, 1)).sum() == 5
+
+
+def test_edges_bulge_outward_and_splines_keep_to_their_points():
+    path = curve((0, 0, 0.5), (1, 0, 0), (1, 1, 0))  # clockwise on screen, so above is outside
+    assert path[[0, 4, 8, 12, 16]].tolist() == [[0, 0], [0.5, -0.5], [1, 0], [1, 0.5], [1, 1]]
+    straight = spline([(0, 0), (1, 0), (2, 0), (3, 0)], closed=False)
+    assert straight[6:13, 0] == pytest.approx(1 + np.arange(7) / 6)
+    square = [(0, 0), (1, 0), (1, 1), (0, 1)]
+    assert spline(square)[::6].tolist() == [[*point] for point in (*square, square[0])]
+
+
+def test_only_what_lies_flat_may_lie_upside_down():
+    """Where the hem points, of 300 poses each: down is positive."""
+    for display in ("flat", "hanger", "mannequin", "stand"):
+        poses = [drawn._pose(np.random.default_rng(seed), display) for seed in range(300)]
+        hems = [pose[1, 1] for pose in poses]
+        assert (min(hems) < 0) == (display == "flat")
+
+
+def test_x_runs_right_and_y_runs_down():
+    x, y = grid(4)
+    places = [0.125, 0.375, 0.625, 0.875]
+    assert x.tolist() == [places] * 4
+    assert y.T.tolist() == [places] * 4
+    image = Image.new("L", (6, 5))
+    image.putpixel((1, 1), 9)
+    moved = shifted(image, right=3, down=2)
+    assert moved.getpixel((4, 3)) == np.asarray(moved).sum() == 9

@@ -139,6 +139,8 @@ def test_many_queries_are_sent_in_parts(server, uri, lite, monkeypatch, tmp_path
     assert sizes == ([1] * 30 if lite else [4] * 7 + [2])
     assert hits.ids == expected.ids
     assert torch.equal(hits.distances, expected.distances)
+    monkeypatch.setattr(milvus_store, "NUMBERS", 1)  # an answer to one is more than that
+    assert store.search(vectors(2, 1), 5).ids == expected.ids[:2]
     store.close()
 
 
@@ -200,6 +202,69 @@ def test_a_graph_is_asked_for(uri):
     assert described["metric_type"] == "L2"
     assert store.search(vectors(1), 1).distances.tolist() == [[0.0]]
     store.close()
+
+
+def test_a_graph_is_built_and_walked_as_far_as_we_say(uri, monkeypatch):
+    """A server refuses to give more neighbours than it keeps candidates while it walks."""
+    built, walks, create, search = [], [], MilvusClient.create_index, MilvusClient.search
+
+    def watched_create(self, name, parameters, **more):
+        built.extend(each.to_dict() for each in parameters)
+        return create(self, name, parameters, **more)
+
+    def watched_search(self, *arguments, **more):
+        walks.append((more["limit"], more["search_params"]["params"]["ef"]))
+        return search(self, *arguments, **more)
+
+    monkeypatch.setattr(MilvusClient, "create_index", watched_create)
+    monkeypatch.setattr(MilvusClient, "search", watched_search)
+    store = filled(uri, 300, "hnsw")
+    for k in (5, 200):
+        store.search(vectors(1, seed=1), k)
+    store.close()
+    assert [(each["M"], each["efConstruction"]) for each in built] == [(32, 80)]
+    assert walks == [(15, 128), (210, 420)]
+
+
+def test_every_answer_is_asked_to_know_all_that_was_put_in(uri, monkeypatch):
+    """Else a server may answer as of a few seconds ago; Milvus Lite always knows."""
+    told = {}
+
+    def watch(method: str) -> None:
+        call = getattr(MilvusClient, method)
+
+        def watched(self, *arguments, **more):
+            told[method] = more.get("consistency_level")
+            return call(self, *arguments, **more)
+
+        monkeypatch.setattr(MilvusClient, method, watched)
+
+    for method in ("create_collection", "search", "query"):
+        watch(method)
+    store = filled(uri, 3)
+    store.search(vectors(1), 1)
+    assert len(store) == 3
+    store.close()
+    assert told == {"create_collection": "Strong", "search": "Strong", "query": "Strong"}
+
+
+def test_a_row_that_is_replaced_is_never_away(uri, monkeypatch):
+    """Deleted first, it would be lost where the upsert is broken off."""
+    store, deleted = filled(uri, 3), []
+    monkeypatch.setattr(store._client, "delete", lambda *_, **more: deleted.append(more))
+    store.upsert(["n00001"], vectors(1), ["c"])
+    assert deleted == []
+    assert len(store) == 3
+    assert store.search(vectors(1), 9, "c").ids == (("n00001",),)
+    store.close()
+
+
+def test_collections_of_others_on_a_server_do_not_matter(server):
+    client = MilvusClient(server)
+    client.create_collection("theirs", dimension=4)
+    filled(server, 3).close()
+    assert sorted(client.list_collections()) == ["fashionlib_abc", "theirs"]
+    client.close()
 
 
 def test_an_interrupted_start_is_made_good(uri, monkeypatch):

@@ -720,6 +720,7 @@ def test_a_graph_is_built_and_walked_as_far_as_we_say(tmp_path, monkeypatch):
     for _ in ("made", "read"):
         store = opened(tmp_path, "faiss hnsw")
         assert store._index.hnsw.efConstruction == 80
+        assert store._index.hnsw.nb_neighbors(1) == 32
     fill(store, 300)
     walks, search = [], faiss.IndexHNSWFlat.search
 
