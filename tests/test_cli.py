@@ -236,6 +236,19 @@ def test_an_answer_that_finds_no_room_is_told_before_python_ends(monkeypatch, ca
     assert capsys.readouterr().err == "fashionlib: No space left on device.\n"
 
 
+def test_who_has_seen_enough_of_an_answer_may_close_it(monkeypatch, capsys):
+    """As `| head` does: no word of it, and the exit code of whom the shell's SIGPIPE ended."""
+    monkeypatch.setattr(cli, "main", lambda: print("an answer"))
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert ended.value.code == 128 + signal.SIGPIPE
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("make", [torch.ones, np.ones])
 def test_too_little_memory_is_one_line(make, monkeypatch, capsys):
     """As PyTorch says it, and as NumPy does."""

@@ -150,6 +150,26 @@ def test_the_photos_classifier_begins_as_a_copy_of_its_first_teacher(monkeypatch
     assert not theirs & {id(parameter) for parameter in student.parameters()}
 
 
+def test_the_photos_classifier_sees_mixed_pictures_and_its_teachers_are_judged_by_validation(
+    monkeypatch,
+):
+    """As its card says, which gives the share of mixing and the two teachers' figures."""
+    first, ten = build_classifier("article", 2), build_classifier("article", 2)
+    catalog, changes = striped_catalog(16, 4), []
+    monkeypatch.setattr(shipped_weights, "first_network", lambda _: first)
+    monkeypatch.setattr(shipped_weights, "ten_classes_network", lambda _: ten)
+    monkeypatch.setattr(shipped_weights, "accuracy_of", lambda *asked: asked)
+    learn = lambda training, _: changes.extend(training.about.get("changes", []))  # noqa: E731
+    monkeypatch.setattr(shipped_weights, "learn_from", learn)
+    monkeypatch.setattr(shipped_weights, "run_training", lambda made, _: (made.model, []))
+    _, figures = shipped_weights.learn_photos(catalog, Path("kept"))
+    assert changes == ["mixup"]
+    for name, teacher in (("first", first), ("ten-class", ten)):
+        network, split = figures[f"validation accuracy of the {name} network"]
+        assert network is teacher
+        assert split is catalog.validation
+
+
 def test_the_script_trains_what_is_missing_and_nothing_else(
     ten_classes_kept, tmp_path, monkeypatch, capsys
 ):

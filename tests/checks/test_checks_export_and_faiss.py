@@ -228,6 +228,10 @@ WRONG = {
         (searching(lambda d, p: (d, p.clamp(min=0))), "leave the position -1"),
         (searching(lambda d, p: (d[:, :6], p[:, :6])), "even where -1 fills up"),
         (searching(lambda d, p: (d, p.flip(1))), "not those of the nearest"),
+        (
+            searching(lambda d, p: (d.where((p >= 0).all(1, True), torch.inf), p)),
+            "infinity is only for what was not found",
+        ),
         (lambda index, queries, k: index.search(queries.tolist(), k), "your function raised"),
         (searching(lambda d, p: (1 - d, p)), "not the Euclidean"),
     ],
@@ -294,3 +298,9 @@ def test_without_a_package_it_says_what_to_install(monkeypatch, package, name, e
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(FashionError, match=rf'"fashionlib\[{extra}\]"'):
         TASKS[name](SOLVED[name])
+
+
+def test_what_a_reader_draws_after_a_check_is_what_it_would_be_without():
+    before = torch.get_rng_state()
+    TASKS["load_faiss"](SOLVED["load_faiss"])
+    assert torch.equal(torch.get_rng_state(), before)

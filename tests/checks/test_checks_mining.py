@@ -163,6 +163,9 @@ WRONG = {
         "is its own positive": replaced(1, lambda d, mask: d.argmin(dim=1)),
         "return three tensors": lambda x, y: batch_hard(x, y)[:2],
         "triplets for 9 pictures": lambda x, y: tuple(part[1:] for part in batch_hard(x, y)),
+        "a batch of a single class gives triplets": lambda x, y: (
+            batch_hard(x, y) if y.any() else (torch.zeros(1, dtype=torch.int64),) * 3
+        ),
     },
 }
 

@@ -13,6 +13,7 @@ from fashionlib.catalog import Catalog
 from fashionlib.counting import count_macs
 from fashionlib.heads import build_classifier
 from fashionlib.training import Training, finish, seeded, train_classifier
+from fashionlib.weights import load_classifier, shipped, weights_hash
 
 SIZE = 32
 FIRST = "as it is"
@@ -107,6 +108,22 @@ def test_macs_are_those_of_an_evaluation(catalog, monkeypatch):
     found = ablation.run(FIRST, 0, catalog)
     assert found["macs"] == count_macs(build_classifier("article"), 2 * SIZE)
     assert found["macs"] != count_macs(build_classifier("article"), SIZE)
+
+
+def test_a_trial_is_judged_by_the_validation_pictures(catalog, monkeypatch):
+    """What a chapter says: the test pictures are not looked at."""
+    judged = []
+    monkeypatch.setitem(TRIALS, FIRST, replace(TRIALS[FIRST], plan="article"))
+    monkeypatch.setattr(ablation, "finish", lambda training: (training.average, []))
+    monkeypatch.setattr(ablation, "right", lambda _, split: judged.append(split))
+    ablation.run(FIRST, 0, catalog)
+    assert [split is catalog.validation for split in judged] == [True]
+
+
+def test_the_teacher_of_a_trial_is_the_shipped_classifier(catalog):
+    changes = begun(catalog, "a teacher (the shipped classifier)").about["changes"]
+    shipped_one, _ = load_classifier(shipped("classifier_photos"))
+    assert changes == [f"1 teachers: {weights_hash(shipped_one)}"]
 
 
 def test_what_is_recorded_of_a_recipe_names_mixup_where_it_is():

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import ablation
 import article
+import as_printed
 import export
 import latency
 import look_ablation
@@ -283,6 +284,9 @@ def test_the_articles_encoders_start_from_its_own_network(monkeypatch):
     printed = build_classifier("article", 2).backbone
     assert len(begun) == len(article.TRIPLETS)
     assert all(same_weights(encoder.backbone, printed) for encoder in begun)
+    lengths = [e.eval()(torch.rand(4, 3, 32, 32)).norm(dim=1) for e in begun]
+    unit = [bool(((each - 1).abs() < 1e-4).all()) for each in lengths]
+    assert unit == [name.endswith(" length 1") for name in article.TRIPLETS]
 
 
 def test_each_encoder_of_the_transfer_table_draws_by_its_seed(monkeypatch):
@@ -299,6 +303,58 @@ def test_each_encoder_of_the_transfer_table_draws_by_its_seed(monkeypatch):
     transfer.run_seed(striped_catalog(4, 4), 3)
     assert seeds == [3, 3, 3]
     assert epochs == [15, 15, 30]
+
+
+def test_only_the_first_encoder_of_the_transfer_table_starts_from_the_classifier(monkeypatch):
+    classifier, starts = build_classifier("fashion", 2), []
+
+    def train(encoder, *_):
+        starts.append(same_weights(encoder.backbone, classifier.backbone))
+        return encoder, []
+
+    monkeypatch.setattr(transfer, "train_classifier", lambda *_: (classifier, []))
+    monkeypatch.setattr(transfer, "train_siamese", train)
+    histories = transfer.run_seed(striped_catalog(4, 4), 3)
+    assert starts == [True, False, False]
+    assert list(histories) == ["classifier", "transfer", "scratch", "scratch, twice as long"]
+
+
+class Begun(Exception):
+    """A network is about to be made."""
+
+
+@pytest.mark.parametrize(
+    ("script", "begin"),
+    [
+        (ablation, lambda catalog: ablation.run("as it is", 8, catalog)),
+        (as_printed, lambda catalog: as_printed.run("to the letter", 8, catalog)),
+    ],
+    ids=["ablation", "as_printed"],
+)
+def test_a_network_begins_with_the_weights_of_its_seed(script, begin, monkeypatch):
+    """Else a seed that is run again gives another row."""
+    seeds = []
+
+    def build(*_):
+        seeds.append(torch.initial_seed())
+        raise Begun
+
+    monkeypatch.setattr(script, "build_classifier", build)
+    with pytest.raises(Begun):
+        begin(striped_catalog(4, 4))
+    assert seeds == [8]
+
+
+def test_triplets_to_the_letter_train_the_classifiers_own_backbone(monkeypatch):
+    """What they leave of the classifier is asked of that very network."""
+    model, trained = as_printed.build(as_printed.NETWORKS["to the letter"], 2), []
+    train = lambda encoder, *_: (trained.append(encoder), [])  # noqa: E731
+    monkeypatch.setattr(as_printed, "train_siamese", train)
+    monkeypatch.setattr(as_printed, "evaluate_encoder", lambda *_: {"precision@5": 0.5})
+    monkeypatch.setattr(as_printed, "right", lambda network, _: network)
+    found = as_printed.triplets(model, striped_catalog(4, 4), 0)
+    assert trained[0].backbone is model.backbone
+    assert found["right after triplets"] is model
 
 
 def test_each_rival_begins_with_the_weights_of_its_seed(monkeypatch):

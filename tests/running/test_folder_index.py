@@ -298,6 +298,26 @@ def test_the_training_pictures_of_a_catalog(own_cache, encoder):
     assert (again.embedded, again.removed) == (3, 0)
 
 
+def test_each_catalog_has_an_index_of_its_own(own_cache, encoder):
+    """Where they shared one, each search would embed its whole catalog again."""
+    drawn = drawn_catalog(noise(2, SIDE))
+    photos = replace(drawn_catalog(noise(2, SIDE, seed=1)), name="photos")
+    sources = [training_source(catalog) for catalog in (drawn, photos)] * 2
+    assert [refreshed_index(source, encoder).embedded for source in sources] == [2, 2, 0, 0]
+
+
+def test_the_progress_that_is_shown_is_of_new_pictures(tmp_path, own_cache, encoder, monkeypatch):
+    totals = []
+    bar = lambda things, *_, total: totals.append(total) or things  # noqa: E731
+    monkeypatch.setattr(folder_index, "progress_bar", bar)
+    make_folder(tmp_path, 5)
+    refreshed_index(folder_source(tmp_path), encoder)
+    save_picture(tmp_path / "new.png")
+    for _ in range(2):
+        refreshed_index(folder_source(tmp_path), encoder)
+    assert totals == [5, 1]
+
+
 # The one embedder of files
 
 

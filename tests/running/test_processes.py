@@ -404,6 +404,50 @@ def test_more_processes_than_gpus_are_a_mistake(monkeypatch):
     complaint(lambda: processes.joined().__enter__(), "2 processes for 1 GPUs")
 
 
+def test_each_process_has_a_gpu_of_its_own(monkeypatch):
+    """On a second machine of four GPUs: by its place there, not by that among all processes."""
+    told = []
+    for name, value in {"TORCHELASTIC_RUN_ID": "1", "LOCAL_RANK": "1", "RANK": "5"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "set_device", told.append)
+    distributed = torch.distributed
+    monkeypatch.setattr(distributed, "init_process_group", lambda kind, **_: told.append(kind))
+    monkeypatch.setattr(distributed, "destroy_process_group", lambda: told.append("done"))
+    with processes.joined():
+        assert told == [1, "nccl"]
+    assert told == [1, "nccl", "done"]
+
+
+@pytest.mark.parametrize(
+    ("rank", "order"), [(0, ["loads", "others may go"]), (1, ["others may go", "loads"])]
+)
+def test_the_first_process_loads_before_the_others(monkeypatch, rank, order):
+    """Which wait meanwhile, and find the photos downloaded."""
+    seen = []
+    monkeypatch.setattr(processes, "rank", lambda: rank)
+    monkeypatch.setattr(processes, "world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "barrier", lambda: seen.append("others may go"))
+    with processes.first_alone():
+        seen.append("loads")
+    assert seen == order
+
+
+def test_in_an_epoch_each_process_keeps_its_own_running_statistics(monkeypatch):
+    """Torch would give all of them the first one's in each step, and the mean would be that."""
+    given = []
+
+    def shared(network: nn.Module, **options: bool) -> nn.Module:
+        given.append(options)
+        return network
+
+    monkeypatch.setattr(processes, "world_size", lambda: 2)
+    monkeypatch.setattr(processes, "DistributedDataParallel", shared)
+    processes.share_training(classifier_run())
+    assert given in ([{"forward_sync_buffers": False}], [{"broadcast_buffers": False}])
+
+
 @pytest.mark.parametrize("settings", [{}, {"RANK": "abc"}, {"RANK": "0", "MASTER_PORT": "99999"}])
 def test_what_another_torchrun_left_in_the_shell_is_named(monkeypatch, settings):
     """A variable of a job around this one; `torchrun` itself sets all of them."""

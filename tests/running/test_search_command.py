@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from functools import partial
@@ -13,7 +14,7 @@ import torch
 from commands import fashionlib
 from complaints import complaint
 from PIL import Image
-from tiny import small_look_encoder, tiny_encoder
+from tiny import noise, small_look_encoder, tiny_encoder
 
 from fashionlib.blocks import PLANS, MobileNetBackbone
 from fashionlib.catalog import load_catalog
@@ -23,7 +24,7 @@ from fashionlib.look_encoder import NAMELESS, LookEncoder
 from fashionlib.running import search_command
 from fashionlib.running.folder_index import Refreshed, folder_source
 from fashionlib.running.search_command import run_search
-from fashionlib.search import SIDE, SearchIndex, embed_picture
+from fashionlib.search import SIDE, Results, SearchIndex, embed_picture
 from fashionlib.weights import load_encoder, save_classifier, save_encoder
 
 
@@ -527,6 +528,12 @@ def test_a_query_that_is_near_to_nothing_is_told(work):
         assert ("Nothing is near" in done.stderr) == told
 
 
+def test_how_far_the_nearest_is_and_how_far_it_may_be_are_told_apart():
+    (line,) = search_command._too_far(0.75, {"distance_limit": 0.5})
+    assert re.findall(r"0\.\d+", line) == ["0.750", "0.500"]
+    assert line.startswith("Nothing is near: 0.750,")
+
+
 def test_another_look_or_a_colour_is_not_expected_to_be_near(work):
     """The limit was measured for pictures as they are, among all."""
     encoder, _ = load_encoder(work / "looks.safetensors")
@@ -599,3 +606,18 @@ def test_of_many_broken_pictures_ten_are_named_and_the_others_counted():
     lines = search_command.skipped_lines(reasons)
     assert len(lines) == 11
     assert lines[-1] == "Skipped: 2,000 more."
+
+
+def test_what_is_drawn_is_what_was_found(work, monkeypatch):
+    """Each with its frame, also where the nearest is of another category, or none is known."""
+    monkeypatch.setattr("fashionlib.pages.result_strips.result_strip", lambda *given: given)
+    source, query, lends = folder_source(work / "clothes"), *noise(2)
+    names = [f"{folder}/{first(work / 'clothes' / folder).name}" for folder in ("shoes", "dress")]
+    for category, right in (("dress", [False, True]), (None, None)):
+        found = Results(torch.tensor([[0.25, 0.5]]), (tuple(names),))
+        rows = search_command._result_rows(found, source, category)
+        drawn = search_command._draw(query, lends, rows, source)
+        assert drawn[0] is query
+        assert torch.equal(drawn[1], torch.stack([source.read(name) for name in names]))
+        assert drawn[2:5] == ([0.25, 0.5], right, ["shoes", "dress"])
+        assert drawn[5] is lends

@@ -10,9 +10,10 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import nullcontext, redirect_stderr, redirect_stdout, suppress
 from multiprocessing import active_children
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from tiny import tiny_encoder
 from fashionlib import cli
 from fashionlib.catalog.pictures import PREPROCESSING
 from fashionlib.drawn import drawn_pictures
+from fashionlib.errors import FashionError
 from fashionlib.heads import build_classifier
 from fashionlib.running import shards
 from fashionlib.running.folder_index import folder_source, picture_files
@@ -169,6 +171,36 @@ def test_a_shard_of_broken_pictures_alone_does_not_spoil_the_index(
 ):
     embed_folder(folder, tmp_path / "out", weights, shard_size=1)
     check(folder, tmp_path / "out", weights)
+
+
+def test_a_picture_that_could_not_be_read_for_a_while_is_embedded_later(
+    folder, weights, tmp_path, in_threads
+):
+    """A disk was away, say: size and times of the picture are what they were."""
+    out, read = tmp_path / "out", shards.read_file
+
+    def away(root: Path, name: str) -> torch.Tensor:
+        if name == "a.png":
+            raise FashionError("a.png cannot be read.")
+        return read(root, name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "read_file", away)
+        assert embed_folder(folder, out, weights, shard_size=3).pictures == 6
+    assert embed_folder(folder, out, weights, shard_size=3).fresh == 3
+    check(folder, out, weights)
+
+
+def test_the_progress_that_is_shown_counts_every_picture(
+    folder, weights, tmp_path, in_threads, monkeypatch
+):
+    """Also those that are broken, and those that are there already."""
+    steps = []
+    bar = lambda *_: nullcontext(SimpleNamespace(update=steps.append))  # noqa: E731
+    monkeypatch.setattr(shards, "progress_bar", bar)
+    for _ in range(2):
+        embed_folder(folder, tmp_path / "out", weights, shard_size=3)
+    assert steps == [3, 3, 2] * 2
 
 
 def leave_behind(path: Path) -> None:

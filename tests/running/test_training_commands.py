@@ -1,6 +1,7 @@
 """What the training commands save and say, worked out here from what lies on the disk."""
 
 import re
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from torch import nn
 from fashionlib import training as core
 from fashionlib.__main__ import main
 from fashionlib.blocks import PLANS
-from fashionlib.catalog import load_catalog
+from fashionlib.catalog import Catalog, load_catalog
 from fashionlib.errors import FashionError
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
@@ -256,3 +257,37 @@ def test_unless_told_otherwise_a_training_takes_so_many_epochs(
     folder, monkeypatch, command, epochs
 ):
     assert begun(monkeypatch, command, "--data", folder).recipe.epochs == epochs
+
+
+def test_unless_told_otherwise_an_encoder_learns_looks_by_their_names(folder, monkeypatch):
+    assert begun(monkeypatch, "train-siamese", "--data", folder).recipe.objective == "looks"
+
+
+@pytest.mark.parametrize(("budget", "few"), [("full", False), ("quick", True)])
+def test_a_training_takes_all_pictures_unless_the_budget_is_quick(folder, monkeypatch, budget, few):
+    asked = []
+
+    def loaded(data: str, few: bool) -> Catalog:
+        asked.append(few)
+        return load_catalog(data)
+
+    monkeypatch.setenv("FASHIONLIB_BUDGET", budget)
+    monkeypatch.setattr(training_commands, "load_catalog", loaded)
+    for command in ("train-classifier", "train-siamese"):
+        begun(monkeypatch, command, "--data", folder)
+    assert asked == [few, few]
+
+
+def test_a_folder_with_nothing_to_test_with_is_trained_and_saved_all_the_same(
+    folder, monkeypatch, capsys
+):
+    """Of two pictures of a class one is to train with, and one to validate."""
+    for name in ("hat", "pants"):
+        Path("few", name).mkdir(parents=True)
+        for path in sorted((folder / name).iterdir())[:2]:
+            shutil.copy(path, Path("few", name))
+    rows = [{"seconds": 1.0}]
+    monkeypatch.setattr(training_commands, "run_training", lambda made, _: (made.average, rows))
+    assert fashionlib("train-classifier", "--data", "few", "--plan", "article", "--size", 32) == 0
+    assert set(load_classifier("runs/classifier.safetensors")[1]["correct"]) == {"validation"}
+    assert not re.search("^test ", capsys.readouterr().out, re.M)
