@@ -427,21 +427,27 @@ def test_progress_is_shown_and_a_broken_load_can_be_tried_again(chromium, addres
     context.close()
 
 
-def test_a_book_built_without_the_runtime_says_so(chromium, address):
-    def without(route):
-        answer = route.fetch()
-        route.fulfill(response=answer, json=answer.json() | {"runtime": None})
+def page_of_an_engine_with(chromium, address: str, state: str, **changes: object) -> Page:
+    """A page of its own, in this state, where `engine.json` says something else."""
 
-    context = chromium.new_context()
-    page = context.new_page()
-    page.route("**/engine.json*", without)
+    def changed(route):
+        answer = route.fetch()
+        route.fulfill(response=answer, json=answer.json() | changes)
+
+    page = chromium.new_context().new_page()
+    page.route("**/engine.json*", changed)
     page.goto(f"{address}/light.html")
-    until(page, "failed")
+    until(page, state)
+    return page
+
+
+def test_a_book_built_without_the_runtime_says_so(chromium, address):
+    page = page_of_an_engine_with(chromium, address, "failed", runtime=None)
     assert "built without a network" in page.get_by_role("alert").inner_text()
     assert page.get_by_role("button", name="Try again").count() == 0
     drop(page, b"", "too early.jpg")  # there is nothing to search with it
     assert "built without a network" in page.get_by_role("alert").inner_text()
-    context.close()
+    page.context.close()
 
 
 def test_opened_from_a_file_it_says_what_to_do(chromium, site):
@@ -1077,16 +1083,7 @@ def test_of_two_second_pictures_the_last_counts_and_none_after_a_removal(looks, 
 
 def test_only_a_plain_query_is_asked_whether_it_is_a_garment(chromium, address, two):
     """With a limit that nothing keeps to."""
-
-    def strict(route):
-        answer = route.fetch()
-        route.fulfill(response=answer, json=answer.json() | {"limit": -1})
-
-    context = chromium.new_context()
-    page = context.new_page()
-    page.route("**/engine.json*", strict)
-    page.goto(f"{address}/light.html")
-    until(page, "ready")
+    page = page_of_an_engine_with(chromium, address, "ready", limit=-1)
     choose(page, two[0][0])
     status, question = page.get_by_role("status"), "is it a garment?"
     assert question in status.inner_text()
@@ -1098,7 +1095,7 @@ def test_only_a_plain_query_is_asked_whether_it_is_a_garment(chromium, address, 
     assert question not in status.inner_text()
     page.get_by_role("button", name="Without it").click()
     assert question in status.inner_text()
-    context.close()
+    page.context.close()
 
 
 def test_what_is_within_a_filter_is_not_asked_whether_it_is_a_garment(
@@ -1115,22 +1112,13 @@ def test_what_is_within_a_filter_is_not_asked_whether_it_is_a_garment(
         for name in set(colours) - {""}
     }
     limit = (min(nearest.values()) + max(nearest.values())) / 2
-
-    def limited(route):
-        answer = route.fetch()
-        route.fulfill(response=answer, json=answer.json() | {"limit": limit})
-
-    context = chromium.new_context()
-    page = context.new_page()
-    page.route("**/engine.json*", limited)
-    page.goto(f"{address}/light.html")
-    until(page, "ready")
+    page = page_of_an_engine_with(chromium, address, "ready", limit=limit)
     choose(page, two[0][0])
     page.get_by_role("combobox", name="colour").select_option(max(nearest, key=nearest.get))
     said = page.get_by_role("status").inner_text()
     assert f"of colour {max(nearest, key=nearest.get)} are at" in said
     assert "is it a garment?" not in said
-    context.close()
+    page.context.close()
 
 
 def test_a_search_within_a_colour_and_a_pattern(looks, two, index, order, catalog):
@@ -1182,22 +1170,14 @@ def test_a_filter_that_leaves_nothing_says_so(looks, two, catalog):
 
 
 def test_a_catalog_without_labels_offers_no_filter(chromium, address):
-    def unlabelled(route):
-        answer = route.fetch()
-        nothing = {"names": [], "letters": ""}
-        more = {"attributes": {"colour": nothing, "pattern": nothing}}
-        route.fulfill(response=answer, json=answer.json() | more)
-
-    context = chromium.new_context()
-    page = context.new_page()
-    page.route("**/engine.json*", unlabelled)
-    page.goto(f"{address}/light.html")
-    until(page, "ready")
+    nothing = {"names": [], "letters": ""}
+    attributes = {"colour": nothing, "pattern": nothing}
+    page = page_of_an_engine_with(chromium, address, "ready", attributes=attributes)
     page.get_by_role("button", name="example: dress").click()
     settle(page, 0)
     assert page.get_by_role("combobox").count() == 0
     assert len(shown(page)) == K
-    context.close()
+    page.context.close()
 
 
 # -- the camera ------------------------------------------------------------------------------------

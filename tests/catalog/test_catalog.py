@@ -79,6 +79,11 @@ def where(catalog: Catalog) -> dict[str, str]:
     return {name: split for split, part in splits(catalog).items() for name in part.names}
 
 
+def place_of(name: str) -> float:
+    """From 0 to 1, by the hash of a file's name: this decides its split."""
+    return int(hashlib.sha256(name.encode()).hexdigest(), 16) / 2**256
+
+
 def check_consistent(catalog: Catalog, size: int) -> None:
     for split in splits(catalog).values():
         assert split.images.dtype == torch.uint8
@@ -408,8 +413,7 @@ def test_train_alone_gives_a_tenth_to_validation_and_leaves_test_empty(tmp_path,
     assert sum(counts(catalog)) == 80
     assert counts(catalog)[2] == 0
     for name, split in where(catalog).items():
-        place = int(hashlib.sha256(name.encode()).hexdigest(), 16) / 2**256
-        assert split == ("validation" if place >= 0.9 else "train")
+        assert split == ("validation" if place_of(name) >= 0.9 else "train")
     check_consistent(catalog, 8)
     check_consistent(load(tmp_path), 8)  # an empty array comes back from the cache, too
 
@@ -422,8 +426,8 @@ def test_class_folders_are_split_by_name(tmp_path, own_cache):
     assert 20 <= validation <= 60
     assert 20 <= test <= 60
     for name, split in where(catalog).items():
-        place = int(hashlib.sha256(name.encode()).hexdigest(), 16) / 2**256
-        assert split == ("train" if place < 0.8 else "validation" if place < 0.9 else "test")
+        p = place_of(name)
+        assert split == ("train" if p < 0.8 else "validation" if p < 0.9 else "test")
     check_consistent(catalog, 8)
     assert all(list(split.names) == sorted(split.names) for split in catalog.splits.values())
 

@@ -4,21 +4,21 @@ import ast
 import inspect
 import re
 import statistics
-from pathlib import Path
+from functools import partial
 from types import SimpleNamespace
 
-import jupytext
 import matplotlib.pyplot as plt
 import pytest
 import torch
+from chapter_cells import cells_of, code_of, the_one_with
 
 from fashionlib import blocks
 from fashionlib.pages import diagrams
 from fashionlib.pages.latency import middle
 
-ROOT = Path(__file__).resolve().parents[2]
-CELLS = jupytext.read(ROOT / "notebooks" / "01_inverted_residual_block.py").cells
-CODE = "\n".join(cell.source for cell in CELLS if cell.cell_type == "code")
+CELLS = cells_of("01_inverted_residual_block")
+CODE = "\n".join(code_of(CELLS))
+cell_with = partial(the_one_with, code=code_of(CELLS))
 PROSE = "\n".join(cell.source for cell in CELLS if cell.cell_type == "markdown")
 
 
@@ -85,7 +85,7 @@ def test_the_counts_are_asserted_in_the_chapter():
 
 
 def test_the_bars_in_words_name_each_networks_own_counts():
-    (cell,) = (cell.source for cell in CELLS if "diagrams.layer_bars(" in cell.source)
+    cell = cell_with("diagrams.layer_bars(")
     alts = []
     space = {
         "dense": {"filter": 396_460, "head": 7}, "sparse": {"filter": 100, "head": 7},
@@ -104,7 +104,7 @@ def test_the_bars_in_words_name_each_networks_own_counts():
 
 def test_a_true_skip_is_one_without_a_convolution():
     """Of three blocks after the stem one has a true skip, one a projected one, one has none."""
-    (cell,) = (cell.source for cell in CELLS if '"with a true skip"' in cell.source)
+    cell = cell_with('"with a true skip"')
     skips = (torch.nn.Identity(), torch.nn.Conv2d(1, 1, 1), None)
     network = SimpleNamespace(
         backbone=SimpleNamespace(blocks=["stem", *(SimpleNamespace(skip=skip) for skip in skips)])
@@ -129,7 +129,7 @@ def test_a_true_skip_is_one_without_a_convolution():
     ],
 )
 def test_a_layer_is_slower_where_most_rounds_say_so(times, told):
-    (cell,) = (cell.source for cell in CELLS if "dense, thin = " in cell.source)
+    cell = cell_with("dense, thin = ")
     heard = []
     space = {
         "spent": {"dense": [1.0] * 4, "depthwise": times}, "rows": [["", 1], ["", 1]],

@@ -4,26 +4,26 @@ import ast
 import json
 import re
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from types import SimpleNamespace
 
-import jupytext
 import pytest
 import torch
+from chapter_cells import cells_of, code_of, the_one_with
 from torch.nn import functional as F
 
 from fashionlib import metrics
 from fashionlib.catalog import Split
 from fashionlib.pages import recorded_results
 
-ROOT = Path(__file__).resolve().parents[2]
-CELLS = jupytext.read(ROOT / "notebooks" / "02_train_a_classifier.py").cells
+CELLS = cells_of("02_train_a_classifier")
+cell_with = partial(the_one_with, code=code_of(CELLS))
 OPENED = next(n for n, cell in enumerate(CELLS) if cell.source.startswith("## The test pictures"))
 
 
 def defined(name: str, **known):
     """A function of the chapter, run with what it needs."""
-    code = "\n".join(cell.source for cell in CELLS if cell.cell_type == "code")
+    code = "\n".join(code_of(CELLS))
     (found,) = (node for node in ast.parse(code).body if getattr(node, "name", None) == name)
     space = {"torch": torch, "F": F, "metrics": metrics, **known}
     exec(ast.unparse(found), space)
@@ -41,13 +41,13 @@ def test_every_recorded_classifier_that_was_judged_on_test_is_counted():
         for path in recorded_results.RESULTS.glob("*.json")
         if '"test"' in json.dumps(json.loads(path.read_text()).get("runs", []))
     }
-    code = "\n".join(cell.source for cell in CELLS if cell.cell_type == "code")
+    code = "\n".join(code_of(CELLS))
     (names,) = re.findall(r"for name in (\([^)]*\))\}\ncounts", code)
     assert set(ast.literal_eval(names)) == judged
 
 
 def test_the_test_pictures_are_judged_once():
-    after = "\n".join(cell.source for cell in CELLS[OPENED:] if cell.cell_type == "code")
+    after = "\n".join(code_of(CELLS[OPENED:]))
     assert len(re.findall(r"predict\(model, catalog\.test\.images\)", after)) == 1
 
 
@@ -79,7 +79,7 @@ def test_macro_accuracy_counts_each_class_the_same():
 
 def test_the_majority_baseline_is_told_of_each_split():
     """Commonest in train are hats: of four pictures three, of two one, of five one."""
-    (cell,) = (cell.source for cell in CELLS if "The commonest class in train is" in cell.source)
+    cell = cell_with("The commonest class in train is")
     train, validation, test = (
         SimpleNamespace(labels=torch.tensor(labels))
         for labels in ([0, 0, 0, 1], [0, 1], [0, 1, 1, 1, 1])
@@ -101,7 +101,7 @@ def test_the_majority_baseline_is_told_of_each_split():
 )
 def test_test_is_held_against_validation_with_the_mix_of_test(of_validation, mix, told):
     """Of test 80 of 100 are right. Validation as it is, 90 %, is of another mix."""
-    (cell,) = (cell.source for cell in CELLS if "gap, left = " in cell.source)
+    cell = cell_with("gap, left = ")
     heard = []
     space = {
         "plain": [0.9, 0.8], "as_test": [of_validation, 0.8], "test_right": 80,
@@ -119,7 +119,7 @@ def test_test_is_held_against_validation_with_the_mix_of_test(of_validation, mix
 )
 def test_a_network_that_is_surer_than_right_is_called_so(sure, told):
     """80 of 100 answers are right."""
-    (cell,) = (cell.source for cell in CELLS if "sure, count = " in cell.source)
+    cell = cell_with("sure, count = ")
     heard = []
     space = {
         "sureness": torch.full((100,), sure), "is_right": (torch.arange(100) < 80).float(),
@@ -132,7 +132,7 @@ def test_a_network_that_is_surer_than_right_is_called_so(sure, told):
 
 def test_every_network_of_every_seed_counts_as_a_look_at_test():
     """Two seeds of three networks, and 4, 5 and 7 others."""
-    (cell,) = (cell.source for cell in CELLS if "runs_of = {" in cell.source)
+    cell = cell_with("runs_of = {")
     results = {"article": [{"classifiers": dict.fromkeys("abc")}] * 2,
                "rivals": [{}] * 4, "small": [{}] * 5, "ten_classes": [{}] * 7}  # fmt: skip
     heard = []
@@ -143,7 +143,7 @@ def test_every_network_of_every_seed_counts_as_a_look_at_test():
 
 def test_accuracies_by_picture_by_class_and_by_the_mix_of_test():
     """Of validation 6 of 8 hats and 1 of 2 shoes are right, of test 2 of 2 and 2 of 8."""
-    (cell,) = (cell.source for cell in CELLS if "def accuracy_by_class" in cell.source)
+    cell = cell_with("def accuracy_by_class")
     split = {
         "labels": [0] * 8 + [1] * 2, "answers": [0] * 6 + [1] * 3 + [0],
         "test_labels": [0] * 2 + [1] * 8, "test_answers": [0] * 2 + [1] * 2 + [0] * 6,
@@ -163,7 +163,7 @@ def test_accuracies_by_picture_by_class_and_by_the_mix_of_test():
 
 
 def test_the_surest_mistakes_come_first():
-    (cell,) = (cell.source for cell in CELLS if "wrong = torch.nonzero" in cell.source)
+    cell = cell_with("wrong = torch.nonzero")
     shown = []
     space = {
         "torch": torch, "labels": torch.tensor([1, 1, 1]),

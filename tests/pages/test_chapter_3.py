@@ -112,17 +112,23 @@ def test_a_change_of_precision_is_a_gain_where_its_interval_is_above_0(change, t
     assert f"), {told}" in heard[0]
 
 
-def test_epochs_that_transfer_saves_are_counted_from_1():
-    """The second of its epochs is the first to reach 0.5; the classifier took one before."""
-    by_run = {"transfer": [0.3, 0.6, 0.7], "scratch, twice as long": [0.1, 0.2, 0.5, 0.5]}
+def said_of_transfer(moved: list[float], long: list[float]) -> str:
+    """Of two seeds with these precisions in each epoch; the classifier took one before."""
+    by_run = {"transfer": moved, "scratch, twice as long": long}
     heard = []
     space = {
         "precisions": lambda name: torch.tensor([by_run[name]] * 2),
         "seeds": [{"classifier": [{}]}], "say": heard.append,
     }  # fmt: skip
     exec(cell_with("moved, long = "), space)
-    assert "in epoch 2 of 4: 50% of the epochs are saved" in heard[0]
-    assert "With the classifier's own 1 epochs counted it is 25%." in heard[0]
+    return heard[0]
+
+
+def test_epochs_that_transfer_saves_are_counted_from_1():
+    """The second of its epochs is the first to reach 0.5."""
+    said = said_of_transfer([0.3, 0.6, 0.7], [0.1, 0.2, 0.5, 0.5])
+    assert "in epoch 2 of 4: 50% of the epochs are saved" in said
+    assert "With the classifier's own 1 epochs counted it is 25%." in said
 
 
 def test_miners_have_their_own_papers():
@@ -158,14 +164,7 @@ def test_cells_that_are_read_are_short():
 )
 def test_transfer_is_held_against_the_best_epoch_from_scratch(moved, told):
     """That is its second; it ends at 0.5."""
-    by_run = {"transfer": moved, "scratch, twice as long": [0.1, 0.6, 0.5, 0.5]}
-    heard = []
-    space = {
-        "precisions": lambda name: torch.tensor([by_run[name]] * 2),
-        "seeds": [{"classifier": [{}]}], "say": heard.append,
-    }  # fmt: skip
-    exec(cell_with("moved, long = "), space)
-    assert told in heard[0]
+    assert told in said_of_transfer(moved, [0.1, 0.6, 0.5, 0.5])
 
 
 def judging(heard: list[str]) -> dict:

@@ -5,12 +5,12 @@ import math
 import re
 import statistics
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from types import SimpleNamespace
 
-import jupytext
 import pytest
 import torch
+from chapter_cells import cells_of, code_of, the_one_with
 
 from fashionlib.blocks import PLANS, MobileNetBackbone
 from fashionlib.pages import latency, ledger, recorded_results
@@ -18,9 +18,9 @@ from fashionlib.pages import ledger_figures as figures
 from fashionlib.pages.ledger import MARKS
 from fashionlib.training import ARTICLE_RECIPE
 
-ROOT = Path(__file__).resolve().parents[2]
-CELLS = jupytext.read(ROOT / "notebooks" / "05_every_number.py").cells
-CODE = "\n".join(cell.source for cell in CELLS if cell.cell_type == "code")
+CELLS = cells_of("05_every_number")
+CODE = "\n".join(code_of(CELLS))
+cell_with = partial(the_one_with, code=code_of(CELLS))
 TREE = ast.parse(CODE)
 
 
@@ -141,7 +141,7 @@ def test_triplet_curves_show_mean_and_range():
 )
 def test_a_control_agrees_within_two_percent_and_differs_beyond(factor, told):
     """On another processor sums round differently; a loss of half the size is another training."""
-    (cell,) = (cell.source for cell in CELLS if "agrees = abs(loss / control" in cell.source)
+    cell = cell_with("agrees = abs(loss / control")
     catalog, heard = SimpleNamespace(name="photos", classes="abcdefg", train=range(3)), []
     space = {
         "torch": torch, "build_classifier": lambda *_: None, "ARTICLE_RECIPE": ARTICLE_RECIPE,
@@ -155,7 +155,7 @@ def test_a_control_agrees_within_two_percent_and_differs_beyond(factor, told):
 
 def entered(text: str, **known) -> dict[str, ledger.Entry]:
     """The entries of the cell that holds this text, by what they claim."""
-    (cell,) = (cell.source for cell in CELLS if text in cell.source)
+    cell = cell_with(text)
     found = {}
     space = {
         name: getattr(ledger, name)
@@ -257,7 +257,7 @@ def test_what_the_relu_after_the_sum_does_is_with_it_less_without(change, told):
         "table": lambda header, rows: tables.append(rows), "say": heard.append,
     }  # fmt: skip
     for text in ("def seeds_of", "without for with_relu"):
-        (cell,) = (cell.source for cell in CELLS if text in cell.source)
+        cell = cell_with(text)
         exec(cell, space)
     assert told in heard[0]
     ((first, second),) = tables
@@ -292,7 +292,7 @@ def test_the_search_got_better_where_it_ends_above_what_it_was_before_the_triple
 
 def test_transfer_passes_what_the_long_run_reaches_at_its_best():
     """By the first seed in its second epoch, by the second seed never."""
-    (cell,) = (cell.source for cell in CELLS if "def passes(run)" in cell.source)
+    cell = cell_with("def passes(run)")
     runs = []
     for end in (0.6, 0.5):
         shares = {"classifier": [0.0], "transfer": [0.3, end], "scratch": [0.1, 0.2],

@@ -3,18 +3,18 @@
 import itertools
 import re
 import statistics
-from pathlib import Path
+from functools import partial
 from types import SimpleNamespace
 
-import jupytext
 import phone
+from chapter_cells import cells_of, code_of, the_one_with
 
 from fashionlib.pages import production_figures as figures
 from fashionlib.pages.recorded_results import recorded
 
-ROOT = Path(__file__).resolve().parents[2]
-CELLS = jupytext.read(ROOT / "notebooks" / "06_into_production.py").cells
-CODE = [cell.source for cell in CELLS if cell.cell_type == "code"]
+CELLS = cells_of("06_into_production")
+CODE = code_of(CELLS)
+cell_with = partial(the_one_with, code=CODE)
 
 
 def test_the_phone_was_measured_by_the_script_as_it_is():
@@ -66,7 +66,7 @@ def test_there_is_something_to_touch():
 
 def test_the_faster_of_two_indexes_is_the_one_that_takes_less_time():
     """By two recorded rows that are exchanged, so that either is the faster once."""
-    (cell,) = (source for source in CODE if "ahead = " in source)
+    cell = cell_with("ahead = ")
     names = ("IVF, Flat", "HNSW")
     kinds = (*figures.KINDS[2:4], "flat", *names)
     for times in ((1.0, 2.0), (2.0, 1.0)):
@@ -85,7 +85,7 @@ def test_the_faster_of_two_indexes_is_the_one_that_takes_less_time():
 
 
 def test_what_export_brings_for_one_photo_is_not_that_of_a_batch():
-    (cell,) = (source for source in CODE if "one = {row[" in source)
+    cell = cell_with("one = {row[")
     factors = {("onnxruntime", 1): 2.0, ("onnxruntime int8", 1): 3.0,
                ("onnxruntime", 64): 5.0, ("onnxruntime int8", 64): 20.0}  # fmt: skip
     rows = [{"way": way, "batch": batch, "times_as_fast": [0.9 * factor, factor, 1.1 * factor],
@@ -99,7 +99,7 @@ def test_what_export_brings_for_one_photo_is_not_that_of_a_batch():
 
 
 def test_the_networks_have_a_time_of_their_own_beside_the_whole_search():
-    (cell,) = (source for source in CODE if 'phone = recorded("phone")' in source)
+    cell = cell_with('phone = recorded("phone")')
     slow = [
         {"slowed by": rate, "search": [100 * rate] * 4, "networks": [30 * rate] * 4}
         for rate in (1, 4)
@@ -117,7 +117,7 @@ def test_the_networks_have_a_time_of_their_own_beside_the_whole_search():
 
 def test_theory_is_of_a_catalog_that_grows():
     """Ten times as many vectors: ten times as long for a flat index, √10 for an inverted file."""
-    (cell,) = (source for source in CODE if "ends, grown = " in source)
+    cell = cell_with("ends, grown = ")
     sizes = [
         {"vectors": vectors, "rows": [
             {"index": kind, "recall": {"validation": 1.0}, "processor_ms": [ms] * 3}

@@ -1,32 +1,32 @@
 """Chapter 7 says of a backbone that it has learned something only beside one that has not."""
 
-from pathlib import Path
+from functools import partial
 from types import SimpleNamespace
 
-import jupytext
 import pytest
 import torch
+from chapter_cells import cells_of, code_of, the_one_with
 
 from fashionlib.drawn.scenes import Scenes
 from fashionlib.retrieval import resampled, score
 
-ROOT = Path(__file__).resolve().parents[2]
-CELLS = jupytext.read(ROOT / "notebooks" / "07_detection_head.py").cells
-CODE = [cell.source for cell in CELLS if cell.cell_type == "code"]
+CELLS = cells_of("07_detection_head")
+CODE = code_of(CELLS)
+cell_with = partial(the_one_with, code=CODE)
 
 
 def test_the_control_is_the_same_network_and_head_but_for_its_weights():
-    (cell,) = (source for source in CODE if "random_weights = build_classifier(" in source)
+    cell = cell_with("random_weights = build_classifier(")
     assert 'build_classifier("fashion", len(SEVEN))' in cell
     assert "update_bn(" in cell
     assert "control = train_heads(random_maps)" in cell
     assert any("\ntrained = train_heads(maps)\n" in source for source in CODE)
-    (test,) = (source for source in CODE if "always the mean box" in source)
+    test = cell_with("always the mean box")
     assert "random_maps" in test
 
 
 def test_what_the_control_says_is_chosen_by_its_measurement():
-    (cell,) = (source for source in CODE if 'comes "\n' in source)
+    cell = cell_with('comes "\n')
     assert cell.count("if ") >= 3
     assert "gains[1] / gains[0]" in cell
 
@@ -40,7 +40,7 @@ def test_there_is_something_to_touch():
 )
 def test_small_garments_get_worse_boxes_where_the_intervals_lie_apart(of_small, said):
     """Large ones have an overlap of 0.6 on average, and all differ by 0.1 up and down."""
-    (cell,) = (source for source in CODE if 'thirds = dict(zip(("small"' in source)
+    cell = cell_with('thirds = dict(zip(("small"')
     boxes = torch.linspace(0.1, 0.9, 60)[:, None].expand(-1, 4)  # from small to large
     spread = torch.tensor([-0.1, 0.1]).repeat(10)
     overlap = torch.cat([mean + spread for mean in (of_small, 0.5, 0.6)])
@@ -55,7 +55,7 @@ def test_small_garments_get_worse_boxes_where_the_intervals_lie_apart(of_small, 
 
 
 def test_scenes_of_the_test_split_stand_beside_test_pictures():
-    (cell,) = (source for source in CODE if 'filled = about["figures"]' in source)
+    cell = cell_with('filled = about["figures"]')
     figures = {"validation accuracy": "95.0% (of 276)", "test accuracy": "91.0% (of 296)"}
     scenes, heard = Scenes(None, torch.arange(4), torch.zeros(4, 4), ("",) * 4), []
     space = {
@@ -78,7 +78,7 @@ def test_scenes_of_the_test_split_stand_beside_test_pictures():
 )
 def test_what_training_the_backbone_brings_is_above_the_mean_box_and_the_control(overlaps, said):
     """The mean box has an overlap of 0.3."""
-    (cell,) = (source for source in CODE if "with_it, without = " in source)
+    cell = cell_with("with_it, without = ")
     of_trained, of_control = overlaps
     heard = []
     space = {

@@ -3,13 +3,13 @@
 import ast
 import copy
 from dataclasses import asdict
-from pathlib import Path
+from functools import partial
 from statistics import fmean
 
 import ablation
-import jupytext
 import look_ablation
 import pytest
+from chapter_cells import cells_of, code_of, the_one_with
 
 from fashionlib import metrics
 from fashionlib.pages import ablation_figures, recorded_results, show
@@ -17,9 +17,9 @@ from fashionlib.pages.ablation_figures import by_trial
 from fashionlib.siamese import RECIPE
 from fashionlib.training import ARTICLE_RECIPE, Recipe
 
-ROOT = Path(__file__).resolve().parents[2]
-CELLS = jupytext.read(ROOT / "notebooks" / "09_what_each_change_is_worth.py").cells
+CELLS = cells_of("09_what_each_change_is_worth")
 CODE = [cell for cell in CELLS if cell.cell_type == "code"]
+cell_with = partial(the_one_with, code=code_of(CELLS))
 RECORDED = recorded_results.recorded
 SIDES = "pictures on any of their sides"
 
@@ -129,13 +129,13 @@ def test_the_encoder_is_trained_as_the_recorded_trials_say():
 
 
 def test_it_trains_nothing_and_looks_at_no_test_picture():
-    code = "\n".join(cell.source for cell in CODE)
+    code = "\n".join(code_of(CELLS))
     assert "train_classifier" not in code
     assert "catalog.test" not in code
 
 
 def test_each_network_is_trained_by_the_recipe_that_its_trial_names():
-    tree = ast.parse("\n".join(cell.source for cell in CODE))
+    tree = ast.parse("\n".join(code_of(CELLS)))
     (table,) = (
         ast.literal_eval(node.value)
         for node in tree.body
@@ -150,7 +150,7 @@ def test_each_network_is_trained_by_the_recipe_that_its_trial_names():
 
 def test_a_change_that_helps_one_thing_and_harms_another_is_not_better():
     """By all seeds alike colour gains and pattern loses, or the other way round."""
-    cell = next(cell.source for cell in CODE if "least[trial] = " in cell.source)
+    cell = cell_with("least[trial] = ")
     names = {name: name for name in ("colour", "pattern")}
     for helped, harmed in (names, reversed(names)):
         change = {helped: 0.1, harmed: -0.1}
@@ -174,7 +174,7 @@ def test_a_change_that_helps_one_thing_and_harms_another_is_not_better():
 
 
 def test_what_the_teachers_brought_is_from_the_first_network_to_the_last():
-    cell = next(cell.source for cell in CODE if "right_of = [" in cell.source)
+    cell = cell_with("right_of = [")
     figures = {
         "validation accuracy of the first network": "80.0% (80 of 100, 71.1% to 86.7%)",
         "validation accuracy of the ten-class network": "77.0% (77 of 100, 67.8% to 84.2%)",
@@ -190,7 +190,7 @@ def test_what_the_teachers_brought_is_from_the_first_network_to_the_last():
 
 def test_each_network_has_its_own_gain_by_our_recipe():
     """Right photos of 100: 10 more for the article's network, 20 for the dense one, 5 for ours."""
-    cell = next(cell.source for cell in CODE if "recipe_gains = [" in cell.source)
+    cell = cell_with("recipe_gains = [")
     counts = {"theirs": (50, 60), "dense": (55, 75), "ours": (80, 85)}
     texts: list[str] = []
     space = {
@@ -203,12 +203,12 @@ def test_each_network_has_its_own_gain_by_our_recipe():
     assert "+30 points by the article's recipe, +25 by ours." in texts[0]
     told = "+10 points for the article's network, +20 for the dense one, +5 for ours."
     assert texts[0].endswith(told)
-    exec(next(cell.source for cell in CODE if "the dense network, which has" in cell.source), space)
+    exec(cell_with("the dense network, which has"), space)
     assert texts[1].endswith("as many parameters as the article's, is 15 points better.")
 
 
 def test_four_times_the_seeds_halve_what_chance_does():
-    cell = next(cell.source for cell in CODE if "A mean gain of about" in cell.source)
+    cell = cell_with("A mean gain of about")
     shown = {}
     space = {
         "band": 2.0, "seeds": 5, "gained": ["one", "two", "three"],
@@ -221,7 +221,7 @@ def test_four_times_the_seeds_halve_what_chance_does():
 
 def test_the_published_share_is_held_against_the_seed_in_the_middle():
     """Of 45 photos 20, 44 and 30 are right: 30 are below 90 %, 44 are not."""
-    cell = next(cell.source for cell in CODE if "hardest = sorted(of_ten" in cell.source)
+    cell = cell_with("hardest = sorted(of_ten")
     classes = {"hat": 10, "shoes": 10, "skirt": 5, "shirt": 20}
     right = {"hat": 9, "shoes": 4, "skirt": 4, "shirt": 10}
     runs = [{"test right": right, "right": {"test": {"plain": n}}} for n in (20, 44, 30)]
