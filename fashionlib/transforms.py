@@ -48,8 +48,6 @@ def cropped(size: int, least: float, *more: v2.Transform) -> v2.Transform:
 
 
 LIGHT = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2)
-
-
 PART_GREYED = v2.RandomErasing(0.2, scale=(0.02, 0.2), value=127)
 
 # By name, from the side of the pictures, in pixels, to what happens to each of them

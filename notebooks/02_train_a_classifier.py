@@ -16,8 +16,8 @@
 # t-shirt.
 #
 # The article we follow says that its network of three blocks reaches 85% on the validation pictures
-# after 10 epochs. We train that network first and write down what it really reaches. Then we train
-# our own.
+# after 10 epochs. We train that network first, for half as long, and write down what it reaches;
+# what it reaches after ten was recorded. Then we train our own, just as long.
 #
 # Three habits run through this chapter. Each is easy to forget:
 #
@@ -365,7 +365,7 @@ for plan in ("article", "fashion"):
 assert count_parameters(build_classifier("fashion")) <= 429_399
 
 # %%
-EPOCHS = budget(10, quick=1)
+EPOCHS = budget(5, quick=1)
 recipes = {
     "article": replace(training.ARTICLE_RECIPE, epochs=EPOCHS),
     "fashion": training.Recipe(epochs=EPOCHS, size=64, evaluation_size=80),
@@ -399,6 +399,14 @@ say(
     f"interval of that ({low:.1%} to {high:.1%}) "
     f"**{metrics.against(correct, total, 0.85)}** the article's figure"
     + (" (which was measured on the photos)." if catalog.name != "photos" else ".")
+)
+
+# %% tags=["hide-input"]
+whole = [run["classifiers"]["article"] for run in recorded("article")["runs"]]
+shares = (count / of for count, of in (run["right"]["validation"] for run in whole))
+say(
+    f"After {len(whole[0]['history'])} epochs, recorded with {len(whole)} seeds, it has "
+    f"{', '.join(f'{share:.1%}' for share in shares)} of the validation photos."
 )
 
 # %% tags=["hide-input"]
@@ -530,8 +538,8 @@ slider("probability of at least", pieces)
 # %% [markdown]
 # ## The test pictures
 #
-# Plan and recipe were chosen on validation; the number of epochs is the article's. Now we measure
-# on the test pictures, and in this notebook that happens once. But they have been used before:
+# Plan and recipe were chosen on validation. Now we measure on the test pictures, and in this
+# notebook that happens once. But they have been used before:
 
 # %%
 runs_of = {name: recorded(name)["runs"] for name in ("article", "rivals", "small", "ten_classes")}

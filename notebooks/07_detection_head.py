@@ -119,7 +119,7 @@ say(f"Always the mean box: a mean IoU of {lazy.mean:.3f} on the validation scene
 #
 # The classifier ends with an average over all positions: a dress is a dress wherever it hangs. For
 # a box we must not average, because the average loses the place. So we stop before it, at the
-# **map**: for each of our scenes 12 × 12 cells of 64 channels, one cell for every 16 pixels. (The
+# **map**: for each of our scenes 9 × 9 cells of 64 channels, one cell for every 16 pixels. (The
 # head is trained for this size of map, not for any other.)
 #
 # A frozen backbone gives the same map for the same picture every time. So it has to see each

@@ -38,7 +38,7 @@ class Scenes:
         return len(self.garments)
 
 
-def draw_scenes(count: int, seed: int, layouts: int = 1, size: int = 192) -> Scenes:
+def draw_scenes(count: int, seed: int, layouts: int = 1, size: int = 144) -> Scenes:
     """Draw `count` garments and lay each out `layouts` times: count · layouts scenes.
 
     Each layout has its own place, size and backdrop. Each run of seven garments has one of every

@@ -6,7 +6,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor
 
 from fashionlib.catalog import Catalog
@@ -117,6 +116,8 @@ def training_curves_alt(histories: Mapping[str, Sequence[Mapping[str, float]]]) 
 @as_it_is
 def confusion_figure(matrix: Tensor, classes: Sequence[str]) -> Figure:
     """Counts int64 [C, C] as a grid: true class down, answer across, coloured by share of a row."""
+    from sklearn.metrics import ConfusionMatrixDisplay  # noqa: PLC0415 - it takes two seconds
+
     figure, axis = plt.subplots(figsize=(5.4, 4.6))
     shares = matrix / matrix.sum(dim=1, keepdim=True).clamp(min=1)
     grid = ConfusionMatrixDisplay(shares.numpy(), display_labels=[*map(printable, classes)])

@@ -20,7 +20,7 @@ from sphinx.application import Sphinx
 from sphinx.errors import SphinxError
 
 ROOT = Path(__file__).resolve().parents[2]
-FIRST, ALONE = (next(name for name in TURNS if TURNS[name] == turn) for turn in ("first", "alone"))
+ALONE = next(name for name in TURNS if TURNS[name] == "alone")
 HEAD = """# ---
 # jupyter:
 #   kernelspec:
@@ -91,10 +91,28 @@ def test_an_event_loop_that_runs_already_is_no_obstacle(tmp_path):
         assert pool.submit(asyncio.run, inside()).result() == {"a": False}
 
 
-def test_the_first_is_done_before_the_others_begin(tmp_path):
-    waits = "import time\ntime.sleep(1)\nopen('first', 'w').close()"
-    pages = write(tmp_path / "pages", a="open('first').close()", **{FIRST: waits})
-    assert ran(pages, tmp_path) == {FIRST: False, "a": False}
+def test_the_page_that_draws_is_first_and_beside_it_those_that_need_no_catalog(
+    tmp_path, monkeypatch
+):
+    begun = []
+
+    def begin(page: Path, timeout: int) -> ahead.Ran:
+        begun.append(page.stem)
+        return ahead.Ran(page, None, 0.0, "in cell 1: it is not kept")
+
+    monkeypatch.setattr(ahead, "AT_ONCE", 1)
+    monkeypatch.setattr(ahead, "_run", begin)
+    ran(write(tmp_path / "pages", a="1", **dict.fromkeys(reversed(TURNS), "1")), tmp_path)
+    assert begun == [
+        "00_two_catalogs",
+        *("01_inverted_residual_block", "07_detection_head"),
+        *("02_train_a_classifier", "03_train_with_triplets", "08_what_does_it_look_at"),
+        *("04_visual_search", "06_into_production", "09_what_each_change_is_worth"),
+        *("1_more_classes", "3_other_losses", "5_hard_negatives", "a"),
+        *("05_every_number", "2_other_backbones", "4_export_and_faiss"),
+    ]
+    for name in begun[1:3]:
+        assert "load_catalog" not in (ROOT / "notebooks" / f"{name}.py").read_text()
 
 
 def test_pages_with_a_stopwatch_come_last_on_all_cores(tmp_path, monkeypatch):

@@ -25,6 +25,7 @@ from fashionlib.settings import budget
 
 AT_ONCE = 2
 TURNS = {page.script.stem: page.turn for page in (*CHAPTERS, *EXERCISES)}
+ORDER = "first", "beside", "early", "any", "alone"
 
 
 class Ran(NamedTuple):
@@ -45,13 +46,12 @@ def run_ahead(pages: Sequence[Path], cache_path: str, timeout: int) -> list[Ran]
     cache = get_cache(cache_path)
     turns = {page: TURNS.get(page.stem, "any") for page in pages}
     missing = [page for page in pages if not _has(cache, page)]
-    missing.sort(key=lambda page: (turns[page] != "early", page))
-    first = [page for page in missing if turns[page] == "first"]
+    missing.sort(key=lambda page: (ORDER.index(turns[page]), page))
     # times that are taken for a test are read by nobody
     alone = [page for page in missing if budget(turns[page] == "alone", quick=False)]
-    shared = [page for page in missing if page not in first + alone]
+    shared = [page for page in missing if page not in alone]
     with patch.dict(os.environ, OMP_NUM_THREADS="1"):  # kernels inherit it
-        done = [ran for pages in (first, shared) for ran in _run_all(pages, cache, timeout)]
+        done = _run_all(shared, cache, timeout)
     return done + [ran for page in alone for ran in _run_all([page], cache, timeout)]
 
 

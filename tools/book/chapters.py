@@ -18,9 +18,10 @@ class Page(NamedTuple):
     builds: str = ""  # in README
     # of fashionlib that it teaches: "search", a whole room "stores/", or one file of a room
     modules: tuple[str, ...] = ()
-    # "first": draws the catalog that all others take from the cache; "early": takes long;
-    # "alone": measures how fast something is, and a page beside it would show in its figures
-    turn: Literal["first", "early", "alone", "any"] = "any"
+    # "first": draws the catalog that others take from the cache; "beside": needs no catalog, so it
+    # may run meanwhile; "early": takes long; "alone": measures how fast something is, and a page
+    # beside it would show in its figures
+    turn: Literal["first", "beside", "early", "any", "alone"] = "any"
 
     @property
     def script(self) -> Path:
@@ -41,6 +42,7 @@ CHAPTERS = (
         "1 · The inverted residual block",
         "the block, its skip, its cost, and the bug behind a headline number",
         ("blocks", "heads", "counting"),
+        turn="beside",
     ),
     Page(
         "02_train_a_classifier",
@@ -80,7 +82,7 @@ CHAPTERS = (
         "7 · A detection head",
         "optional: where is the garment?",
         ("detection",),
-        turn="early",
+        turn="beside",
     ),
     Page(
         "08_what_does_it_look_at",
