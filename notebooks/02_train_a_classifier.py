@@ -356,8 +356,8 @@ for epoch in range(short.epochs):
 # and a small rotation, Adam at a constant rate. The second network is ours. It has about as many
 # parameters as the article says its own has. (Chapter 1 found that this number belongs to another
 # network, whose "depthwise" convolution is dense.) Ours learns from pictures of 64×64 here too, so
-# that nobody waits for long; [chapter 9](09_what_each_change_is_worth.ipynb) trains it on larger
-# ones.
+# that nobody waits for long; [chapter 9](09_what_each_change_is_worth.ipynb) trains it longer, on
+# larger ones.
 
 # %% tags=["nbval-check-output"]
 for plan in ("article", "fashion"):

@@ -17,12 +17,13 @@ from safetensors.torch import load_file
 from tiny import save_garments
 
 from fashionlib import cli
-from fashionlib.__main__ import main
+from fashionlib.__main__ import Notes, main
 from fashionlib.blocks import PLANS
+from fashionlib.catalog import Catalog, load_catalog
 from fashionlib.cli import ObjectiveName, PlanName
 from fashionlib.export import load_onnx
 from fashionlib.heads import build_encoder
-from fashionlib.running import training_commands
+from fashionlib.running import search_command, training_commands
 from fashionlib.siamese import OBJECTIVES
 from fashionlib.weights import load_classifier, load_encoder, save_encoder
 
@@ -170,6 +171,8 @@ MISTAKES = {
     "too many to draw": (["search", "--query", "q.png", "--top-k", "60", "--out", "x.png"], "50"),
     "a seed of 19 digits": (["train-classifier", "--seed", "1234567890123456789"], "--seed"),
     "a size beyond sense": (["train-classifier", "--size", "100000"], "--size"),
+    "a seed below 0": (["train-siamese", "--seed", "-1"], "--seed"),
+    "a size too small": (["train-siamese", "--size", "31"], "--size"),
     "epochs beyond sense": (["train-classifier", "--epochs", "9" * 400], "epochs"),
     "empty data": (["train-classifier", "--data", ""], "--data is empty: give it a value."),
     "empty start": (["train-siamese", "--start="], "--start is empty: give it a value."),
@@ -185,7 +188,14 @@ MISTAKES = {
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_one_line_and_exit_code_2(name, tmp_path, monkeypatch, capsys):
+    """And is told before anything is loaded, let alone trained or searched."""
     arguments, word = MISTAKES[name]
+
+    def load(data: str | None, **_: bool) -> Catalog:
+        return pytest.fail("it began") if data in (None, "drawn") else load_catalog(data)
+
+    for module in (training_commands, search_command):
+        monkeypatch.setattr(module, "load_catalog", load)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["fashionlib", *arguments])
     Image.new("RGB", (9, 9)).save(tmp_path / "q.png")
@@ -236,6 +246,12 @@ def test_an_answer_that_finds_no_room_is_told_before_python_ends(monkeypatch, ca
     assert capsys.readouterr().err == "fashionlib: No space left on device.\n"
 
 
+def test_a_note_that_finds_no_room_is_dropped_at_once():
+    """Else closing the stream, as Python does when it ends, would fail."""
+    with open("/dev/full", "w") as full:
+        assert Notes(full).write("a note\n") == 7
+
+
 def test_who_has_seen_enough_of_an_answer_may_close_it(monkeypatch, capsys):
     """As `| head` does: no word of it, and the exit code of whom the shell's SIGPIPE ended."""
     monkeypatch.setattr(cli, "main", lambda: print("an answer"))
@@ -249,9 +265,9 @@ def test_who_has_seen_enough_of_an_answer_may_close_it(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("make", [torch.ones, np.ones])
+@pytest.mark.parametrize("make", [torch.ones, np.ones, bytes])
 def test_too_little_memory_is_one_line(make, monkeypatch, capsys):
-    """As PyTorch says it, and as NumPy does."""
+    """As PyTorch says it, as NumPy does, and as Python, which says nothing."""
     monkeypatch.setattr(training_commands, "train_classifier", lambda *_: make(10**15))
     monkeypatch.setattr(sys, "argv", ["fashionlib", "train-classifier"])
     with pytest.raises(SystemExit) as ended:
@@ -312,8 +328,8 @@ def test_output_that_cannot_be_written(folder, tmp_path):
 def test_an_exported_file_is_told_in_millions_of_bytes(tmp_path, monkeypatch, capsys):
     write = lambda _, out: out.write_bytes(bytes(2_000_000))  # noqa: E731
     monkeypatch.setattr("fashionlib.export.export_onnx", write)
-    cli.export(Path("e.safetensors"), tmp_path / "e.onnx")
-    assert capsys.readouterr().out == f"saved {tmp_path / 'e.onnx'}, 2.0 MB\n"
+    cli.export(Path("e.safetensors"), tmp_path / "\x1be.onnx")
+    assert capsys.readouterr().out == f"saved {tmp_path / '?e.onnx'}, 2.0 MB\n"
 
 
 def test_export(tmp_path):

@@ -1,5 +1,6 @@
 """Writing without ever damaging what was there."""
 
+import json
 import os
 import platform
 import signal
@@ -12,7 +13,14 @@ from complaints import complaint
 
 from fashionlib import files
 from fashionlib.errors import FashionError
-from fashionlib.files import cache_dir, check_place, data_dir, new_folder, replacing
+from fashionlib.files import (
+    cache_dir,
+    check_place,
+    data_dir,
+    new_folder,
+    replacing,
+    taking_apart,
+)
 
 
 def python(code: str, **options) -> subprocess.Popen:
@@ -55,7 +63,7 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch):
 
 
 def test_new_content_takes_the_place_of_the_old(tmp_path):
-    path = tmp_path / "made" / "model.bin"
+    path = tmp_path / "made" / "below" / "model.bin"
     for content in ("old", "new"):
         with replacing(path) as temporary:
             assert temporary.parent == path.parent  # a rename works only within a file system
@@ -92,6 +100,28 @@ def test_what_is_written_is_on_the_disk_before_it_takes_the_place_of_the_old(tmp
         written = temporary.stat().st_ino
     assert done == [("synced", written), ("replaced", written)]
     assert path.read_text() == "new"
+
+
+MISHAPS = {  # what is in a file, and what is made of it
+    "a key is missing": ("{}", lambda found: found["ids"]),
+    "a list is too short": ("[]", lambda found: found[0]),
+    "a number where a list should be": ("3", list),
+    "letters where a number should be": ('"x"', int),
+    "nothing where a text should be": ("null", lambda found: found.split()),
+    "brackets without end": ("[" * 10**5, list),
+    "a number that is too large": ("Infinity", int),
+}
+
+
+@pytest.mark.parametrize("mishap", MISHAPS)
+def test_what_is_not_in_a_file_as_it_should_be_is_damage(mishap):
+    text, use = MISHAPS[mishap]
+
+    def read() -> None:
+        with taking_apart("runs/it.json"):
+            use(json.loads(text))
+
+    complaint(read, "runs/it.json is damaged", "make it anew")
 
 
 KILLED = """
@@ -304,7 +334,7 @@ def test_a_file_where_the_folder_should_be(tmp_path):
 
 
 def test_new_folder_appears_when_it_is_full(tmp_path):
-    path = tmp_path / "made" / "arrays"
+    path = tmp_path / "made" / "below" / "arrays"
     with new_folder(path) as temporary:
         (temporary / "a").write_text("1")
         assert not path.exists()

@@ -241,6 +241,10 @@ def test_drawn_classes_can_be_chosen(own_cache):
     assert catalog.train.labels.bincount().tolist() == [80, 80]
     for name, image in zip(catalog.train.names[:9], catalog.train.images[:9], strict=True):
         assert (drawn.draw_pixels(catalog.garments[name], 32) == image.numpy()).all()
+    _, first_seven = drawn.drawn_pictures(7, loading.SEEDS["train"], 32)
+    for n, garment in enumerate(first_seven):  # named as in the catalog of all classes
+        if garment.category in catalog.classes:
+            assert catalog.garments[f"train/{garment.category}/{n:04d}"] == garment
     complaint(lambda: load_catalog("drawn", classes=("dress", "skirt")), "'skirt'")
 
 
@@ -357,6 +361,7 @@ def test_kinds_that_sound_like_splits_are_kinds(tmp_path, own_cache):
     for label in ("men", "women"):
         for kind in ("trainers", "latest", "oval"):
             save_picture(tmp_path / label / kind / "0.png")
+    save_picture(tmp_path / "men" / "test" / "0.png")  # nor does one alone divide anything
     assert load(tmp_path).classes == ("men", "women")
 
 
@@ -416,6 +421,10 @@ def test_train_alone_gives_a_tenth_to_validation_and_leaves_test_empty(tmp_path,
         assert split == ("validation" if place_of(name) >= 0.9 else "train")
     check_consistent(catalog, 8)
     check_consistent(load(tmp_path), 8)  # an empty array comes back from the cache, too
+    class_folders(tmp_path / "test", 3)  # with pictures to test with, the same ones
+    tested = load(tmp_path)
+    assert tested.validation.names == catalog.validation.names
+    assert counts(tested) == [*counts(catalog)[:2], 6]
 
 
 def test_class_folders_are_split_by_name(tmp_path, own_cache):
@@ -839,6 +848,32 @@ def test_a_folder_is_decoded_once(tmp_path, own_cache):
         assert torch.equal(a.images, b.images)
         assert torch.equal(a.labels, b.labels)
         assert a.names == b.names
+
+
+def known(catalog: Catalog) -> dict[str, object]:
+    """All that is known of a catalog, as it can be compared."""
+    everything = {**vars(catalog)}
+    for name, split in splits(catalog).items():
+        tensors = {key: getattr(split, key) for key in ("images", "labels")}
+        listed = {key: (tensor.dtype, tensor.tolist()) for key, tensor in tensors.items()}
+        everything[name] = vars(split) | listed
+    return everything
+
+
+@pytest.mark.parametrize("source", ["drawn", "a folder"])
+def test_all_that_is_known_of_a_catalog_comes_back_from_the_cache(
+    tmp_path, own_cache, monkeypatch, source
+):
+    monkeypatch.setattr(loading, "FEW", (14, 7, 7))
+    if source == "a folder":  # without a test split, with a broken file and a leak
+        source = split_folders(tmp_path, ("train", "validation"))
+        (source / "train/hat/broken.png").write_text("not a picture")
+        shutil.copy(source / "train/hat/00.png", source / "validation/hat/copy.png")
+    made = load_catalog(source, size=32, few=True)
+    for module, name in ((cache, "decode"), (loading, "_draw")):
+        monkeypatch.setattr(module, name, lambda *_: pytest.fail("it was made again"))
+    assert known(load_catalog(source, size=32, few=True)) == known(made)
+    assert made.garments or (made.skipped and made.duplicates)
 
 
 def test_a_folder_is_named_as_it_was_given(tmp_path, own_cache):

@@ -242,6 +242,7 @@ def test_signed_gray_of_a_tiff_is_refused():
     """Black and white changed places."""
     assert read_picture(tiff(8, 1, b"\0\x80", (339, 1))).size == (2, 1)
     complaint(lambda: read_picture(tiff(8, 1, b"\0\x80", (339, 2))), "its pixels have a sign")
+    complaint(lambda: read_picture(tiff(16, 1, b"\0\1\xff\xff", (339, 2))), "its pixels have")
 
 
 @pytest.mark.parametrize("scale", [1, 257])
@@ -409,9 +410,10 @@ def test_only_scans_of_the_picture_itself_count(begin):
     """A phone puts a film behind a picture, and a preview into it, mostly into EXIF."""
     buffer = io.BytesIO()
     corners().save(buffer, "JPEG", progressive=True, quality=95, subsampling=0)
-    jpeg, scans = buffer.getvalue(), b"Exif\0\0" + b"\xff\xda" * 400
-    preview = begin + struct.pack(">H", 2 + len(scans)) + scans
-    assert difference(read_picture(jpeg[:2] + preview + jpeg[2:] + scans), corners()) < 6
+    jpeg, scans = buffer.getvalue(), b"\xff\xda\0\2" * 400
+    preview = begin + struct.pack(">H", 8 + len(scans)) + b"Exif\0\0" + scans
+    film = b"\0\0\0\x18ftypmp42" + scans
+    assert difference(read_picture(jpeg[:2] + preview + jpeg[2:] + film), corners()) < 6
 
 
 def test_a_pipe_that_nobody_writes_to_is_refused(tmp_path):

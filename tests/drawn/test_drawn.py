@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -21,10 +22,10 @@ from fashionlib.drawn import (
     render,
     sample_garment,
 )
-from fashionlib.drawn.accessories import PROPS, props
-from fashionlib.drawn.backdrops import BACKDROPS, grid, shifted
-from fashionlib.drawn.garments import HEMS, LEGS, SLEEVES
-from fashionlib.drawn.outlines import Piece, curve, spline
+from fashionlib.drawn.accessories import PROPS, SHOES, hat, props
+from fashionlib.drawn.backdrops import BACKDROPS, grid, noise_tiles, sampled, shifted, soft_step
+from fashionlib.drawn.garments import HEMS, LEGS, SLEEVES, top, trousers
+from fashionlib.drawn.outlines import Piece, curve, ellipse, spline, symmetric, tube
 from fashionlib.drawn.painting import _palette
 from fashionlib.errors import FashionError
 
@@ -129,6 +130,45 @@ def test_the_label_rule_holds_in_the_outlines():
     assert min(ends["pants"]) > max(ends["shorts"])
 
 
+def lowest(pieces: list[Piece]) -> float:
+    return max(piece.outline[:, 1].max() for piece in pieces)
+
+
+def test_hems_and_legs_end_where_their_labels_say():
+    """On average of many: a seat is 0.58 deep, and the ankle 1.75 below it."""
+    rng = np.random.default_rng(9)
+    for hem, ends in HEMS.items():
+        found = np.mean([lowest(top(rng, "shift", "none", hem)) for _ in range(60)])
+        assert found == pytest.approx(np.mean(ends), abs=0.06), hem
+    for hem, ends in LEGS.items():
+        found = np.mean([lowest(trousers(rng, "straight", "", hem)) for _ in range(60)])
+        assert (found - 0.58) / 1.75 == pytest.approx(np.mean(ends), abs=0.04), hem
+
+
+@pytest.mark.parametrize("reach", [end for ends in SLEEVES.values() for end in ends])
+def test_a_sleeve_reaches_as_far_as_its_label_says(reach):
+    """Along a straight arm, 1.09 long from the shoulder to the wrist."""
+    rng, angle, body = np.random.default_rng(0), 0.6, (0.5, 0.48)
+    sleeve, *_ = drawn.garments._sleeve(rng, reach, angle, 0.0, 0.7, body, "short", "main")
+    along = (sleeve.outline - [0.44, 0.2]) @ [np.sin(angle), np.cos(angle)]
+    assert along.max() == pytest.approx(1.09 * reach, abs=0.03)
+
+
+def test_necks_are_as_deep_and_as_pointed_as_they_are_called():
+    depth, width, sag = {}, {}, {}
+    for kind in ("turtleneck", "crew", "henley", "scoop", "polo", "button-up", "v-neck"):
+        body = top(np.random.default_rng(0), kind, "none", "hip")[1]
+        path = body.outline[:9]  # from the middle of the neck to the shoulder
+        depth[kind], width[kind] = path[0, 1], path[-1, 0]
+        chord = path[-1] - path[0]
+        sag[kind] = (path[4] - path[0] - chord / 2)[1] / np.hypot(*chord)
+    assert depth["turtleneck"] < depth["crew"] < depth["scoop"] < depth["v-neck"]
+    assert depth["v-neck"] > 3 * depth["crew"]
+    assert max(width, key=width.get) == "scoop"
+    assert min(sag[kind] for kind in ("crew", "henley", "scoop")) > 0.1
+    assert max(abs(sag[kind]) for kind in ("polo", "button-up", "v-neck")) < 0.05
+
+
 def test_the_main_colour_is_the_labelled_one():
     """Mean colour well inside plain garments, against the eleven named ones."""
     rng = np.random.default_rng(12)
@@ -194,11 +234,13 @@ def test_another_backdrop_may_be_of_any_kind():
 
 
 def test_clutter_lies_at_all_four_edges(monkeypatch):
-    places = []
+    places, counts = [], [0]
     for thing in ("_book", "_leaf", "_cup", "_cloth", "_paper"):
         monkeypatch.setattr(drawn.backdrops, thing, lambda rng, draw, at, big: places.append(at))
     for seed in range(60):
         drawn.backdrops._cluttered(np.random.default_rng(seed), np.zeros((32, 32, 3)), 32)
+        counts.append(len(places))
+    assert set(np.diff(counts)) == {1, 2, 3, 4}
     x, y = np.array(places).T - 0.5  # from the middle
     for along, out in ((x, -y), (y, x), (x, y), (y, -x)):
         assert ((np.abs(along) < 0.3) & (out > 0.3)).sum() > 10
@@ -261,6 +303,133 @@ def test_the_nearer_shoe_of_a_pair_is_painted_over_the_farther_one(monkeypatch):
         assert last is near
         assert far.tone < near.tone
         assert far.outline[:, 1].max() < 0  # higher up in the picture
+
+
+def test_a_pair_from_above_stands_side_by_side():
+    for kind in ("sneaker", "loafer", "pump"):
+        pair = drawn.accessories._pair_from_above(np.random.default_rng(0).uniform, kind)
+        for cloth in ("main", "inside"):
+            left, right = (piece.outline for piece in pair if piece.cloth == cloth)
+            assert left[:, 0].max() < 0.02, kind
+            assert right[:, 0].min() > -0.02, kind
+
+
+def test_what_is_nearer_is_painted_over_what_is_farther():
+    """A brim all round lies behind the crown; a visor, a cuff and a bucket's brim before it."""
+
+    def size(piece: Piece) -> np.ndarray:
+        return np.ptp(piece.outline, axis=0)
+
+    rng = np.random.default_rng(19)
+    for _ in range(9):
+        for kind in ("sun hat", "fedora"):
+            brim, crown, ribbon = hat(rng, kind, "", "")
+            assert size(brim)[0] > size(crown)[0]
+            assert size(ribbon)[1] < size(crown)[1]
+        for kind in ("cap", "beanie", "bucket"):
+            *others, front = hat(rng, kind, "", "")
+            assert lowest([front]) > lowest(others), kind
+        for kind, shoe in SHOES.items():
+            inside, *_, sole = (piece.cloth for piece in shoe(rng.uniform))
+            assert (inside, sole) == ("inside", "sole"), kind
+        *legs, band = trousers(rng, "jeans", "", "full")
+        assert lowest([band]) < min(lowest([leg]) for leg in legs)
+
+
+def test_a_pattern_lies_where_its_cloth_does(monkeypatch):
+    """Wherever the camera stands: where a point is drawn, the cloth is that of the point."""
+    cross = np.array([(0, 0), (0.4, 0), (-0.4, 0), (0, 0.4), (0, -0.4)])
+    square = Piece(np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)]))
+    gaps = []
+
+    class Watched(drawn.Canvas):
+        def add(self, piece, project):
+            places = project(cross)
+            seen = ((places > 0) & (places < 1)).all(axis=1)
+            column, row = (places[seen] * self.size).astype(int).T
+            cloth = np.stack([self.u[row, column], self.v[row, column]], axis=1)
+            gaps.append(np.abs(cloth - cross[seen] / 1.24).max())  # 0.62 of its width and height
+            super().add(piece, project)
+
+    monkeypatch.setattr(drawn, "Canvas", Watched)
+    monkeypatch.setattr(drawn.painting, "sampled", lambda _, across, down: 0 * across)  # smooth
+    monkeypatch.setitem(LINES, "dress", replace(LINES["dress"], shape=lambda *_: [square]))
+    rng = np.random.default_rng(20)
+    for _ in range(20):
+        render(replace(sample_garment(rng, "dress"), display="flat"), 96)
+    assert len(gaps) == 20
+    assert max(gaps) < 0.028  # cloth sways by up to 0.021, and a pixel is 0.01 wide
+
+
+@pytest.fixture
+def painted(monkeypatch) -> Callable[..., np.ndarray]:
+    """Gray levels of pieces, told in shares of the picture: smooth plain cloth, lit from above."""
+    monkeypatch.setattr(drawn.painting, "sampled", lambda _, across, down: 0 * across)
+
+    def paint(*pieces: Piece, light: float = 0.0) -> np.ndarray:
+        canvas = drawn.Canvas(np.random.default_rng(0), "grey", "plain", 160, np.eye(3))
+        canvas.light = light, 1.0
+        for piece in pieces:
+            canvas.add(piece, lambda points: points)
+        return canvas.colour.mean(2)
+
+    return paint
+
+
+def rectangle(left: float, top: float, right: float, bottom: float, **more) -> Piece:
+    return Piece(np.array([(left, top), (right, top), (right, bottom), (left, bottom)]), **more)
+
+
+def test_cloth_is_lit_from_above_and_from_the_side_of_the_light(painted):
+    place = 0.2, 0.2, 0.8, 0.8  # rows and columns 32 to 127
+    plain = painted(rectangle(*place))
+    assert plain[34, 80] > plain[80, 80] + 2 > plain[125, 80] + 12
+    assert plain[80, 34] == pytest.approx(plain[80, 125], abs=1)
+    for light in (-1, 1):
+        lit = painted(rectangle(*place), light=light)
+        assert (lit[80, 34] - lit[80, 125]) * light > 10
+    darker = painted(rectangle(*place, tone=-0.2))
+    assert plain[80, 80] - darker[80, 80] == pytest.approx(0.2 * 144, abs=5)
+    shades = [painted(rectangle(*place, cloth=cloth))[80, 80] for cloth in ("inside", "shade")]
+    assert shades[0] < shades[1] < plain[80, 80] - 20
+
+
+def test_seams_and_folds_are_dark_and_a_fold_has_a_light_flank(painted):
+    place, line = (0.2, 0.2, 0.8, 0.8), np.array([(0.3, 0.5), (0.7, 0.5)])
+    middle = painted(rectangle(*place))[60:100, 80]
+    seam = painted(rectangle(*place, seams=[line]))[60:100, 80] - middle
+    assert seam.min() < -15
+    assert seam.max() < 1
+    assert (seam < -1).sum() <= 2  # a fine line
+    fold = painted(rectangle(*place, folds=[line]))[60:100, 80] - middle
+    assert fold.min() < -5
+    assert fold.max() > 1
+    assert fold.argmin() < fold.argmax()
+    badge = rectangle(0.45, 0.45, 0.55, 0.55).outline
+    shown = painted(rectangle(*place, ornaments=[("shade", badge)]))[60:100, 80] - middle
+    assert (shown < -20).sum() == pytest.approx(16, abs=2)
+    assert (shown == 0).sum() == pytest.approx(24, abs=2)
+
+
+def test_a_piece_throws_a_soft_shadow_on_what_is_below_it(painted):
+    below, above = rectangle(0.1, 0.1, 0.9, 0.9), rectangle(0.4, 0.4, 0.6, 0.6)
+    change = (painted(below, above) - painted(below))[80]
+    assert change[62] < change[58] < change[54] <= 0  # its edge is at 64
+    assert change[62] < -8
+    assert change[:40] == pytest.approx(0)
+
+
+def test_noise_is_seamless_and_of_deviation_1():
+    for name, tile in noise_tiles().items():
+        assert tile.mean() == pytest.approx(0, abs=1e-3), name
+        assert tile.std() == pytest.approx(1, abs=1e-3), name
+        for axis in (0, 1):
+            steps = np.abs(np.diff(tile, axis=axis, append=tile.take([0], axis))).mean(1 - axis)
+            assert steps[-1] < 1.5 * steps.mean(), name
+    x, y = grid(32)
+    here = sampled("cloud", x, y)
+    assert (sampled("cloud", x + 1, y - 2) == here).all()
+    assert here[3, 5] == noise_tiles()["cloud"][28, 44]  # 8 of its pixels for each of 32
 
 
 def test_the_second_colour_stands_out():
@@ -384,12 +553,86 @@ def test_edges_bulge_outward_and_splines_keep_to_their_points():
     assert spline(square)[::6].tolist() == [[*point] for point in (*square, square[0])]
 
 
+def test_ellipses_limbs_and_mirror_images_by_hand():
+    x, y = ellipse(1, 2, 3, 0.5).T
+    assert ((x - 1) / 3) ** 2 + ((y - 2) / 0.5) ** 2 == pytest.approx(1)
+    limb = tube([(0, 0), (1, 0), (2, 0)], [0.1, 0.2, 0.3])
+    above, below = [[0, -0.1], [1, -0.2], [2, -0.3]], [[2, 0.3], [1, 0.2], [0, 0.1]]
+    assert limb[[0, 6, 12, 13, 19, 25]] == pytest.approx(np.array(above + below))
+    assert symmetric(np.array([(0, 0), (1, 5)])).tolist() == [[0, 0], [1, 5], [-1, 5], [0, 0]]
+
+
+def test_a_soft_edge_is_half_way_up_where_the_edge_is():
+    distance = np.array([-0.2, -0.1, -0.05, 0, 0.05, 0.1, 0.2])
+    assert soft_step(distance, 0.2) == pytest.approx([0, 0, 0.25, 0.5, 0.75, 1, 1])
+
+
 def test_only_what_lies_flat_may_lie_upside_down():
     """Where the hem points, of 300 poses each: down is positive."""
     for display in ("flat", "hanger", "mannequin", "stand"):
         poses = [drawn._pose(np.random.default_rng(seed), display) for seed in range(300)]
         hems = [pose[1, 1] for pose in poses]
         assert (min(hems) < 0) == (display == "flat")
+
+
+def test_garments_fill_the_picture_and_a_few_are_close_ups():
+    for display in ("flat", "hanger"):
+        poses = np.array([drawn._pose(np.random.default_rng(n), display) for n in range(300)])
+        middles = poses[:, :2, 2]
+        assert np.abs(middles - 0.5).max() < 0.15
+        assert (middles.std(axis=0) > 0.01).all()
+        sizes = np.sqrt(np.linalg.det(poses))
+        assert 0.6 < sizes.min() < sizes.max() < 1.35
+        assert 0.02 < (sizes > 1.0).mean() < 0.14
+        lean = np.degrees(np.arctan2(poses[:, 1, 0], poses[:, 0, 0]))
+        assert (np.abs(lean) < 30).mean() > 0.85
+
+
+def test_a_shadow_is_below_a_thing_and_softer_the_farther_off_it_is():
+    cover = np.zeros((160, 160), np.float32)
+    cover[60:100, 60:100] = 1
+    depth, soft = {}, {}
+    for display in ("flat", "hanger"):
+        shadow = drawn._shadow(np.random.default_rng(0), cover, 1.0, display)
+        assert 0.3 <= shadow.max() <= 0.6
+        assert shadow.min() == 0
+        rows = shadow.sum(axis=1)
+        depth[display] = (rows * np.arange(160)).sum() / rows.sum() - 79.5
+        share = shadow / shadow.max()
+        soft[display] = ((share > 0.1) & (share < 0.9)).sum()
+    assert 0 < depth["flat"] < depth["hanger"]
+    assert soft["flat"] < soft["hanger"]
+
+
+def test_a_garment_darkens_what_is_around_it(monkeypatch):
+    shadow = drawn._shadow
+    garment = sample_garment(np.random.default_rng(21), "t-shirt")
+    shown = render(garment, 96)
+    monkeypatch.setattr(drawn, "_shadow", lambda *arguments: 0 * shadow(*arguments))
+    change = np.asarray(shown.picture, int) - np.asarray(render(garment, 96).picture, int)
+    around = change[~grown(shown.mask, 3)]
+    assert around.max() <= 1
+    assert (around < -8).mean() > 0.02
+
+
+def test_a_camera_adds_uneven_light_a_cast_and_noise():
+    """Of an even gray: brighter to any side, warmer or colder, and on the whole hardly changed."""
+    shots = np.stack([
+        np.asarray(drawn._photographed(np.random.default_rng(n), np.full((64, 64, 3), 128.0)))
+        for n in range(60)
+    ]).astype(float)  # fmt: skip
+    for halves in (np.split(shots, 2, axis=1), np.split(shots, 2, axis=2)):
+        first, second = (half.mean(axis=(1, 2, 3)) for half in halves)
+        assert ((first - second) > 3).sum() > 10
+        assert ((second - first) > 3).sum() > 10
+    red, green, blue = shots.mean(axis=(1, 2)).T
+    assert np.corrcoef(red / green, blue / green)[0, 1] < -0.6
+    light = shots.mean(axis=(1, 2, 3)) / 128
+    assert 0.85 < light.min() < 0.9
+    assert 1.02 < light.max() < 1.08
+    steps = np.diff(shots, axis=2).std(axis=(1, 2, 3)) / np.sqrt(2)  # what neighbours share is away
+    assert 0.2 < steps.min() < 1.5
+    assert 3 < steps.max() < 5.5
 
 
 def test_x_runs_right_and_y_runs_down():

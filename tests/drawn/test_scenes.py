@@ -62,6 +62,24 @@ def test_the_box_is_where_the_garment_changed_the_scene(monkeypatch):
         assert y + height / 2 == pytest.approx(rows.max() + 1, abs=1e-3)
 
 
+def test_the_shadow_of_a_garment_lies_below_it(monkeypatch):
+    """A red square on a light gray backdrop: two pixels below it and above it."""
+    gray = np.full((SIZE, SIZE, 3), 200, np.float32)
+    monkeypatch.setattr(scenes, "backdrop", lambda *_: gray.copy())
+    garment = sample_garment(np.random.default_rng(0), "hat")
+    square = scenes.Image.new("RGBA", (60, 40), (255, 0, 0, 255))
+    above, below = [], []
+    for seed in range(20):
+        scene, mask = scenes._laid_out(np.random.default_rng(seed), square, garment, SIZE)
+        rows, columns = np.nonzero(mask)
+        across = slice(columns.min() + 4, columns.max() - 3)
+        if rows.min() >= 2 and rows.max() < SIZE - 2:
+            above.append(scene[rows.min() - 2, across, 1].mean())
+            below.append(scene[rows.max() + 2, across, 1].mean())
+    assert len(above) > 9
+    assert np.mean(below) < np.mean(above) - 5
+
+
 def test_a_rim_that_is_less_than_half_garment_is_outside_the_box():
     """A square in a wide soft rim, which is no square."""
     garment = sample_garment(np.random.default_rng(0), "hat")

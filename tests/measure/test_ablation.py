@@ -8,10 +8,14 @@ import torch
 from ablation import TRIALS, recipe_of, training_of
 from muon import Muon
 from tiny import same_weights, steps_watched, tiny_catalog, without_time
+from torch import nn
+from torchvision.ops import SqueezeExcitation
 
+from fashionlib.blocks import InvertedResidual
 from fashionlib.catalog import Catalog
-from fashionlib.counting import count_macs
+from fashionlib.counting import count_macs, count_parameters
 from fashionlib.heads import build_classifier
+from fashionlib.pages.recorded_results import recorded
 from fashionlib.training import Training, finish, seeded, train_classifier
 from fashionlib.weights import load_classifier, shipped, weights_hash
 
@@ -35,7 +39,7 @@ def short(monkeypatch) -> None:
 def begun(catalog: Catalog, name: str) -> Training:
     trial = TRIALS[name]
     recipe = replace(trial.recipe, epochs=1, size=SIZE, evaluation_size=SIZE)
-    trial = replace(trial, recipe=recipe, sizes=trial.sizes and (40,))
+    trial = replace(trial, recipe=recipe, sizes=trial.sizes and (40, 48))
     torch.manual_seed(0)
     network = build_classifier("article")
     network = trial.change(network) if trial.change and "5×5" not in name else network
@@ -84,13 +88,53 @@ def test_mixed_pictures_leave_the_catalog_alone(catalog, name):
 
 
 def test_pictures_grow_and_turn(catalog):
-    inputs, _ = next(iter(begun(catalog, "growing from 80 to 144 px").batches(0)))
-    assert inputs.shape == (16, 3, 40, 40)
+    growing = begun(catalog, "growing from 80 to 144 px")
+    for epoch, size in enumerate((40, 48)):
+        inputs, _ = next(iter(growing.batches(epoch)))
+        assert inputs.shape == (16, 3, size, size)
     turned = ablation.turned(catalog.train)
     sides = [torch.rot90(catalog.train.images, turn, (2, 3)) for turn in range(4)]
     of = [[torch.equal(image, side[n]) for side in sides] for n, image in enumerate(turned.images)]
     assert all(any(row) for row in of)
     assert {row.index(True) for row in of} == {0, 1, 2, 3}
+
+
+def blocks_of(network: nn.Module) -> list[InvertedResidual]:
+    return [block for block in network.modules() if isinstance(block, InvertedResidual)]
+
+
+def kinds_in(module: nn.Module, *kinds: type) -> list[type]:
+    return [type(layer) for layer in module.modules() if isinstance(layer, kinds)]
+
+
+def test_each_change_of_the_network_is_where_it_says():
+    """And nowhere else."""
+    changes = ablation.hard_swish, ablation.squeeze_excite, ablation.wide_filters
+    swished, weighed, larger = (change(build_classifier(ablation.TWO_FEWER)) for change in changes)
+    plain = build_classifier(ablation.TWO_FEWER)
+    count = len(kinds_in(plain, nn.ReLU6))
+    assert kinds_in(swished, nn.ReLU6, nn.Hardswish) == [nn.Hardswish] * count
+    for block, own, other in zip(*map(blocks_of, (plain, weighed, larger)), strict=True):
+        hidden = block.expand[0].out_channels
+        assert isinstance(own.filter[-1], SqueezeExcitation)  # behind the filter's activation
+        assert own.filter[-1].fc1.in_channels == hidden
+        assert [len(part) for part in (own.expand, own.filter, own.project)] == [3, 4, 2]
+        depthwise, before = other.filter[0], block.filter[0]
+        assert depthwise.kernel_size == ((5, 5) if hidden == 384 else (3, 3))
+        assert (depthwise.stride, depthwise.groups) == (before.stride, before.groups)
+
+
+def test_the_networks_that_were_measured_are_those_of_the_script():
+    """By their parameters and MACs: where another one is meant, run it again."""
+    found = {run["trial"]: (run["parameters"], run["macs"]) for run in recorded("ablation")["runs"]}
+    built = {}
+    for name, trial in TRIALS.items():
+        size = trial.recipe.evaluation_size
+        if (key := (trial.plan, trial.change, size)) not in built:
+            network = build_classifier(trial.plan)
+            network = trial.change(network) if trial.change else network
+            built[key] = count_parameters(network), count_macs(network, size)
+        assert found[name] == built[key], name
 
 
 def test_two_views_first_hand_on_the_average(catalog, monkeypatch):

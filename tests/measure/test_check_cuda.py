@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny import tiny_catalog
+
+from fashionlib.training import Training
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "tools" / "check_cuda.sh"
@@ -21,8 +24,8 @@ esac
 """
 
 
-def check(python: Path | str, **more: str) -> subprocess.CompletedProcess:
-    return subprocess.run(["bash", SCRIPT, str(python)], check=False, capture_output=True,
+def check(python: Path | str, script: Path = SCRIPT, **more: str) -> subprocess.CompletedProcess:
+    return subprocess.run(["bash", script, str(python)], check=False, capture_output=True,
                           text=True, env=os.environ | more)  # fmt: skip
 
 
@@ -74,3 +77,32 @@ def test_what_is_wrong_is_its_last_line(tmp_path, wrong, line):
     done = check(stub(tmp_path, **wrong))
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1] == line
+
+
+def test_the_pages_get_what_is_left_of_the_eight_minutes(tmp_path):
+    """In a copy that begins after a hundred seconds, by its own clock."""
+    text = SCRIPT.read_text()
+    assert text.count("\nSECONDS=0\n") == 1
+    script, timeout = tmp_path / "tools" / SCRIPT.name, tmp_path / "timeout"
+    script.parent.mkdir()
+    script.write_text(text.replace("\nSECONDS=0\n", "\nSECONDS=100\n"))
+    timeout.write_text('#!/usr/bin/env bash\necho "timeout $1"\nshift\nexec "$@"\n')
+    timeout.chmod(0o755)
+    done = check(stub(tmp_path), script, PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert done.returncode == 0, done.stderr
+    (seconds,) = (line.split()[1] for line in done.stdout.splitlines() if "timeout" in line)
+    assert 200 < int(seconds) <= 380
+
+
+def test_two_epochs_are_timed_after_one_in_which_all_is_loaded(monkeypatch, capsys):
+    """The script's second program, where a training takes no time but says what it took."""
+    program = SCRIPT.read_text().split("<<'END'\n")[2].partition("\nEND\n")[0]
+
+    def run(training: Training) -> tuple[None, list[dict[str, float]]]:
+        seconds = (100.0, 1.5, 2.25, 1000.0)[: training.recipe.epochs]
+        return None, [{"seconds": each} for each in seconds]
+
+    monkeypatch.setattr("fashionlib.running.runs.run_training", run)
+    monkeypatch.setattr("fashionlib.catalog.load_catalog", lambda *_, **__: tiny_catalog())
+    exec(program, {})
+    assert capsys.readouterr().out == "3.75\n"

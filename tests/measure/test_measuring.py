@@ -127,20 +127,20 @@ def test_scales_are_chosen_by_the_validation_photos_and_test_is_asked_of_that_ch
 
     monkeypatch.setattr(export, "load_onnx", lambda path: (path.stem[-1], {}))
     monkeypatch.setattr(export, "quantise_onnx", lambda _, __, pictures: given.append(pictures))
-    monkeypatch.setattr(export, "CALIBRATION", (10, 20, 31))
+    monkeypatch.setattr(export, "CALIBRATION", (10, 31, 20))  # the best is not the last
     monkeypatch.setattr(export, "outputs", outputs)
     compare = lambda exact, rounded, _, split: {  # noqa: E731
         "same": int(rounded[split][0].argmax()), "split": split,
     }  # fmt: skip
     monkeypatch.setattr(export, "compare_classifiers", compare)
     path, found = export.cost("classifier", tmp_path / "exported2.onnx", tmp_path, catalog)
-    assert [row["pictures"] for row in found["tried"]] == [10, 20, 31]
+    assert [row["pictures"] for row in found["tried"]] == [10, 31, 20]
     assert (found["chosen"], path.name) == (31, "classifier_31.onnx")
     assert found["test"]["split"] == "test"
     with_test = [run for run, splits in asked if "test" in splits]
     assert with_test == ["2", "1"]  # the exported file, and the chosen one
     known = [image.tolist() for image in catalog.train.images]
-    for count, pictures in zip((10, 20, 31), given, strict=True):
+    for count, pictures in zip((10, 31, 20), given, strict=True):
         places = {known.index(picture.tolist()) for picture in pictures}
         assert len(places) == len(pictures) == count
         assert max(places) >= count  # from all of the catalog, which is in order of its classes
@@ -346,15 +346,16 @@ def test_a_network_begins_with_the_weights_of_its_seed(script, begin, monkeypatc
 
 
 def test_triplets_to_the_letter_train_the_classifiers_own_backbone(monkeypatch):
-    """What they leave of the classifier is asked of that very network."""
+    """What they leave of the classifier is asked of that very network, after them."""
     model, trained = as_printed.build(as_printed.NETWORKS["to the letter"], 2), []
     train = lambda encoder, *_: (trained.append(encoder), [])  # noqa: E731
     monkeypatch.setattr(as_printed, "train_siamese", train)
-    monkeypatch.setattr(as_printed, "evaluate_encoder", lambda *_: {"precision@5": 0.5})
-    monkeypatch.setattr(as_printed, "right", lambda network, _: network)
+    monkeypatch.setattr(as_printed, "evaluate_encoder", lambda *_: {"precision@5": len(trained)})
+    monkeypatch.setattr(as_printed, "right", lambda network, _: (network, len(trained)))
     found = as_printed.triplets(model, striped_catalog(4, 4), 0)
     assert trained[0].backbone is model.backbone
-    assert found["right after triplets"] is model
+    assert found["precision@5 before"] == 0
+    assert found["right after triplets"] == (model, 1)
 
 
 def test_each_rival_begins_with_the_weights_of_its_seed(monkeypatch):

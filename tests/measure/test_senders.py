@@ -37,6 +37,9 @@ def test_photos_for_children_are_those_that_the_list_calls_so(monkeypatch):
     assert written[0]["for children"] == {"train": 2, "validation": 1, "test": 3}
     assert list(written[0]["train"].items()) == [("1", 3), ("2", 3), ("0", 2)]
     assert written[0]["validation"] == {"0": "0", "1": "0", "2": "1", "3": "1"}
+    senders_of_all = [0, 0, 1, 1, 1, 2, 2, 2, 3, 3]
+    assert list(map(int, written[0]["test"].values())) == senders_of_all
+    assert written[0]["photos"] == senders_of_all
 
 
 def test_what_is_recorded_is_of_all_the_photos(photos_here):

@@ -17,8 +17,9 @@ import torch
 import transfer
 
 from fashionlib.catalog import SEVEN, load_catalog
-from fashionlib.counting import count_parameters
+from fashionlib.counting import count_macs, count_parameters
 from fashionlib.errors import FashionError
+from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
 from fashionlib.pages import recorded_results
 from fashionlib.retrieval import agreement_at_k, labelled, ranking
@@ -254,6 +255,10 @@ def test_the_small_networks_were_trained_by_the_script_as_it_is():
     assert results["recipe"] == json.loads(json.dumps(asdict(small_networks.RECIPE)))
     assert {run["network"] for run in results["runs"]} == set(small_networks.PLANS)
     assert max(run["parameters"] for run in results["runs"]) <= small_networks.LIMIT
+    for run in results["runs"]:
+        network = build_classifier(small_networks.PLANS[run["network"]])
+        assert run["parameters"] == count_parameters(network)
+        assert run["macs"] == count_macs(network, small_networks.RECIPE.evaluation_size)
 
 
 def test_the_ten_classes_were_trained_by_the_script_as_it_is(photos_here):
@@ -264,7 +269,10 @@ def test_the_ten_classes_were_trained_by_the_script_as_it_is(photos_here):
     counts = catalog.test.labels.bincount().tolist()
     assert results["classes"] == dict(zip(catalog.classes, counts, strict=True))
     assert results["runs"]
+    network = build_classifier("fashion", len(ten_classes.TEN))
     for run in results["runs"]:
+        assert run["parameters"] == count_parameters(network)
+        assert run["macs"] == count_macs(network, small_networks.RECIPE.evaluation_size)
         assert sum(run["test right"].values()) == run["right"]["test"]["plain"]
         assert run["seven of ten"]["test"][1] == sum(counts[:7]) == 296
 

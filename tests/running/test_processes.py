@@ -9,8 +9,10 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -405,7 +407,10 @@ def test_more_processes_than_gpus_are_a_mistake(monkeypatch):
 
 
 def test_each_process_has_a_gpu_of_its_own(monkeypatch):
-    """On a second machine of four GPUs: by its place there, not by that among all processes."""
+    """On a second machine of four GPUs: by its place there, not by that among all processes.
+
+    And an hour's time to wait for the others, one of which may download the photos.
+    """
     told = []
     for name, value in {"TORCHELASTIC_RUN_ID": "1", "LOCAL_RANK": "1", "RANK": "5"}.items():
         monkeypatch.setenv(name, value)
@@ -413,11 +418,34 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "set_device", told.append)
     distributed = torch.distributed
-    monkeypatch.setattr(distributed, "init_process_group", lambda kind, **_: told.append(kind))
+    join = lambda kind, timeout: told.append((kind, timeout))  # noqa: E731
+    monkeypatch.setattr(distributed, "init_process_group", join)
     monkeypatch.setattr(distributed, "destroy_process_group", lambda: told.append("done"))
     with processes.joined():
-        assert told == [1, "nccl"]
-    assert told == [1, "nccl", "done"]
+        assert told == [1, ("nccl", timedelta(hours=1))]
+    assert told[2:] == ["done"]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_all_but_the_first_are_silent_and_slow_to_fail(monkeypatch, rank):
+    """When one process fails, the others do because of it: it is the one to be heard."""
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setenv("TQDM_DISABLE", "")
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, **__: None)
+    monkeypatch.setattr(processes, "rank", lambda: rank)
+    waited, loud, out = [], [], sys.stdout
+    monkeypatch.setattr(processes, "time", SimpleNamespace(sleep=waited.append))
+
+    def fail() -> None:
+        with processes.joined():
+            loud.extend([sys.stdout is out, not os.environ["TQDM_DISABLE"]])
+            raise FashionError("this one is broken.")
+
+    complaint(fail, "this one is broken.")
+    assert loud == [rank == 0] * 2
+    assert waited == [processes.GRACE] * rank
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def expected(query: Path, files: list[Path], weights: Path) -> list[tuple[float,
 def test_a_table_a_strip_and_then_json(work):
     query = first(work / "clothes" / "dress")
     options = ["--query", query, "--catalog", "clothes", "--weights", "encoder.safetensors"]
-    done = search(*options, "--top-k", 3, "--out", "made/strip.png", cwd=work)
+    done = search(*options, "--top-k", 3, "--out", "made/strip.PNG", cwd=work)
     assert done.returncode == 0, done.stderr
     wanted = expected(query, list((work / "clothes").rglob("*.png")), work / "encoder.safetensors")
     lines = done.stdout.splitlines()
@@ -105,17 +105,19 @@ def test_a_table_a_strip_and_then_json(work):
     assert said[0] == "Weights encoder.safetensors: as asked."
     assert said[1] == "Index of clothes: 21 pictures, 21 of them embedded now."
     assert said[2].startswith("Skipped: hat/torn.jpg is not a picture")
-    assert said[3] == "Saved made/strip.png."
-    with Image.open(work / "made" / "strip.png") as strip:
+    assert said[3] == "Saved made/strip.PNG."
+    with Image.open(work / "made" / "strip.PNG") as strip:
         assert strip.format == "PNG"
         assert strip.width > 2 * strip.height
         assert len(strip.convert("RGB").getcolors(1 << 20)) > 1000
-    assert os.listdir(work / "made") == ["strip.png"]
+    assert os.listdir(work / "made") == ["strip.PNG"]
 
     done = search(*options, "--top-k", 50, "--json", cwd=work)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["query_category"] == "dress"
+    used = [answer[part] for part in ("query", "catalog", "weights")]
+    assert used == [str(query), "clothes", "encoder.safetensors"]
     assert [name.split()[0] for name in answer["skipped"]] == ["hat/torn.jpg"]
     results = answer["results"]
     assert [result["rank"] for result in results] == list(range(1, 22))
@@ -195,7 +197,7 @@ MISTAKES = {
     "no window": ({"--show": ""}, "use --out"),
     "out is a jpg": ({"--out": "strip.jpg"}, ".png"),
     "out is in a file": ({"--out": "q.png/strip.png"}, "could not write q.png/strip.png"),
-    "too many to draw": ({"--out": "x.png", "--top-k": "60", "--catalog": "many"}, "60 results"),
+    "too many to draw": ({"--out": "x.png", "--top-k": "60"}, "60 results"),  # also of 21
     "unknown option": ({"--topk": "3"}, "--topk"),
     "out is the query": ({"--out": "q.png"}, "q.png is read for this: name another file"),
     "out is the look": ({"--look": "l.png", "--out": "l.png"}, "l.png is read for this"),
@@ -532,6 +534,7 @@ def test_how_far_the_nearest_is_and_how_far_it_may_be_are_told_apart():
     (line,) = search_command._too_far(0.75, {"distance_limit": 0.5})
     assert re.findall(r"0\.\d+", line) == ["0.750", "0.500"]
     assert line.startswith("Nothing is near: 0.750,")
+    assert search_command._too_far(0.75, {}) == []  # nobody has measured how far it may be
 
 
 def test_another_look_or_a_colour_is_not_expected_to_be_near(work):
@@ -590,6 +593,17 @@ def test_a_query_has_the_category_of_its_folder_by_any_path(work, monkeypatch):
         assert search_command._category_of_query(path, source) == "dress"
     monkeypatch.chdir(work)
     assert search_command._category_of_query(Path("flat", query), source) is None
+
+
+def test_a_table_has_a_place_for_categories_where_only_some_are_known(capsys):
+    dress = {"rank": 1, "distance": 0.25, "category": "dress", "file": "dress/a.png"}
+    loose = {"rank": 10, "distance": 1, "category": None, "file": None, "id": "b.png"}
+    search_command._print_table([dress, loose])
+    assert capsys.readouterr().out.splitlines() == [
+        "rank  distance  category  file",
+        "   1     0.250  dress     dress/a.png",
+        "  10     1.000            b.png",
+    ]
 
 
 def test_new_pictures_and_those_that_are_gone_are_told_apart():

@@ -364,6 +364,9 @@ def test_no_index_of_half_a_catalog(folder, weights, tmp_path, in_threads):
         patch.setattr(Path, "is_file", lambda path: True)  # until a run beside this one began
         complaint(lambda: index_from_shards(out, encoder), out, "no complete embeddings")
     embed_folder(folder, out, weights, shard_size=3)
+    shutil.copy(shard_path(out, 0), shard_path(out, 3))  # a run beside this one is at it
+    complaint(lambda: index_from_shards(out, encoder), "does not fit the shards")
+    shard_path(out, 3).unlink()
     shard_path(out, 1).unlink()
     complaint(lambda: index_from_shards(out, encoder), shard_path(out, 1))
 
@@ -405,7 +408,10 @@ def test_weights_that_change_under_way_are_noticed(folder, weights, tmp_path, in
 # Memory
 
 
-def test_shards_are_taken_as_they_are_needed(folder, weights, tmp_path, in_threads, monkeypatch):
+@pytest.mark.parametrize("processes", [1, 2])
+def test_shards_are_taken_as_they_are_needed(
+    folder, weights, tmp_path, in_threads, monkeypatch, processes
+):
     """However long the catalog is, the parent has a few shards in hand."""
     taken, done = [], []
     cut, made = shards._cut, shards._made
@@ -422,12 +428,27 @@ def test_shards_are_taken_as_they_are_needed(folder, weights, tmp_path, in_threa
 
     monkeypatch.setattr(shards, "_cut", counting)
     monkeypatch.setattr(shards, "_made", watching)
-    embed_folder(folder, tmp_path / "out", weights, shard_size=1)
+    embed_folder(folder, tmp_path / "out", weights, processes, shard_size=1)
     assert len(done) == len(taken) == 8
-    assert max(done) <= 3  # one at work, one in the queue, one about to join it
+    assert max(done) <= processes + 2  # those at work, one in the queue, one about to join it
     done.clear(), taken.clear()
-    embed_folder(folder, tmp_path / "out", weights, shard_size=1)
+    embed_folder(folder, tmp_path / "out", weights, processes, shard_size=1)
     assert max(done) == 1
+
+
+def test_workers_share_the_threads_of_the_machine(folder, weights, tmp_path, monkeypatch):
+    """Of eight, say; each has one at least."""
+    asked = []
+
+    def pool(workers: int, _: object, __: object, given: tuple) -> ThreadPoolExecutor:
+        asked.append((workers, given[0]))
+        return ThreadPoolExecutor(workers)
+
+    monkeypatch.setattr(shards, "ProcessPoolExecutor", pool)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    for processes in (2, 3, 20):
+        embed_folder(folder, tmp_path / "out", weights, processes)
+    assert asked == [(2, 4), (3, 2), (20, 1)]
 
 
 def test_a_folder_is_listed_when_its_turn_comes(folder, monkeypatch):
@@ -565,13 +586,13 @@ def run(*arguments: object) -> tuple[int, str, str]:
 
 def test_the_command_names_the_broken_pictures_at_the_end(folder, weights, tmp_path, in_threads):
     (folder / "é" / "t\x1born\n.png").write_text("not a picture")
-    options = ["--catalog", folder, "--weights", weights, "--out", tmp_path / "out"]
+    options = ["--catalog", folder, "--weights", weights, "--out", tmp_path / "o\x1but"]
     for fresh in (7, 0):
         code, out, _ = run(*options, "--processes", 2)
         assert code in (0, None)
         lines = out.splitlines()
         assert lines[0] == f"Weights {weights}: as asked."
-        assert lines[1].endswith(f"7 pictures in 1 shards in {tmp_path / 'out'}, "
+        assert lines[1].endswith(f"7 pictures in 1 shards in {tmp_path / 'o?ut'}, "
                                  f"{fresh} of them embedded now")  # fmt: skip
         assert lines[2].startswith("Skipped: a/torn.png is not a picture")
         assert lines[3].startswith("Skipped: é/t?orn?.png is not a picture")
@@ -580,9 +601,10 @@ def test_the_command_names_the_broken_pictures_at_the_end(folder, weights, tmp_p
 
 def test_without_weights_it_takes_ones_own(folder, tmp_path, in_threads, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert "Weights encoder_photos: shipped" in run("--catalog", folder, "--out", "out")[1]
+    folder.rename("drawn")  # a folder of photos, whatever its name
+    assert "Weights encoder_photos: shipped" in run("--catalog", "drawn", "--out", "out")[1]
     save_weights(tmp_path / "runs" / "encoder.safetensors", 0)
-    assert "runs/encoder.safetensors" in run("--catalog", folder, "--out", "mine")[1]
+    assert "runs/encoder.safetensors" in run("--catalog", "drawn", "--out", "mine")[1]
 
 
 GOOD = {"--catalog": "clothes", "--out": "new", "--weights": "encoder.safetensors"}

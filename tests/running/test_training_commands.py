@@ -154,13 +154,17 @@ def test_the_classifier_that_an_encoder_starts_from_stays(folder, capsys):
     assert own.read_bytes() == before
 
 
-def test_the_classifier_that_is_asked_for_comes_before_ones_own():
+def test_the_classifier_that_is_asked_for_comes_before_ones_own(capsys):
     own, other = build_classifier("article", 3), build_classifier("article", 3)
-    for path, model in (("runs/classifier.safetensors", own), ("c.safetensors", other)):
+    for path, model in (("runs/classifier.safetensors", own), ("c\x1b.safetensors", other)):
         save_classifier(path, model, ("hat", "pants", "t-shirt"))
-    for asked, wanted in ((Path("c.safetensors"), other), (None, own)):
+    for asked, wanted in ((Path("c\x1b.safetensors"), other), (None, own)):
         start = training_commands.starting_classifier(asked, Path("e.safetensors"))
         assert same_weights(start, wanted)
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == [
+        "c?.safetensors",
+        "runs/classifier.safetensors",
+    ]
 
 
 @pytest.mark.parametrize(("plan", "recipe"), [("fashion", Recipe()), ("article", ARTICLE_RECIPE)])
@@ -218,15 +222,16 @@ def test_ctrl_c_and_the_same_command_again_end_as_one_that_was_never_stopped(
             raise KeyboardInterrupt
         follow(*arguments, **more)
 
-    checkpoint = Path("cut.checkpoint.safetensors")
+    checkpoint = Path("c\x1but.checkpoint.safetensors")  # what a terminal would obey
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(core, "set_learning_rate", interrupted)
-        assert fashionlib(*words, "cut.safetensors") == 130
-    assert f"the same command goes on from {checkpoint}" in capsys.readouterr().err
-    assert not Path("cut.safetensors").exists()
+        assert fashionlib(*words, "c\x1but.safetensors") == 130
+    said = capsys.readouterr().err
+    assert "the same command goes on from c?ut.checkpoint.safetensors" in said
+    assert not Path("c\x1but.safetensors").exists()
     assert len(load_tensors(checkpoint)[1]["history"]) == 1
-    assert fashionlib(*words, "cut.safetensors") == 0
-    assert Path("cut.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
+    assert fashionlib(*words, "c\x1but.safetensors") == 0
+    assert Path("c\x1but.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
     assert not checkpoint.exists()
 
 
@@ -248,8 +253,9 @@ def test_the_checkpoint_stays_where_the_weights_cannot_be_saved(folder, monkeypa
 def test_the_seconds_that_are_told_are_those_of_all_epochs(folder, monkeypatch, capsys):
     rows = [{"seconds": 30.0}, {"seconds": 12.0}]
     monkeypatch.setattr(training_commands, "run_training", lambda made, _: (made.average, rows))
-    assert fashionlib("train-classifier", "--data", folder, "--plan", "article", "--size", 32) == 0
-    assert "trained in 42 s, saved" in capsys.readouterr().out
+    words = ["--data", folder, "--plan", "article", "--size", 32, "--out", "c\x1b.safetensors"]
+    assert fashionlib("train-classifier", *words) == 0
+    assert "trained in 42 s, saved c?.safetensors\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("command", "epochs"), [("train-classifier", 10), ("train-siamese", 15)])

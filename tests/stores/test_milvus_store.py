@@ -426,3 +426,20 @@ def test_rows_of_the_deploy_folders_server_lie_in_volumes():
         assert plan["services"][name]["volumes"] == [f"{name}:{place}"]
     assert f"--data-dir {places['etcd']} " in plan["services"]["etcd"]["command"] + " "
     assert plan["services"]["minio"]["command"].split()[-1] == places["minio"]
+
+
+def test_the_services_of_the_deploy_folder_find_each_other():
+    """Milvus at the ports where the others listen, by their names, once both are well."""
+    deploy = Path(__file__).resolve().parents[2] / "deploy"
+    services = yaml.safe_load((deploy / "docker-compose.yml").read_text())["services"]
+    milvus, places = services["milvus"], {"etcd": "etcd:2379", "minio": "minio:9000"}
+    asked = milvus["environment"]
+    assert (asked["ETCD_ENDPOINTS"], asked["MINIO_ADDRESS"]) == tuple(places.values())
+    assert asked["MINIO_ACCESS_KEY_ID"].startswith("${MINIO_ROOT_USER:?")
+    words = services["etcd"]["command"].split()
+    for option, url in (("advertise", "http://etcd:2379"), ("listen", "http://0.0.0.0:2379")):
+        assert words[words.index(f"--{option}-client-urls") + 1] == url
+    assert milvus["depends_on"] == {name: {"condition": "service_healthy"} for name in places}
+    checks = {name: " ".join(each["healthcheck"]["test"]) for name, each in services.items()}
+    assert "endpoint health" in checks["etcd"]
+    assert "http://localhost:9000/" in checks["minio"]  # where it listens unless it is told else

@@ -594,8 +594,11 @@ def test_a_faiss_index_that_is_damaged(tmp_path):
     tensors, metadata = weights.load_tensors(store.path)
     save_tensors(store.path, tensors | {"index": tensors["index"][:50]}, metadata)
     complaint(lambda: opened(tmp_path, "faiss flat"), store.path, "damaged")
-    save_tensors(store.path, tensors, metadata | {"ids": metadata["ids"][1:]})
+    save_tensors(store.path, tensors | {"alive": tensors["alive"][1:].clone()}, metadata)
     complaint(lambda: opened(tmp_path, "faiss flat"), store.path, "damaged")
+    for part in ("ids", "categories"):
+        save_tensors(store.path, tensors, metadata | {part: metadata[part][1:]})
+        complaint(lambda: opened(tmp_path, "faiss flat"), store.path, "damaged")
 
 
 @pytest.mark.parametrize(
