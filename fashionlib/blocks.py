@@ -106,7 +106,7 @@ class MobileNetBackbone(nn.Module):
     output size independent of them.
     """
 
-    def __init__(self, plan: str | Plan = "article") -> None:
+    def __init__(self, plan: str | Plan) -> None:
         super().__init__()
         plan = PLANS[plan] if isinstance(plan, str) else plan
         blocks: list[nn.Module] = [conv_bn(3, plan.stem, kernel=3, stride=2)]

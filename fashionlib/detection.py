@@ -32,7 +32,7 @@ class Answers(NamedTuple):
 class DetectionRecipe:
     """Everything about the training of a head except the head, the maps and the seed."""
 
-    epochs: int = 15
+    epochs: int
     batch_size: int = 32
     learning_rate: float = 3e-3
     weight_decay: float = 0.05

@@ -56,7 +56,7 @@ print(catalog.about)
 some = torch.arange(0, len(catalog.train), budget(4, quick=1))
 catalog = replace(catalog, train=catalog.train.at(some))
 train, queries = catalog.train, labelled(catalog.validation)
-SIZE, LARGER = budget((96, 112), quick=(48, 56))
+SIZE, LARGER = budget((96, 112), quick=(32, 40))
 say(
     f"We train with {len(train)} pictures at {SIZE} pixels, so that a training takes "
     f"seconds, and search them with {len(queries)} validation pictures. What needs all "

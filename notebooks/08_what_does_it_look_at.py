@@ -278,8 +278,10 @@ from dataclasses import replace
 
 from fashionlib.siamese import RECIPE, train_siamese
 
-size = budget(80, quick=48)
-recipe = replace(RECIPE, epochs=1, size=size, learning_rate=5e-4, average=0.9)
+size, larger = budget((80, RECIPE.evaluation_size), quick=(32, 40))
+recipe = replace(
+    RECIPE, epochs=1, size=size, evaluation_size=larger, learning_rate=5e-4, average=0.9
+)
 again = {}
 for name, swap in {"an epoch, own edges": 0.0, "an epoch, swapped edges": 0.5}.items():
     torch.manual_seed(0)

@@ -1,5 +1,7 @@
 """The block does what the paper's table 1 says, and counts what the chapter says."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -85,6 +87,10 @@ def test_without_groups_they_are_dense():
 )
 def test_parameter_counts(plan, parameters):
     assert count_parameters(build_classifier(plan, classes=7)) == parameters
+
+
+def test_the_dense_plan_is_the_articles_but_for_the_groups():
+    assert PLANS["article-dense"] == replace(PLANS["article"], depthwise=False)
 
 
 def test_the_fashion_plan_stays_within_the_articles_budget():

@@ -1,12 +1,15 @@
 """The detection head: boxes against torchvision, a still backbone, and a head that learns."""
 
 import math
+from dataclasses import asdict
 
 import pytest
 import torch
 from tiny import same_weights, without_time
 from torchvision.ops import box_convert, box_iou, generalized_box_iou
 
+from fashionlib import training
+from fashionlib.counting import count_parameters
 from fashionlib.detection import (
     Answers,
     DetectionRecipe,
@@ -94,6 +97,12 @@ def test_every_box_has_a_size_and_trust_adds_up(head):
     assert torch.allclose(boxes, middle, atol=1e-6)
 
 
+def test_the_parameters_of_a_head_by_hand():
+    """Two filters of 64 channels with their norms; five votes of a cell; seven classes."""
+    filters = 2 * (9 * 64 * 64 + 2 * 64)
+    assert count_parameters(DetectionHead(64, 7)) == filters + 5 * (64 + 1) + 7 * (64 + 1)
+
+
 def test_a_cell_without_an_opinion_reaches_a_third_around_itself(head):
     """The first boxes are like a large garment: from the centre ln(1 + 1/e) to each side."""
     torch.nn.init.zeros_(head.votes.weight)
@@ -129,7 +138,7 @@ def test_frozen_maps_are_the_backbones_own():
     classifier = build_classifier("fashion").train()
     images = torch.randint(0, 256, (5, 3, 64, 64), dtype=torch.uint8)
     before = weights_hash(classifier)
-    maps = frozen_maps(classifier, images, (12, 6))
+    maps = frozen_maps(classifier, images, (12, 6, 12))
     assert weights_hash(classifier) == before, "batch-norm's statistics moved"
     assert list(maps) == [6, 12]
     assert maps[6].shape == maps[12].shape == (5, 64, 4, 4)
@@ -165,6 +174,11 @@ def test_a_depth_that_is_not_there(depths):
         frozen_maps(build_classifier("fashion"), torch.zeros(1, 3, 64, 64).byte(), depths)
 
 
+def test_a_head_is_trained_as_a_classifier_is_but_in_larger_batches():
+    head, classifier = asdict(DetectionRecipe(epochs=10)), asdict(training.RECIPE)
+    assert head == {name: classifier[name] for name in head} | {"batch_size": 32}
+
+
 def blobs(count: int, seed: int) -> Answers:
     """Maps where one of two channels is lit in a rectangle: which one is the class."""
     generator = torch.manual_seed(seed)
@@ -185,9 +199,9 @@ RECIPE = DetectionRecipe(epochs=6, batch_size=16)
 def test_a_head_learns_what_and_where_and_a_seed_repeats_it(two_threads):
     train, validation = blobs(256, 1), blobs(64, 2)
     runs = []
-    for seed in (0, 0, 1):
+    for seed in ((), (0,), (1,)):
         torch.manual_seed(0)
-        runs.append(train_head(DetectionHead(2, 2, hidden=16), train, validation, RECIPE, seed))
+        runs.append(train_head(DetectionHead(2, 2, hidden=16), train, validation, RECIPE, *seed))
     (first, history), (again, same), (other, _) = runs
     assert same_weights(first, again)
     assert without_time(history) == without_time(same)
@@ -214,6 +228,7 @@ def test_detect_leaves_the_mode_and_does_not_depend_on_the_batch(head):
     parts = [detect(head, maps[:3]), detect(head, maps[3:], batch_size=2)]
     assert head.training
     assert weights_hash(head) == before
+    assert not any(answer.requires_grad for answer in (logits, boxes))
     assert torch.allclose(torch.cat([part[0] for part in parts]), logits, atol=1e-5)
     assert torch.allclose(torch.cat([part[1] for part in parts]), boxes, atol=1e-5)
 

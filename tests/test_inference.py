@@ -9,7 +9,7 @@ from tiny import sized, tiny_catalog
 from torch import nn
 
 from fashionlib.heads import build_classifier, build_encoder
-from fashionlib.inference import predict
+from fashionlib.inference import pick_device, predict
 from fashionlib.transforms import to_input
 
 
@@ -24,8 +24,9 @@ def test_predict_leaves_the_mode_and_the_statistics_alone(pictures):
     predict(model, pictures, batch_size=7)
     assert model.training
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
-    predict(model.eval(), pictures)
+    answers = predict(model.eval(), pictures)
     assert not model.training
+    assert not answers.requires_grad  # it would keep the activations of all batches
 
 
 def test_batch_size_of_evaluation_does_not_matter(pictures):
@@ -51,6 +52,12 @@ def test_the_same_network_at_another_size_answers_otherwise(pictures):
     model = build_encoder("article", 16)
     small, large = (predict(sized(model, size), pictures) for size in (32, 40))
     assert (small - large).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("has_one", "device"), [(True, "cuda"), (False, "cpu")])
+def test_a_gpu_is_taken_where_the_machine_has_one(monkeypatch, has_one, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_one)
+    assert pick_device() == torch.device(device)
 
 
 def test_no_pictures_and_no_size_are_mistakes(pictures):

@@ -1,5 +1,6 @@
 """What a shop imports: the names there are, and the README's example of them."""
 
+import inspect
 import os
 import re
 import subprocess
@@ -12,6 +13,9 @@ import pytest
 
 import fashionlib
 from fashionlib.drawn import draw_garment, sample_garment
+from fashionlib.search import SIDE
+from fashionlib.siamese import RECIPE as SIAMESE_RECIPE
+from fashionlib.training import RECIPE
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = re.compile(r"^( *)```python\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
@@ -29,6 +33,28 @@ def test_each_public_name_is_there_and_says_what_it_does(name):
     assert thing.__name__ == name
     assert thing.__doc__
     assert name in dir(fashionlib)
+
+
+DEFAULTS = {
+    "FashionError": {"message": ""},
+    "build_classifier": {"plan": "fashion", "classes": 7},
+    "encoder_for": {"classifier": None},
+    # a query is made as large as the pictures of a catalog
+    "load_catalog": {"source": None, "size": SIDE, "classes": None, "few": False},
+    "open_store": {"index": "flat"},
+    "predict": {"batch_size": 16},
+    "read_picture": {"size": None},
+    "train_classifier": {"recipe": RECIPE, "seed": 0},
+    "train_siamese": {"recipe": SIAMESE_RECIPE, "seed": 0},
+}
+
+
+@pytest.mark.parametrize("name", fashionlib.__all__)
+def test_what_a_shop_leaves_unsaid_stays_as_it_is(name):
+    """Another default would change what its programs do, without a word."""
+    given = inspect.signature(getattr(fashionlib, name)).parameters.values()
+    found = {one.name: one.default for one in given if one.default is not one.empty}
+    assert found == DEFAULTS.get(name, {})
 
 
 def test_there_are_few_enough_to_remember():

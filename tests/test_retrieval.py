@@ -66,6 +66,9 @@ def test_all_measures_equal_plain_loops(k):
         }
         assert {name: float(values[n]) for name, values in measured.items()} == pytest.approx(slow)
     assert all(len(values) == len(queries) for values in measured.values())
+    assert {values.dtype for values in measured.values()} == {torch.float32}
+    usual = evaluate_retrieval(queries, query_labels, catalog, labels)
+    assert list(usual) == ["precision@1", "precision@5", "recall@5", "hit@5", "mAP"]
 
 
 def test_the_ranking_begins_as_a_search_does():
@@ -95,7 +98,7 @@ def test_known_values():
 
 
 def test_a_query_with_nothing_to_find():
-    right = torch.tensor([[True, False], [False, False]])
+    right = torch.tensor([[True, False], [False, False], [False, False]])
     for measure in (average_precision, lambda right: recall_at_k(right, 1)):
         with pytest.raises(FashionError, match="query 1 has nothing to find"):
             measure(right)
@@ -162,7 +165,7 @@ def test_colour_distances_of_a_class_that_is_not_there():
     few = colour_distances(images[:1], torch.tensor([1]), images, labels, positions)
     assert float(few.best) == 0
     with pytest.raises(FashionError, match="query 0"):
-        colour_distances(images[:1], torch.tensor([2]), images, labels, positions)
+        colour_distances(images[:2], torch.tensor([2, 2]), images, labels, positions.expand(2, 5))
 
 
 # By look
@@ -243,6 +246,10 @@ def test_resampled_intervals_cover_what_they_should():
         found = resampled(torch.rand(60, generator=generator) - 0.4)  # as differences, mean 0.1
         inside += found.low <= 0.1 <= found.high
     assert 0.9 * 200 <= inside < 200
+    many = torch.randn(400, generator=generator)
+    found, error = resampled(many), float(many.std()) / 20  # as a normal distribution has it
+    assert found.low == pytest.approx(float(many.mean()) - 1.96 * error, abs=0.15 * error)
+    assert found.high == pytest.approx(float(many.mean()) + 1.96 * error, abs=0.15 * error)
     again = torch.rand(30, generator=generator)
     assert resampled(again) == resampled(again)
     assert resampled(again).mean == pytest.approx(float(again.mean()))

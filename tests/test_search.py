@@ -173,10 +173,11 @@ def test_what_cannot_be_added_or_removed():
     complaint(lambda: index.add(torch.zeros(1, 2), ["b"]), "'b'", "twice")
     complaint(lambda: index.add(torch.zeros(2, 2), ["x", "x"]), "'x'", "twice")
     complaint(lambda: index.add(torch.zeros(1, 3), ["x"]), "[1, 3]", "2 dimensions")
+    complaint(lambda: index.add(torch.zeros(2), ["x"]), "[2]", "2 dimensions")
     complaint(lambda: index.add(torch.zeros(2, 2), ["x"]), "do not fit 3 ids")
     complaint(lambda: index.add(torch.full((1, 2), torch.nan), ["x"]), "not finite")
     complaint(lambda: index.add(torch.full((1, 2), -1e16), ["x"]), "beyond 1e15")
-    complaint(lambda: index.remove(["a", "nobody"]), "'nobody'")
+    complaint(lambda: index.remove(["a", "nobody", "no one"]), "'nobody'")
     complaint(lambda: SearchIndex(torch.zeros(2), ("a", "b"), "someone"), "[2]")
 
 

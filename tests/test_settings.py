@@ -38,6 +38,12 @@ def test_a_bar_that_is_hidden_is_hidden_in_a_notebook_too(monkeypatch):
     assert progress_bar(range(3), "some", "thing").disable
 
 
+def test_a_bar_is_shown_unless_it_is_hidden(monkeypatch, capsys):
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    assert list(progress_bar("abc", "drawing", "letter", total=3)) == ["a", "b", "c"]
+    assert re.search(r"drawing: 100%.* 3/3 .*letter", capsys.readouterr().err)
+
+
 def test_a_package_that_is_there_and_broken_is_one_line(tmp_path, monkeypatch):
     """As one that is built for another version of numpy, say."""
     (tmp_path / "built_for_others.py").write_text("from os import what_it_has_not")

@@ -14,9 +14,16 @@ from fashionlib.catalog import load_catalog, loading
 from fashionlib.counting import count_parameters
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
+from fashionlib.look_encoder import NAMELESS
 from fashionlib.metrics import count_correct
 from fashionlib.retrieval import agreement_at_k, ranking
-from fashionlib.weights import load_classifier, load_encoder, save_classifier, shipped
+from fashionlib.weights import (
+    fingerprint,
+    load_classifier,
+    load_encoder,
+    save_classifier,
+    shipped,
+)
 
 CATALOGS = ["photos", "drawn"]
 NAMES = [f"{kind}_{name}" for kind in ("classifier", "encoder") for name in CATALOGS]
@@ -92,6 +99,37 @@ def test_the_same_picture_gives_the_same_answer_twice(name):
     pictures = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
     assert model.preparation.size == data["preprocessing"]["size"]
     assert torch.equal(predict(model, pictures), predict(model, pictures))
+
+
+def test_an_encoder_without_names_has_parts_as_large_as_ours():
+    """So that the two can be compared: only what the parts have learned differs."""
+    encoder, _ = load("encoder_photos")
+    assert tuple(map(len, NAMELESS)) == (len(encoder.colours), len(encoder.patterns))
+
+
+ANSWERS = {  # all logits, and each seventh number of an embedding, at commit 629f20c
+    "classifier_photos": [0.55, -2.81, 0.85, 1.62, -0.01, 0.42, -1.51],
+    "classifier_drawn": [-0.24, -2.18, -1.40, 3.44, -0.27, -0.19, 0.42],
+    "encoder_photos": [0.026, 0.028, 0.088, 0.022, 0.045, -0.000, -0.133, 0.348, 0.407, 0.016],
+    "encoder_drawn": [0.102, 0.037, 0.064, 0.055, 0.007, -0.029, 0.007, 0.126, 0.206, 0.529],
+}
+FINGERPRINTS = {"encoder_photos": "27c2824854867691", "encoder_drawn": "d7594249e61debca"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_they_answer_as_they_did_when_they_were_shipped(name):
+    """The code can change what weights mean; an index that was saved before would not know."""
+    down, across = torch.meshgrid(torch.arange(120), torch.arange(90), indexing="ij")
+    picture = torch.stack([2 * across, 2 * down, across // 9 % 2 * 255]).byte()
+    found = predict(load(name)[0], picture[None])[0]
+    found = found[::7] if name.startswith("encoder") else found
+    assert found.tolist() == pytest.approx(ANSWERS[name], abs=0.02)
+
+
+@pytest.mark.parametrize("name", FINGERPRINTS)
+def test_indexes_that_were_made_with_them_can_still_be_searched(name):
+    """A fingerprint that is worked out otherwise would refuse them all."""
+    assert fingerprint(load(name)[0]) == FINGERPRINTS[name]
 
 
 def figure(name: str, key: str) -> float:

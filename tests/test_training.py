@@ -164,6 +164,16 @@ def test_the_bar_of_a_training_that_goes_on_begins_where_it_stopped(catalog, mon
     assert told == [{"initial": 1, "total": 3}]
 
 
+def test_the_bar_of_a_training_shows_the_figures_of_each_epoch(catalog, monkeypatch):
+    shown = []
+    bar = type("Bar", (list,), {"set_postfix": lambda _, figures: shown.append(figures)})
+    monkeypatch.setattr(training, "progress_bar", lambda rows, *_, **__: bar(rows))
+    begun = training.classifier_training(build_classifier("article"), catalog, RECIPE)
+    row = {"epoch": 1, "loss": 0.5, "validation_accuracy": 2 / 3, "seconds": 1.0}
+    training.finish(begun, [row])
+    assert shown == [{"loss": "0.500", "validation_accuracy": "0.667"}]
+
+
 def test_pictures_that_lie_otherwise_in_memory_are_the_same(catalog):
     """As those of an array whose colours come last."""
     train = catalog.train
@@ -249,7 +259,9 @@ def test_batches_load_one_at_a_time():
     assert len(loaded) == 1
 
 
-@pytest.mark.parametrize(("count", "keep_last"), [(35, False), (35, True), (32, True), (9, False)])
+@pytest.mark.parametrize(
+    ("count", "keep_last"), [(35, False), (35, True), (32, True), (9, False), (20, False)]
+)
 def test_shuffled_is_torchs_batch_sampler(count, keep_last):
     """A catalog smaller than a batch is one batch; else the last one waits unless it is kept."""
     order = training.shuffled(count, 16, keep_last)

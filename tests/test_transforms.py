@@ -192,6 +192,12 @@ def test_another_light_has_another_saturation_too():
     assert max(ratios) > 1.12
 
 
+def test_light_changes_by_a_fifth_each_way():
+    """With more or less of it the recorded trainings would be of another recipe."""
+    assert LIGHT.brightness == LIGHT.contrast == LIGHT.saturation == (0.8, 1.2)
+    assert LIGHT.hue is None
+
+
 def test_middles_are_of_many_sizes():
     """How wide each is: between half of the picture and all of it; how high is another draw."""
     torch.manual_seed(0)
@@ -201,6 +207,20 @@ def test_middles_are_of_many_sizes():
     assert widths.min() < 26
     assert widths.max() > 36
     assert ((widths - heights).abs() > 3).sum() > 8
+
+
+def test_a_middle_is_a_box_with_round_corners():
+    """By the area of |x|⁴ + |y|⁴ < 1 in the square around it: of a circle it is 0.785."""
+    torch.manual_seed(0)
+    own = torch.arange(32, dtype=torch.uint8)[:, None, None, None].expand(32, 1, 200, 160)
+    kept = (swap_frames(own) == own)[:, 0]
+    cut = kept[:, [0, -1]].any(dim=(1, 2)) | kept[:, :, [0, -1]].any(dim=(1, 2))
+    rows, columns = kept.any(dim=2).sum(dim=1), kept.any(dim=1).sum(dim=1)
+    shares = (kept.sum(dim=(1, 2)) / (rows * columns))[~cut]
+    assert len(shares) > 10
+    assert float(shares.mean()) == pytest.approx(
+        math.gamma(5 / 4) ** 2 / math.gamma(3 / 2), abs=0.01
+    )
 
 
 def test_middles_are_moved_to_all_sides():

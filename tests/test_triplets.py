@@ -91,7 +91,7 @@ def test_what_is_got_are_the_pictures_of_the_triplet_in_its_order():
 
 def test_a_class_of_one_picture_is_an_error():
     with pytest.raises(FashionError, match="class 3 has a single picture") as caught:
-        TripletDataset(Untouchable(), torch.tensor([0, 0, 3, 1, 1]))
+        TripletDataset(Untouchable(), torch.tensor([0, 0, 3, 1, 1, 5]))
     assert "\n" not in str(caught.value)
 
 
@@ -109,6 +109,7 @@ def test_the_loss_equals_torchs(margin):
     reference = torch.nn.TripletMarginLoss(margin=margin)(*theirs)
     reference.backward()
     assert torch.allclose(triplet_loss(*ours, margin=margin), reference)
+    assert torch.allclose(triplet_loss(*ours), torch.nn.TripletMarginLoss()(*ours))
     for a, b in zip(ours, theirs, strict=True):
         assert torch.allclose(a.grad, b.grad)
 

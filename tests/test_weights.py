@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from tiny import noise, same_weights, sized, small_encoder, tiny_encoder
 
 from fashionlib import weights
-from fashionlib.blocks import PLANS
+from fashionlib.blocks import PLANS, Plan
 from fashionlib.errors import FashionError
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
@@ -81,6 +81,15 @@ def test_a_classifier_prepares_as_before(tmp_path):
     assert loaded.preparation == Preparation(40)
 
 
+@pytest.mark.parametrize(("stride", "size"), [(1, 8), (4, 2048)])
+def test_the_least_and_the_most_that_a_file_may_ask_for(tmp_path, stride, size):
+    model = sized(build_classifier(Plan(8, ((2, 16, 2, stride),)), 2), size)
+    save_classifier(tmp_path / "c.safetensors", model, "ab")
+    loaded, _ = load_classifier(tmp_path / "c.safetensors")
+    assert loaded.backbone.plan == model.backbone.plan
+    assert loaded.preparation == Preparation(size)
+
+
 @pytest.mark.parametrize(
     "other", [{"range": [0.0, 1.0]}, {"resize": "crop"}, {"mean": [0.5, 0.5, 0.5]}]
 )
@@ -122,6 +131,7 @@ def test_the_same_model_makes_the_same_bytes(tmp_path):
     model = build_classifier("article")
     for name in ("one", "two"):
         save_classifier(tmp_path / name, model, ("a",) * 7)
+        model.to(memory_format=torch.channels_last)  # as a training leaves it
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 

@@ -181,11 +181,11 @@ def test_an_epochs_triplets_are_its_own(catalog):
 
 
 def test_the_share_of_active_triplets_is_that_of_the_epoch(catalog, monkeypatch):
-    """All of the first epoch, none of the second: not the mean of both."""
-    epochs = iter([1.0] * 3 + [0.0] * 3)  # three batches of 28 an epoch
+    """Half of the first epoch, none of the second: not the mean of both, nor the last batch."""
+    epochs = iter([1.0, 0.25, 0.25, 0.0, 0.0, 0.0])  # three batches of 28 an epoch
     monkeypatch.setattr(siamese, "active_share", lambda losses: next(epochs))
     _, history = finish(metric(catalog))
-    assert [row["active"] for row in history] == [1.0, 0.0]
+    assert [row["active"] for row in history] == [0.5, 0.0]
 
 
 def test_the_active_share_is_that_of_the_triplets_and_not_of_the_names(catalog, monkeypatch):
@@ -330,6 +330,18 @@ def test_of_two_views_only_the_second_has_other_edges(plain_colours):
     assert (corner[14:] != own).all()
 
 
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_who_sees_other_edges_where_all_are_swapped(plain_colours, objective):
+    """In "looks" all pictures do, of "two-views" the second views, and elsewhere none."""
+    chosen = torch.arange(27, 13, -1)
+    recipe = replace(METRIC, objective=objective, swap=1.0)
+    views = OBJECTIVES[objective].load(plain_colours, chosen, recipe)[0]
+    middle, corner = greys_of(views if isinstance(views, Tensor) else torch.cat(views))
+    of_views = (corner != middle).view(-1, 14).tolist()
+    swapped = {"random": [False] * 3, "two-views": [False, True], "looks": [True]}
+    assert of_views == [[each] * 14 for each in swapped.get(objective, [False])]
+
+
 def test_views_of_a_triplet_are_of_its_three_pictures(plain_colours):
     chosen = torch.arange(27, 13, -1)
     (views,) = siamese.three_views(plain_colours, chosen, replace(METRIC, objective="random"))
@@ -449,7 +461,8 @@ def test_batch_hard_takes_the_farthest_positive_and_the_nearest_negative(points)
 def test_random_triplets_use_the_recipes_margin():
     triplet = (torch.tensor([row]) for row in ([0.0, 0.0], [3.0, 0.0], [0.0, 5.0]))
     recipe = replace(METRIC, objective="random", margin=4.0)
-    ((losses, _),) = siamese.random_triplets(nn.Identity(), recipe, tuple(triplet))
+    ((losses, weight),) = siamese.random_triplets(nn.Identity(), recipe, tuple(triplet))
+    assert weight == 1.0
     assert losses.tolist() == pytest.approx([3 - 5 + 4], abs=1e-4)
 
 

@@ -83,6 +83,10 @@ def maps(self, x):
     return self.network.forward_features(SOLVED["to_timm"](x, self.mean, self.std))
 
 
+def cut(self, x):
+    return Backbone.forward(self, x)[:, :10]
+
+
 class KeepsClassifier(Backbone):
     def __init__(self, name, pretrained=False, **options):
         super().__init__(name, pretrained, **options)
@@ -248,6 +252,7 @@ WRONG = {
         (remembered, "nothing should change"),
         (lambda x, mean, std: (x - torch.tensor(mean)) / torch.tensor(std), "raised RuntimeError"),
         (lambda x, mean, std: x, "not (x - mean) / std"),
+        (lambda x, mean, std: x[0], "to_timm gives the shape [3, 5, 5]"),
     ],
     "TimmBackbone": [
         (KeepsClassifier, "still has a classifier of 1000 classes"),
@@ -261,6 +266,7 @@ WRONG = {
         (MeasuredInTraining, "measured in training mode"),
         (MeasuredInEvaluation, "is in evaluation mode"),
         (lambda name, **options: timm.create_model, "has to be an nn.Module"),
+        (type("Cut", (Backbone,), {"forward": cut}), "test_efficientnet gives the shape [2, 10]"),
     ],
     "classifier_on": [
         (lambda b, n: named(b, ClassificationHead(5, n)), "raised RuntimeError"),

@@ -234,6 +234,8 @@ WRONG = {
         ),
         (lambda index, queries, k: index.search(queries.tolist(), k), "your function raised"),
         (searching(lambda d, p: (1 - d, p)), "not the Euclidean"),
+        (searching(lambda d, p: (d[:, :3], p)), "the first result gives the shape [3, 3]"),
+        (searching(lambda d, p: (d, p[:, :3])), "the second result gives the shape [3, 3]"),
     ],
     "recall": [
         (lambda found, exact: (found == exact).float().mean(), "order does not matter"),

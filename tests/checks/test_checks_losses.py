@@ -135,6 +135,7 @@ WRONG = {
          torch.bincount(y, minlength=len(c))[:, None], "divided by its count"),
         (lambda x, y, c, alpha: -alpha * step(x, y, c), "changes alone"),
         (in_place, "old centres have changed"),
+        (lambda x, y, c, alpha: c - alpha * step(x, y, c) + 1e-5, "has to stay as it is"),
         (lambda x, y, c: c - 0.5 * step(x, y, c), "raised TypeError"),
         (lambda x, y, c, alpha: (c - alpha * step(x, y, c))[:3], "[3, 5]"),
     ],

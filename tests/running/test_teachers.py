@@ -182,6 +182,7 @@ def test_half_of_what_is_to_be_answered_is_the_teachers(catalog, mixed):
         theirs = mean_answer([teacher, Sure(2)], inputs)
         assert torch.allclose(answers, (shares + theirs) / 2, atol=1e-6)
         assert not answers.is_inference()  # what inference mode made could not be learned from
+        assert not answers.requires_grad
 
 
 def test_a_student_answers_as_it_is_taught(catalog):

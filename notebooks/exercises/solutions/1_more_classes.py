@@ -64,7 +64,7 @@ def split_finely(split, classes):
 
 
 if seven.name == "photos":
-    ten = load_catalog("photos", classes=PHOTO_CLASSES)
+    ten = load_catalog("photos", classes=PHOTO_CLASSES, few=budget(False, quick=True))
     print(ten.about)
 else:
     classes = tuple(sorted({*SEVEN, *FINER.values()}))
