@@ -58,7 +58,8 @@ def page_of(script: Path) -> str:
 def sync_chapters(source: Path = ROOT / "notebooks", target: Path = BOOK / "chapters") -> None:
     """Write the pages' scripts; an unchanged file keeps its time, so Sphinx skips it."""
     # an exercise that nobody has solved stops at its first check: the book shows the solutions
-    scripts = [path for path in source.rglob("*.py") if path.parent.name != "exercises"]
+    no_pages = "exercises", ".ipynb_checkpoints"  # the other one is an editor's
+    scripts = [path for path in source.rglob("*.py") if path.parent.name not in no_pages]
     wanted = {target / script.relative_to(source): script for script in scripts}
     for old in [path for path in target.rglob("*") if path.is_file() and path not in wanted]:
         old.unlink()

@@ -1,5 +1,6 @@
 """The built book: executed to the last cell, whole without a network, described in words."""
 
+import inspect
 import os
 import re
 import runpy
@@ -73,6 +74,8 @@ def test_an_edited_chapter_becomes_a_page_again_and_others_keep_their_time(setti
     os.utime(target / "kept.py", (long_ago, long_ago))
     (source / "edited.py").write_text("# %% [markdown]\n# # As it is\n")
     (source / "gone.py").unlink()
+    (source / ".ipynb_checkpoints").mkdir()
+    (source / ".ipynb_checkpoints" / "kept-checkpoint.py").write_text("# an editor's")
     settings["sync_chapters"](source, target)
     assert sorted(path.name for path in target.iterdir()) == ["edited.py", "kept.py"]
     assert "As it is" in (target / "edited.py").read_text()
@@ -84,6 +87,43 @@ def test_a_relative_folder_of_photos_is_found_from_a_chapters_folder(tmp_path, m
     monkeypatch.setenv("FASHIONLIB_DATA", "photos")
     runpy.run_path(str(ROOT / "book" / "conf.py"))
     assert os.environ["FASHIONLIB_DATA"] == str(Path.cwd() / "photos")
+
+
+class Recorder:
+    """Takes the place of Sphinx, and notes what is connected with which of its events."""
+
+    def __init__(self) -> None:
+        self.connected = set()
+
+    def connect(self, event, call, priority=500) -> None:
+        self.connected.add((event, call))
+
+
+def test_every_step_that_the_tools_offer_is_taken_at_its_event(settings):
+    """Functions that take the app; those of the tools begin with the name of their event."""
+    tools = [thing for thing in settings.values() if hasattr(thing, "__file__")]
+    tools = [vars(tool) for tool in tools if Path(tool.__file__).parent.name == "book"]
+    steps = {
+        thing
+        for space in (settings, *tools)
+        for thing in space.values()
+        if inspect.isfunction(thing)
+        and next(iter(inspect.signature(thing).parameters), "") == "app"
+    } - {settings["setup"]}
+    app = Recorder()
+    settings["setup"](app)
+    assert len(steps) >= 14
+    assert {call for _, call in app.connected} == steps
+    for event, call in app.connected:
+        if named := re.match(r"Sphinx ([\w-]+)", call.__doc__):
+            assert event == named[1], call
+
+
+def test_what_myst_nb_calls_a_folded_cell_is_no_name_of_its_own(settings):
+    """A screen reader would say that name, and not what is shown."""
+    context = {"body": '<summary aria-label="Toggle hidden content"><p>Show code</p></summary>'}
+    settings["repair"](None, "page", "page.html", context, None)
+    assert context["body"] == "<summary><p>Show code</p></summary>"
 
 
 @pytest.mark.parametrize(("error", "kind"), [(ValueError("no"), "html"), (None, "linkcheck")])

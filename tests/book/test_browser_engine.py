@@ -25,6 +25,7 @@ from browser_engine import (
     arranged,
     attributes,
     export_engine,
+    to_int8,
     to_int16,
     write_search_engine,
 )
@@ -196,6 +197,14 @@ def test_embeddings_lose_next_to_nothing(files, index, order):
     back = torch.from_numpy(stored.reshape(len(order), -1) / UNIT)
     assert (back - index.embeddings[order]).abs().max() < 2e-5
     assert to_int16(torch.tensor([-1.0, 0.0, 1.0])).tolist() == [-32767, 0, 32767]
+
+
+def test_weights_are_rounded_to_the_nearest_step_of_their_channel():
+    weights = np.array([[127.0, 1.6, -1.6, 0.4], [0.0, 0.0, 0.0, 0.0], [-2.54, 0.05, 0.0, 1.27]])
+    steps, scale = to_int8(weights.astype(np.float32))
+    assert steps.dtype == np.int8
+    assert steps.tolist() == [[127, 2, -2, 0], [0, 0, 0, 0], [-127, 2, 0, 64]]
+    assert scale[[0, 2]] == pytest.approx([1.0, 0.02])
 
 
 def test_every_picture_has_its_colour_and_pattern(files, order, catalog):
@@ -450,6 +459,24 @@ def test_a_book_built_without_the_runtime_says_so(chromium, address):
     page.context.close()
 
 
+def test_the_list_of_files_is_asked_for_each_time_and_the_files_by_their_version(page):
+    """A browser may keep what it has; after a new build the list names other addresses."""
+    asked = page.evaluate(
+        """async () => {
+          const { address, loadEngine } = await import("/_static/search_engine_load.js");
+          const [real, asked] = [window.fetch, []];
+          window.fetch = async (name, settings) => {
+            asked.push([name.split("/").at(-1), settings?.cache]);
+            throw new Error("no");
+          };
+          await loadEngine(() => 0).catch(() => 0);
+          window.fetch = real;
+          return [...asked, address("a.bin", { version: "x" }).split("/").at(-1)];
+        }"""
+    )
+    assert asked == [["engine.json", "no-cache"], "a.bin?x"]
+
+
 def test_opened_from_a_file_it_says_what_to_do(chromium, site):
     context = chromium.new_context()
     page = context.new_page()
@@ -593,6 +620,8 @@ def odd_pictures(photo: Image.Image) -> dict[str, bytes]:
     clear.putalpha(Image.linear_gradient("L").resize(photo.size))
     add("clear.png", clear)
     add("profile.jpeg", photo, icc_profile=swapped_profile(), quality=95)
+    ink = Image.merge("CMYK", [*photo.convert("CMYK").split()[:3], Image.new("L", photo.size, 90)])
+    add("ink.jpeg", ink, quality=95)  # as Adobe's programs count it, which Pillow writes too
     return files
 
 
@@ -782,6 +811,12 @@ def test_a_place_is_said_in_words(page):
     assert place([9, 0, 0, 0, 0, 0, -5, 0, 0]) == "in the upper left"
     assert place([0, 0, 0, 0, 1, 0, 0, 0, 0]) == "in the middle"
     assert place([0, 0, 0, 0, 0, 0, 0, 0, 2]) == "in the lower right"
+    # the middle is 0.42 to 0.58 of a side; of these the centre lies at 0.4, 0.6 and 0.45
+    assert place([0, 0, 0, 3, 7, 0, 0, 0, 0]) == "in the left"
+    assert place([0, 0, 0, 0, 7, 3, 0, 0, 0]) == "in the right"
+    assert place([0, 0, 0, 3, 17, 0, 0, 0, 0]) == "in the middle"
+    assert place([0, 3, 0, 0, 7, 0, 0, 0, 0]) == "in the upper middle"
+    assert place([0, 0, 0, 0, 7, 0, 0, 3, 0]) == "in the lower middle"
     assert place([-1] * 9) is None
 
 
@@ -1256,6 +1291,19 @@ def test_a_camera_that_does_not_work_is_one_line(page, failure, line):
     page.get_by_role("button", name="Use the camera").click()
     expect(page.get_by_role("alert")).to_contain_text(line)
     assert page.locator("video").is_hidden()
+
+
+def test_a_camera_whose_picture_does_not_come_is_let_go(page):
+    """Given by the browser, but the video does not start: its light must not stay on."""
+    page.evaluate(CAMERA)
+    page.evaluate(
+        "document.querySelector('.se-viewfinder video').play = "
+        "async () => { throw new DOMException('no', 'AbortError'); }; 0"
+    )
+    page.get_by_role("button", name="Use the camera").click()
+    expect(page.get_by_role("alert")).to_contain_text("The camera did not start")
+    page.evaluate("delete document.querySelector('.se-viewfinder video').play")
+    assert page.evaluate("stream.getTracks().map((track) => track.readyState)") == ["ended"]
 
 
 def test_this_machine_without_a_camera_is_told_so(chromium, address):

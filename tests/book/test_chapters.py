@@ -24,6 +24,14 @@ def test_a_page_has_the_title_that_it_says(page):
     assert page.title.partition(" · ")[2] == heading or page.title == heading
 
 
+def test_pages_that_compare_times_of_their_own_run_alone():
+    """Chapters 1 and 5 layers, exercise 2 networks by seconds, exercise 4 two runtimes."""
+    alone = {page.script.stem for page in PAGES if page.turn == "alone"}
+    assert "01_inverted_residual_block" in alone
+    assert {"05_every_number", "2_other_backbones", "4_export_and_faiss"} <= alone
+    assert [page.script.stem for page in PAGES if page.turn == "first"] == ["00_two_catalogs"]
+
+
 def test_the_table_of_readme():
     assert f"\n\n{readme_table()}\n\n" in (ROOT / "README.md").read_text()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import vendor
 from browsing import opened, overflow
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from test_book import pages
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -142,9 +142,13 @@ def test_what_scrolls_in_an_answer_takes_the_focus_once_it_is_opened(chromium, t
         f'<script src="{script}"></script><details><summary>The answer</summary>'
         '<div class="cell_output" style="width: 99px; overflow-x: auto">'
         '<div style="width: 999px">wide</div></div></details>'
+        '<div class="ledger" style="overflow-x: auto"><div style="width: 500px">a</div></div>'
     )
-    page = chromium.new_page()
+    page = chromium.new_page(viewport=WIDE)
     page.goto((tmp_path / "page.html").as_uri())
+    for size, count in ((NARROW, 1), (WIDE, 0)):  # in a window that got narrower, then wider
+        page.set_viewport_size(size)
+        expect(page.locator('.ledger[tabindex="0"]')).to_have_count(count)
     assert page.locator(".cell_output[tabindex]").count() == 0
     page.locator("summary").click()
     page.wait_for_selector('.cell_output[tabindex="0"]', timeout=5000)

@@ -168,6 +168,10 @@ def test_the_books_pages_depend_on_different_parts_of_the_library():
     for script in SCRIPTS:
         modules = reached(script.read_text())
         assert 10 < len(modules) < len(everything) - 5, script.stem
+        assert modules == sorted(modules)  # else the key would be another in each process
+    for module in everything:
+        files = files_beside(module)
+        assert files == sorted(files)  # else it would be another on another disk
 
 
 @pytest.mark.parametrize("name", fashionlib.__all__)

@@ -21,6 +21,14 @@ def test_there_are_chapters_and_each_has_a_notebook():
     assert notebooks == names
 
 
+def test_what_an_editor_keeps_of_a_chapter_is_no_chapter(tmp_path, monkeypatch):
+    for name in ("b.py", "exercises/a.py", ".ipynb_checkpoints/b-checkpoint.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.setattr(pair, "NOTEBOOKS", tmp_path)
+    assert pair.scripts() == [tmp_path / "b.py", tmp_path / "exercises" / "a.py"]
+
+
 @pytest.mark.parametrize("script", pair.scripts(), ids=lambda script: script.stem)
 def test_pair_agrees(script):
     assert pair.problems(script) == []

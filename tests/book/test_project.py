@@ -80,19 +80,39 @@ def test_commands_for_windows_are_those_of_make():
         assert all(word.replace('"', "'") in makefile for word in command.split()[1:])
 
 
+def built_by_the_tests(monkeypatch, folder: Path) -> tuple[list, dict[str, str]]:
+    """The command that would build the book of the tests, and its environment."""
+    ran = []
+
+    def run(command, *, env, **_):
+        assert list(Path(env["FASHIONLIB_CACHE"]).iterdir()) == []
+        ran.append((command, env))
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(quick_book.fetch_runtime, "runtime_package", lambda: None)
+    monkeypatch.setattr(subprocess, "run", run)
+    quick_book.build(folder)
+    return ran[0]
+
+
 def test_the_book_of_the_tests_allows_no_warning_either(monkeypatch, tmp_path):
     """What would stop `make book` stops `make test` too."""
-    commands = []
-    monkeypatch.setattr(quick_book.fetch_runtime, "runtime_package", lambda: None)
-    monkeypatch.setattr(
-        subprocess,
-        "run",
-        lambda command, **_: commands.append(command) or SimpleNamespace(returncode=0),
-    )
-    quick_book.build(tmp_path)
+    command, _ = built_by_the_tests(monkeypatch, tmp_path)
     of_make = re.search(r"-m sphinx (-.*) -b html", (ROOT / "Makefile").read_text())[1].split()
     assert "-W" in of_make
-    assert set(of_make) <= set(commands[0])
+    assert set(of_make) <= set(command)
+
+
+def test_the_book_of_the_tests_sees_nothing_of_a_persons(monkeypatch, tmp_path):
+    """Neither photos nor what was made of them, nor what a network would give."""
+    persons = ("FASHIONLIB_DATA", "FASHIONLIB_CACHE", "HTTP_PROXY", "HTTPS_PROXY", "https_proxy")
+    for name in (*persons, "FASHIONLIB_BUDGET"):
+        monkeypatch.setenv(name, "a person's")
+    command, environment = built_by_the_tests(monkeypatch, tmp_path)
+    assert [name for name in persons if environment[name] == "a person's"] == []
+    assert environment["FASHIONLIB_DATA"] == environment["FASHIONLIB_CACHE"]
+    assert environment["FASHIONLIB_BUDGET"] == "quick"
+    assert f"nb_execution_cache_path={tmp_path / 'cache'}" in command
 
 
 def test_ci_calls_make_test_and_the_workflow_calls_ci():

@@ -100,6 +100,36 @@ def test_a_name_that_two_entries_share_leads_to_neither(monkeypatch):
     assert found["weights.load"] == things["weights"]
 
 
+@pytest.mark.parametrize(
+    ("code", "body"),
+    [
+        ("from fashionlib.search import SearchIndex", '<span class="n">SearchIndex</span>'),
+        ("from fashionlib.search import SearchIndex as Index", '<span class="n">Index</span>'),
+        ("from fashionlib import SearchIndex", '<span class="n">SearchIndex</span>'),
+        (
+            "from fashionlib import search as by",
+            '<span class="n">by</span><span class="o">.</span><span class="n">SearchIndex</span>',
+        ),
+    ],
+)
+def test_code_leads_to_a_name_however_it_was_imported(tmp_path, code, body):
+    """Its first place alone, and not what another package calls so."""
+    (tmp_path / "page.py").write_text(code)
+    app = SimpleNamespace(
+        env=SimpleNamespace(doc2path=lambda _: tmp_path / "page.py"),
+        builder=SimpleNamespace(get_relative_uri=lambda *_: "there.html"),
+    )
+    context = {"body": f'<span class="n">other</span> {body} {body}'}
+    reference.link_code(app, "chapters/page", "page.html", context, None)
+    link = re.compile(r'<a href="there\.html#fashionlib\.search\.SearchIndex">(\w+)</a>')
+    assert len(link.findall(context["body"])) == 1
+    assert link.sub(r"\1", context["body"]) == f'<span class="n">other</span> {body} {body}'
+    (tmp_path / "page.py").write_text(code.replace("fashionlib", "elsewhere"))
+    context = {"body": body}
+    reference.link_code(app, "chapters/page", "page.html", context, None)
+    assert context["body"] == body
+
+
 def test_a_method_is_known_by_its_class_alone():
     """Code in a text may be a word of any meaning: `add` is no SearchIndex.add."""
     assert targets()["SearchIndex.add"] == "fashionlib.search.SearchIndex.add"

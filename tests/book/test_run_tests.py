@@ -58,6 +58,29 @@ def test_a_run_that_failed_or_was_killed_is_a_failure(monkeypatch, tmp_path, wor
     assert run_tests.main() == code
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_tests_run_alike_wherever_but_with_a_persons_folders(monkeypatch, tmp_path, own):
+    """The photos are those of the person's folder, or what lies beside the clone."""
+    ran = []
+    for name in ("FASHIONLIB_DATA", "FASHIONLIB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+        if own:
+            monkeypatch.setenv(name, "a person's")
+    monkeypatch.setenv("FASHIONLIB_BUDGET", "full")
+    monkeypatch.setattr(run_tests, "SHARED", tmp_path)
+    monkeypatch.setattr(run_tests, "LAST", tmp_path / "minutes.json")
+    monkeypatch.setattr(run_tests, "runs", lambda *_: {"one": []})
+    monkeypatch.setattr(sys, "argv", ["run_tests.py"])
+    done = SimpleNamespace(returncode=0)
+    monkeypatch.setattr(subprocess, "run", lambda *_, env, **__: ran.append(env) or done)
+    assert run_tests.main() == 0
+    (environment,) = ran
+    assert environment["FASHIONLIB_DATA"] == ("a person's" if own else str(tmp_path))
+    assert (environment["FASHIONLIB_CACHE"] == "a person's") == own
+    assert environment["FASHIONLIB_BUDGET"] == "quick"
+    assert environment["HF_HUB_OFFLINE"] == environment["OMP_NUM_THREADS"] == "1"
+
+
 def test_a_word_that_is_nowhere_is_one_line():
     command = [sys.executable, SCRIPT, "zebra"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)

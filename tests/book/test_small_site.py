@@ -1,5 +1,6 @@
 """A small book with our steps in it: numbered titles, links to the glossary, downloads."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -110,6 +111,25 @@ def test_the_first_mention_of_a_term_leads_to_the_glossary(folder):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("text", "linked"),
+    [
+        ("Of the validation pictures and the validation.", "validation pictures"),
+        ("The cosine similarity is a cosine.", "cosine similarity"),
+        ("A cosine.", "cosine"),
+        ("Inverted residual blocks have one.", "Inverted residual blocks"),
+        ("Two miners.", "miners"),
+        ("In the top five.", "top five"),
+    ],
+)
+def test_of_several_ways_to_say_a_term_the_whole_is_linked(text, linked):
+    page, app = new_document("one"), SimpleNamespace(env=SimpleNamespace(docname="chapters/one"))
+    page += nodes.paragraph("", "", nodes.Text(text))
+    glossary.link_terms(app, page)
+    assert [link.astext() for link in page.findall(addnodes.pending_xref)] == [linked]
+    assert page.astext() == text
+
+
 def test_a_positive_number_is_no_positive_of_a_triplet(folder):
     links = terms_of(page(folder, "chapters/exercises/solutions/1_more_classes"))
     assert links == [("epoch", "epoch")]
@@ -188,6 +208,22 @@ def test_a_notebook_that_is_gone_is_taken_out_of_the_book(tmp_path, monkeypatch)
     downloads.write_downloads(tmp_path / "site")
     left = (tmp_path / "site" / "notebooks").iterdir()
     assert [path.name for path in left] == ["new.ipynb"]
+
+
+def test_the_same_files_give_the_same_archive(tmp_path, monkeypatch):
+    """Whenever they were written: a book that says the same is not published anew."""
+    monkeypatch.setattr(downloads, "ROOT", tmp_path)
+    archives = []
+    for when in (1_000_000_000, 1_700_000_000):
+        for name in (*downloads.FILES, "notebooks/b.ipynb", "notebooks/a.py"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(name)
+            os.utime(tmp_path / name, (when, when))
+        site = tmp_path / f"site {when}"
+        site.mkdir()
+        downloads.write_downloads(site)
+        archives.append((site / downloads.ARCHIVE).read_bytes())
+    assert archives[0] == archives[1]
 
 
 def test_the_library_in_the_archive_searches(taken):

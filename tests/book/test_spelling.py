@@ -34,7 +34,9 @@ def test_a_planted_mistake_is_caught(planted):
     assert len(misspelt(f"The **{planted}** of it.", set(own_words()))) == 1
 
 
-@pytest.mark.parametrize("written", ["colour", "normalised", "neighbour’s", "don't", "grey"])
+@pytest.mark.parametrize(
+    "written", ["colour", "normalised", "neighbour’s", "don't", "don’t", "grey"]
+)
 def test_british_spelling_is_right(written):
     assert misspelt(f"It is {written} there.", set(own_words())) == []
 

@@ -68,6 +68,17 @@ def test_the_table_begins_with_what_it_compares_with_then_the_best():
     assert all(len(row) == len(header) for row in rows)
 
 
+def test_changes_stand_in_the_order_of_their_means():
+    """The uneven one has the best seed of all (+6.0) and the worst (-2.0)."""
+    uneven = [run("uneven", 0, 172, 0), run("uneven", 1, 166, 0)]
+    results = RESULTS | {"runs": [*RESULTS["runs"], *uneven]}
+    order = ["larger", "uneven", "with mirror image", "smaller"]
+    assert [row[0] for row in ablation_figures.gain_table(results)[1]] == ["as it is", *order]
+    (axis,) = ablation_figures.gain_figure(results, band=2.0).axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == order
+    assert "larger +3.0; uneven +2.0; with mirror" in ablation_figures.gain_alt(results)
+
+
 def test_each_row_of_the_table_has_the_parameters_of_its_own_network():
     """With the mirror image it is the network of the first trial."""
     larger = [r | {"parameters": 2000} for r in RESULTS["runs"] if r["trial"] == "larger"]
@@ -82,6 +93,10 @@ def test_the_figure_shows_every_seed():
     figure = ablation_figures.gain_figure(RESULTS, band=2.0)
     dots = [line for line in figure.axes[0].lines if line.get_marker() in "ox"]
     assert [len(line.get_xdata()) for line in dots] == [2, 2, 1]
+    (band,) = [patch for patch in figure.axes[0].patches if patch.get_width() > 0]
+    assert (band.get_x(), band.get_width()) == (-2.0, 4.0)
+    bars = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "|"]
+    assert bars == pytest.approx([3.0, 1.5, -1.0])
     # +3.0 is outside the band; +1.5 and -1.0 are inside
     assert [line.get_marker() for line in dots] == ["o", "x", "x"]
     assert "larger +3.0; with mirror image +1.5; smaller -1.0" in ablation_figures.gain_alt(RESULTS)

@@ -19,3 +19,10 @@ def test_boxes_are_drawn_where_they_are():
     # as the captions say
     assert [patch.get_linestyle() for patch in drawn] == ["--", "-"]
     assert len(box_figure(images, ["a", "b"], true).axes[0].patches) == 1
+
+
+def test_pictures_with_boxes_stand_in_rows_of_six():
+    """So that a box of a hundredth of the picture is seen."""
+    boxes = torch.full((7, 4), 0.5)
+    figure = box_figure(torch.zeros(7, 3, 8, 8, dtype=torch.uint8), list("abcdefg"), boxes)
+    assert figure.axes[0].get_gridspec().get_geometry() == (2, 6)

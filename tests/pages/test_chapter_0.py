@@ -1,9 +1,12 @@
 """Chapter 0 counts the pictures of each split under its own name."""
 
+from types import SimpleNamespace
+
 import torch
-from chapter_cells import cells_of, code_of, the_one_with
+from chapter_cells import cells_of, code_of, grid, shown_by, the_one_with
 
 from fashionlib.catalog import Catalog, Split
+from fashionlib.pages import plots
 from fashionlib.pages.result_strips import result_strip_alt
 from fashionlib.search import SearchIndex
 
@@ -46,3 +49,32 @@ def test_results_are_marked_by_the_class_of_the_query():
     assert "of the class shoes. Of its 5 nearest among 6, 3 are." in words["caption"]
     assert ", 3 of 5 right: 1. shoes at 1.000, right; " in words["alt"]
     assert words["alt"].endswith("; 5. hat at 5.000, wrong.")
+
+
+def test_above_a_drawn_garment_stand_its_own_class_and_looks():
+    looks = {"colour": [f"colour {n}" for n in range(12)], "pattern": [f"p{n}" for n in range(12)]}
+    others = {key: values[::-1] for key, values in looks.items()}
+    train, validation = (
+        SimpleNamespace(images=images, labels=images % 2, attributes=attributes)
+        for images, attributes in ((torch.arange(12), looks), (torch.arange(12) + 1, others))
+    )
+    drawn = SimpleNamespace(classes=("hat", "shoes"), train=train, validation=validation)
+    cell = the_one_with("Twelve drawn garments: ", CODE)
+    found = shown_by(cell, drawn=drawn, picture_grid=grid)
+    (figure,), (alt,) = found.figures, found.alts
+    assert figure.images == list(range(12))
+    assert [figure.titles[0], figure.titles[11]] == [
+        "hat\ncolour 0, p0", "shoes\ncolour 11, p11",
+    ]  # fmt: skip
+    assert alt.startswith("Twelve drawn garments: hat, colour 0, p0; shoes, colour 1, p1; ")
+
+
+def test_a_contact_sheet_has_a_row_of_each_class(monkeypatch):
+    monkeypatch.setattr(plots, "picture_grid", grid)
+    found = shown_by(the_one_with("def contact_sheet", CODE))
+    train = SimpleNamespace(images=torch.arange(6), labels=torch.tensor([1, 0, 1, 0, 1, 0]))
+    catalog = SimpleNamespace(name="few", classes=("hat", "shoes"), train=train)
+    found.space["contact_sheet"](catalog, across=2)
+    ((figure,), (caption,)) = found.figures, found.captions
+    assert (figure.images, figure.columns) == ([1, 3, 0, 2], 2)
+    assert caption == "The few catalog. Rows from top to bottom: hat, shoes."

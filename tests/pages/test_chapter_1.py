@@ -8,11 +8,12 @@ from functools import partial
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import torch
-from chapter_cells import cells_of, code_of, the_one_with
+from chapter_cells import cells_of, code_of, shown_by, the_one_with
 
-from fashionlib import blocks
+from fashionlib import blocks, counting
 from fashionlib.pages import diagrams
 from fashionlib.pages.latency import middle
 
@@ -157,3 +158,115 @@ def test_the_dead_widget_is_not_in_the_book():
     (cell,) = (cell for cell in CELLS if cell.source.endswith("block_explorer()"))
     assert cell.metadata["tags"] == ["remove-output"]
     assert PROSE.count('<div class="block-explorer"></div>') == 1
+
+
+def test_the_time_of_a_map_is_an_eighth_of_a_batch_of_eight():
+    """By the median of the rounds; the layer has 20 channels in and 100 out, 56 × 56 each."""
+    assert "maps = torch.zeros(8, " in cell_with("take_turns(runs")
+    found = shown_by(
+        cell_with('"ms a map"'), statistics=statistics, count_macs=counting.count_macs,
+        layers={"one": torch.nn.Conv2d(20, 100, 1)}, spent={"one": [8.0, 16.0, 99.0]},
+    )  # fmt: skip
+    assert found.tables[0][1] == [["one", "6.3", "125,440", "2.00"]]
+
+
+def test_what_comes_back_is_told_in_shares_of_the_spirals_size():
+    """Of four points one is lost; T⁻¹ brings nothing back, the best map all but a tenth."""
+    points = torch.ones(4, 2)
+
+    def there_and_back(points, n, seed):
+        lifted = torch.ones(4, n)
+        lifted[seed % 4] = 0
+        return lifted, 0 * points, points * (1 - 1 / n)
+
+    found = shown_by(
+        cell_with("points where all is zero"), Tensor=torch.Tensor, np=np, points=points,
+        sizes=(2, 10), there_and_back=there_and_back,
+    )  # fmt: skip
+    assert found.tables[0][1] == [[2, "25%", "100%", "50.0%"], [10, "25%", "100%", "10.0%"]]
+    errors = {2: 0.5, 3: 0.4, 15: 0.02, 30: 0.003}
+    (said,) = shown_by(cell_with("even the best map misses"), errors=errors).said
+    assert "misses by 50% of the spiral's size; through 30 by 0.3%." in said
+
+
+def test_three_times_holds_against_what_is_nearest_to_three_times():
+    ratios = {"the block": 1.0, "one": 2.4, "two": 3.4, "three": 8.0}
+    rivals = dict.fromkeys(("one", "two", "three"))
+    (said,) = shown_by(cell_with("holds against"), ratios=ratios, rivals=rivals).said
+    assert "“3×” holds against two. It is 2.4× against one and 8.0× against three." in said
+
+
+def test_blocks_and_fields_of_the_networks_are_told_as_they_are():
+    (said,) = shown_by(
+        cell_with("times as many blocks"), macs={"fashion": 34.2, "article-dense": 31.6},
+        blocks={"fashion": range(12), "article-dense": range(3)},
+    ).said  # fmt: skip
+    assert "MACs (34 against 32 million), and **4 times as many blocks**" in said
+    fields = {"article": [7, 32], "fashion": [7, 200]}
+    (said,) = shown_by(cell_with("the field is {near}"), fields=fields).said
+    assert "32 pixels: 50% of the width of a picture of 64 pixels, 25% of one of 128." in said
+
+
+def test_fields_stand_beside_the_block_that_they_are_after():
+    """A field of each 3×3 filter; the article's network has fewer of them."""
+    article, fashion = [3, 7, 15], [3, 7, 11, 27]
+    names = iter((article, fashion))
+    layers = lambda _: [  # noqa: E731
+        SimpleNamespace(kernel=kernel, size=size * (1 if kernel == 3 else 2))
+        for size in next(names)
+        for kernel in (1, 3)
+    ]
+    found = shown_by(
+        cell_with("zip_longest(places"),
+        build_classifier=lambda _: SimpleNamespace(backbone=None),
+        counting=SimpleNamespace(receptive_fields=layers),
+    )
+    ((header, rows),) = found.tables
+    assert header == ["after", "`article`, pixels", "`fashion`, pixels"]
+    assert rows[:5] == [["stem", 3, 3], ["block 1", 7, 7], ["block 2", 15, 11],
+                        ["block 3", "", 27], ["block 4", "", ""]]  # fmt: skip
+
+
+LAYERS = {
+    "nn": torch.nn, "count_parameters": counting.count_parameters,
+    "count_macs": counting.count_macs, "conv_bn": blocks.conv_bn,
+    "InvertedResidual": blocks.InvertedResidual,
+}  # fmt: skip
+
+
+def test_what_two_steps_save_is_counted_on_the_layers():
+    """By hand: 24 · 32 · 9 weights in one step, 24 · 9 and 24 · 32 in two; at 32 × 32 places."""
+    plain = torch.nn.Conv2d(24, 32, 3, padding=1, bias=False)
+    found = shown_by(cell_with("separable = nn.Sequential("), plain=plain, **LAYERS)
+    assert found.tables[0][1] == [
+        ["plain 3×3", "6,912", "7,077,888"],
+        ["depthwise 3×3", "216", "221,184"],
+        ["1×1", "768", "786,432"],
+        ["depthwise + 1×1", "984", "1,007,616"],
+    ]
+    assert found.said == ["Two steps need **7.0 times** fewer weights and MACs."]
+
+
+def test_what_a_projected_skip_costs_is_held_against_the_block_without():
+    """By hand: 1,872 and 792 and 2,368 parameters, and 24 · 32 + 64 in the detour."""
+    found = shown_by(cell_with("the detour adds"), **LAYERS)
+    assert found.tables[0][1] == [
+        ["no skip", "5,032", "2,525,184"], ["projected skip", "5,864", "2,721,792"],
+    ]  # fmt: skip
+    assert found.said == ["For this block the detour adds 17% to the parameters."]
+
+
+def test_rivals_are_counted_in_blocks():
+    """By hand: 24 · 32 · 9 + 64; 32 · 32 · 9 + 64 more; 72 · 72 · 9 for 72 · 9 in the filter."""
+    found = shown_by(cell_with("one plain 3×3 convolution"), **LAYERS)
+    assert [row[1:3] for row in found.tables[0][1]] == [
+        ["5,032", "1.0×"], ["6,976", "1.4×"], ["16,256", "3.2×"], ["51,040", "10.1×"],
+    ]  # fmt: skip
+    assert [row[3] for row in found.tables[0][1]][:2] == ["4,792,320", "7,077,888"]
+
+
+def test_the_articles_claim_is_held_against_our_count():
+    (said,) = shown_by(
+        cell_with("claimed = 429_000"), network=None, count_parameters=lambda _: 33_039
+    ).said
+    assert said.startswith("We count 33,039. The article says 429K, **13 times** as many.")

@@ -3,13 +3,15 @@
 import ast
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
-from chapter_cells import cells_of, code_of, the_one_with
+from chapter_cells import cells_of, code_of, grid, shown_by, the_one_with
 from torch.nn import functional as F
 
 from fashionlib import metrics
@@ -178,3 +180,158 @@ def test_the_surest_mistakes_come_first():
     images, titles = shown
     assert images.tolist() == [1, 0]
     assert titles == ["shoes?\nhat 90%", "shoes?\nhat 60%"]
+
+
+def test_people_are_counted_once_and_met_photo_by_photo():
+    """Of two validation photos one is of a training photo's sender, of five test photos three."""
+    senders = {
+        "train": {"1": 20, "2": 3},
+        "validation": {"a": "1", "b": "3"},
+        "test": dict(zip("cdefg", "31141", strict=True)),
+    }
+    cell = cell_with("The test photos come from")
+    (said,) = shown_by(cell, recorded=lambda _: senders).said
+    assert said.startswith("50% of the validation photos, and 60% of the test photos, were sent")
+    assert "The test photos come from 3 people." in said
+
+
+def test_the_closest_pairs_are_those_that_are_shown():
+    """Of picture n training picture 107 - n is the nearest, at 8 - n; for test twice as far."""
+    splits = {"validation": 0, "test": 10}
+    nearest = {}
+    for times, name in enumerate(splits, start=1):
+        distances = torch.full((8, 8), 99.0)
+        distances[range(8), range(7, -1, -1)] = times * torch.arange(8.0, 0, -1)
+        nearest[name] = distances.min(dim=1)
+    catalog = SimpleNamespace(
+        splits={name: SimpleNamespace(images=torch.arange(8) + n) for name, n in splits.items()},
+        train=SimpleNamespace(images=torch.arange(8) + 100),
+    )
+    found = shown_by(
+        cell_with("Four rows of six pictures"), torch=torch, nearest=nearest, catalog=catalog,
+        plots=SimpleNamespace(picture_grid=grid),
+    )  # fmt: skip
+    (figure,), (alt,) = found.figures, found.alts
+    assert figure.columns == 6
+    order = [7, 6, 5, 4, 3, 2]
+    below = [107 - n for n in order]
+    rows = [order, below, [10 + n for n in order], below]
+    assert torch.tensor(figure.images).view(4, 6).tolist() == rows
+    assert figure.titles[:2] + figure.titles[6:7] == ["validation 1.00", "validation 2.00", "train"]
+    assert figure.titles[12:14] + figure.titles[18:19] == ["test 2.00", "test 4.00", "train"]
+    assert alt.endswith("are 1.00 for validation and 2.00 for test.")
+
+
+def test_copies_are_sought_in_validation_and_in_test():
+    """Two of four validation pictures are closer to a training picture than any of test is."""
+    cell = cell_with("have a training picture that is")
+    places = {"train": [0.0], "validation": [0.1, 0.2, 0.4, 0.9], "test": [0.3, 0.5]}
+
+    body = "known = thumbnails" + cell.partition("known = thumbnails")[2]
+    found = shown_by(
+        body, torch=torch, thumbnails=lambda split: torch.tensor(split)[:, None],
+        catalog=SimpleNamespace(splits=places, train=places["train"],
+                                validation=places["validation"]),
+    )  # fmt: skip
+    assert found.said[0].startswith("Of 4 validation pictures, 2 have a training picture that is")
+    assert found.said[0].endswith("the closest pair of all is at 0.10.")
+
+
+def test_each_networks_accuracy_stands_beside_its_own_seconds():
+    """Of 100 validation pictures; the article's network is judged by its own interval."""
+    answers = {name: (torch.arange(100) >= right).long() for name, right in (("a", 70), ("b", 90))}
+    runs = {"article": ("a", [{"seconds": 1.4}, {"seconds": 2.0}]), "ours": ("b", [{"seconds": 9}])}
+    space = {
+        "metrics": metrics, "runs": runs, "EPOCHS": 2,
+        "predict": lambda model, images: F.one_hot(answers[model], 2),
+        "catalog": SimpleNamespace(
+            name="drawn",
+            validation=Split(torch.zeros(100, 3, 1, 1), torch.zeros(100).long(), ("",) * 100),
+        ),
+    }  # fmt: skip
+    found = shown_by(cell_with("def right(model, split)"), **space)
+    assert [[row[0], row[1].split(",")[0], row[2]] for row in found.tables[0][1]] == [
+        ["article", "70.0% (70 of 100", "3 s"], ["ours", "90.0% (90 of 100", "9 s"],
+    ]  # fmt: skip
+    exec(cell_with("The article's figure is 85%"), found.space)
+    assert "Its network reaches 70.0% here" in found.said[0]
+    assert "**is below** the article's figure (which was measured on the photos)." in found.said[0]
+
+
+def test_fifths_go_from_the_least_to_the_most_sure():
+    """Of ten pictures, out of order; of the least sure two none is right, then half of them."""
+    sureness = torch.tensor([0.95, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.05])
+    right = torch.tensor([1, 0, 0, 1, 0, 1, 1, 0, 1, 0])
+    found = shown_by(
+        cell_with("is_right = (answers == labels)"), torch=torch, plt=plt, metrics=metrics,
+        sureness=sureness, answers=right, labels=torch.ones(10).long(),
+        recipes={"fashion": SimpleNamespace(label_smoothing=0.1)},
+        catalog=SimpleNamespace(classes=("hat", "shoes")),
+    )  # fmt: skip
+    (figure,), (alt,) = found.figures, found.alts
+    assert "10% sure, 0% right; 30% sure, 50% right; 50% sure, 50% right; 70% sure, 50%" in alt
+    assert alt.endswith("90% sure, 100% right.")
+    assert found.space["most"] == pytest.approx(0.95)  # of two classes half of the smoothing
+    (bars,) = figure.axes[0].containers
+    line, _, (spans,) = bars
+    assert line.get_xydata() == pytest.approx(
+        torch.tensor([[0.1, 0], [0.3, 0.5], [0.5, 0.5], [0.7, 0.5], [0.9, 1]]).numpy()
+    )
+    low, high = metrics.wilson_interval(1, 2)
+    assert spans.get_segments()[1][:, 1] == pytest.approx([low, high])
+    plt.close(figure)
+
+
+def test_the_slider_counts_the_answers_that_are_given_alone():
+    """Of the four answers 0.1, 0.5 and twice 0.92 sure the last two are right."""
+    sureness, right = torch.tensor([0.1, 0.5, 0.92, 0.92]), torch.tensor([0.0, 0, 1, 1])
+    cell = cell_with('slider("probability of at least"')
+    (pieces,) = shown_by(cell, sureness=sureness, is_right=right, metrics=metrics).pieces
+    assert list(pieces) == [f"{least}%" for least in range(0, 100, 5)]
+    assert "answers 100% of the validation pictures. Right, of those: 50.0% (2 of" in pieces["0%"]
+    assert "answers 75% of the validation pictures. Right, of those: 66.7% (2 of" in pieces["50%"]
+    assert "answers 50% of the validation pictures. Right, of those: 100.0% (2" in pieces["55%"]
+    assert "answers 0% of the validation pictures. Right, of those: there are" in pieces["95%"]
+
+
+def test_the_people_of_test_come_by_how_many_photos_they_sent():
+    """Each with the share of their own photos that is right."""
+    people = {"a": 7, "b": 2, "c": 7, "d": 7}
+    found = shown_by(
+        cell_with("right of this person's photos"), Counter=Counter, metrics=metrics,
+        senders={"test": people}, catalog=SimpleNamespace(
+            name="photos", test=SimpleNamespace(names=tuple(people))),
+        test_logits=F.one_hot(torch.tensor([0, 1, 0, 1]), 2),
+        test_labels=torch.tensor([0, 1, 0, 0]),
+    )  # fmt: skip
+    assert [[row[0], row[1].split(",")[0]] for row in found.tables[0][1]] == [
+        ["number 7", "66.7% (2 of 3"], ["number 2", "100.0% (1 of 1"],
+    ]  # fmt: skip
+
+
+def test_classes_are_counted_in_either_split():
+    """Hats: 1 of 2 right on validation, 1 of 1 on test; of shoes validation has none."""
+    found = shown_by(
+        cell_with("validation: right of this class"), metrics=metrics,
+        catalog=SimpleNamespace(classes=("hat", "shoes")),
+        logits=F.one_hot(torch.tensor([0, 1]), 2), labels=torch.tensor([0, 0]),
+        test_logits=F.one_hot(torch.tensor([0, 0, 1]), 2), test_labels=torch.tensor([0, 1, 1]),
+    )  # fmt: skip
+    assert [[row[0], *(each.split(",")[0] for each in row[1:])] for row in found.tables[0][1]] == [
+        ["hat", "50.0% (1 of 2", "100.0% (1 of 1"], ["shoes", "", "50.0% (1 of 2"],
+    ]  # fmt: skip
+
+
+def test_what_ten_epochs_reach_is_recorded_seed_by_seed():
+    runs = [
+        {"classifiers": {"article": {"history": [None] * 10, "right": {"validation": [n, 200],
+                                                                       "test": [0, 1]}},
+                         "fashion": {"history": [None], "right": {"validation": [9, 9]}}}}
+        for n in (100, 150)
+    ]  # fmt: skip
+    (said,) = shown_by(
+        cell_with('whole = [run["classifiers"]["article"]'), recorded=lambda _: {"runs": runs}
+    ).said
+    assert said == (
+        "After 10 epochs, recorded with 2 seeds, it has 50.0%, 75.0% of the validation photos."
+    )

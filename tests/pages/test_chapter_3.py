@@ -3,18 +3,21 @@
 import copy
 import re
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
-from chapter_cells import cells_of, code_of, the_one_with
+from chapter_cells import cells_of, code_of, grid, shown_by, the_one_with
 from tiny import tiny_catalog
 from torch import nn
 from torch.nn import functional as F
 
 from fashionlib import siamese, training
+from fashionlib.catalog import Split
 from fashionlib.heads import build_classifier
-from fashionlib.pages import recorded_results
-from fashionlib.retrieval import resampled
+from fashionlib.pages import recorded_results, search_explorer
+from fashionlib.pages import slider as sliders
+from fashionlib.retrieval import ranking, resampled
 from fashionlib.siamese import SiameseRecipe, encoder_from, view
 from fashionlib.transforms import Preparation
 from fashionlib.triplets import TripletDataset
@@ -212,3 +215,177 @@ def test_what_is_lost_for_new_classes_is_our_encoders(ours, told):
     ((header, rows),) = tables
     assert header == ["class", "queries", "features", "ours"]
     assert rows[0] == ["skirt", 9, "0.600", f"{ours / 5:.3f}"]
+
+
+def test_eight_triplets_stand_in_columns():
+    """Every second of sixteen; anchor n, positive 100 + n and negative 200 + n."""
+    triplets = torch.stack([torch.arange(16), torch.arange(16) + 100, torch.arange(16) + 200], 1)
+    labels = torch.zeros(300, dtype=torch.long)
+    labels[200:] = 1
+    found = shown_by(
+        cell_with("Eight triplets, one a column"), triplets=triplets, labels=labels,
+        catalog=SimpleNamespace(classes=("hat", "shoes")),
+        train=SimpleNamespace(images=torch.arange(300)), plots=SimpleNamespace(picture_grid=grid),
+    )  # fmt: skip
+    (figure,), (alt,) = found.figures, found.alts
+    rows = torch.tensor(figure.images).view(3, figure.columns).tolist()
+    assert rows == [list(range(first, first + 16, 2)) for first in (0, 100, 200)]
+    assert alt.endswith("third of another: " + "; ".join(["hat twice, then shoes"] * 8) + ".")
+
+
+def test_miners_are_held_against_random_triplets():
+    """Semi-hard ones find more of the five, batch-hard ones less; in mAP neither differs."""
+    heard: list[str] = []
+    names = ("head not trained", "random triplets", "semi-hard triplets", "batch-hard triplets")
+    fives = dict(zip(names, (0.9, 0.5, 0.7, 0.4), strict=True))
+    noise = torch.linspace(-0.5, 0.5, 60)
+    space = judging(heard) | {
+        "columns": {"precision@5": "P@5", "mAP": "mAP"},
+        "found": {name: {"precision@5": torch.full((60,), five), "mAP": noise * (name[0] != "r")}
+                  for name, five in fives.items()},
+    }  # fmt: skip
+    exec(cell_with("gains = {"), space)
+    for told in (
+        "semi-hard triplets +0.200 (+0.200 to +0.200) in P@5 (better); semi-hard triplets ",
+        "batch-hard triplets -0.100 (-0.100 to -0.100) in P@5 (worse); batch-hard triplets ",
+    ):
+        assert told in heard[0]
+    assert heard[0].count(" in mAP (not to be told apart)") == 2
+
+
+def test_the_depth_of_each_look_is_where_most_of_it_is_found():
+    """Colour is most in block 2, less in the last block, and less than both in the stem."""
+    heard: list[str] = []
+    shares = {"the stem": (0.1, 0.2), "block 2": (0.2, 0.6), "block 5, the last": (0.5, 0.4)}
+    by_depth = {
+        name: dict(zip(("category", "colour"), (torch.full((60,), s) for s in both), strict=True))
+        for name, both in shares.items()
+    }
+    space = judging(heard) | {
+        "NAMES": {"category": "class", "colour": "colour"}, "by_depth": by_depth,
+        "depths": {0: "the stem", 2: "block 2", 5: "block 5, the last"}, "last": 5,
+    }  # fmt: skip
+    exec(cell_with("peaks = {"), space)
+    assert heard[0] == (
+        "Best: class: block 5, the last; colour: block 2. The colour from block 2 to the last "
+        "block: -0.200 (-0.200 to -0.200), a loss; from there back to the stem: "
+        "-0.400 (-0.400 to -0.400), a loss too."
+    )
+
+
+def test_what_two_pictures_find_is_counted_of_five():
+    """By catalog and by query; an alike result is right in all three."""
+    keys = ("category", "colour", "category and colour", "pattern", "alike")
+    counts = {key: [n, n] for n, key in enumerate(keys, start=1)}
+    halves = {key: [0, n] for n, key in enumerate(keys, start=1)}
+    measured = {
+        name: {"two pictures": {"blended": counts, "mean of both": halves}}
+        for name in ("photos", "drawn")
+    }
+    found = shown_by(
+        cell_with("the first's class"), measured=measured, resampled=resampled, torch=torch
+    )
+    ((header, rows),) = found.tables
+    assert header[3:] == [
+        "the first's class", "the second's colour", "both of these", "the second's pattern",
+        "all three",
+    ]  # fmt: skip
+    blended = ["0.200", "0.400", "0.600", "0.800", "1.000"]
+    mean = ["0.100", "0.200", "0.300", "0.400", "0.500"]
+    assert rows == [
+        [name, query, 2, *values]
+        for name in ("photos", "drawn")
+        for query, values in (("blended", blended), ("mean of both", mean))
+    ]
+
+
+def test_the_slider_moves_from_the_first_picture_to_the_look_of_the_second(monkeypatch):
+    """Pictures are points on a line; the first is near the first class, the second near others."""
+    monkeypatch.setattr(search_explorer, "thumbnail", lambda picture: f"at {float(picture):.0f}")
+    slid = []
+    monkeypatch.setattr(sliders, "slider", lambda label, pieces: slid.append(pieces))
+    train = SimpleNamespace(images=torch.arange(10.0)[:, None], labels=(torch.arange(10) > 4).int())
+    encoder = SimpleNamespace(blended=lambda what, look, share: (1 - share) * what + share * look)
+    shown_by(
+        cell_with('slider("share of the look"'), torch=torch, encoder=encoder, train=train,
+        ranking=ranking,
+        predict=lambda _, images: images, what=1, look=0,
+        queries=SimpleNamespace(images=torch.tensor([[9.0], [0.1]])),
+        catalog=SimpleNamespace(classes=("hat", "<shoes>")),
+    )  # fmt: skip
+    (pieces,) = slid
+    assert list(pieces) == ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]
+    for share, order, name in (("0.0", "01234", "hat"), ("1.0", "98765", "&lt;shoes&gt;")):
+        results = [f'<img alt="found: {name}" src="at {n}">' for n in order]
+        asked = ['<img alt="what" src="at 0">', '<img alt="in which look" src="at 9">']
+        assert pieces[share] == f"<p>{' '.join([*asked, *results])}</p>"
+
+
+def test_attention_that_moved_is_half_of_the_difference_to_the_window():
+    """All of it from one place of four to another is 100 %, half of it is 50 %."""
+    window = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
+    elsewhere = torch.tensor([[0.0, 0.0], [0.0, 1.0]])
+    encoder = SimpleNamespace(
+        attention=lambda pictures: torch.stack([elsewhere, (window + elsewhere) / 2] * 4)[:, None],
+        maps=lambda pictures: pictures,
+        preparation=lambda pictures: pictures,
+    )
+    first = torch.tensor([1.0, 0.0])
+    found = shown_by(
+        cell_with("of the attention has moved away"), torch=torch, F=F, shipped=str,
+        load_encoder=lambda _: (encoder, None), hann=lambda _: first,
+        catalog=SimpleNamespace(name="few"), plots=SimpleNamespace(picture_grid=grid),
+        queries=Split(torch.full((8, 3, 2, 2), 200, dtype=torch.uint8), torch.zeros(8), ("",) * 8),
+    )  # fmt: skip
+    assert "On average 75% of the attention has moved away" in found.alts[0]
+    assert "75% of it has moved." in found.captions[0]
+
+
+def test_of_each_encoder_and_catalog_its_own_counts_are_shown():
+    """The n-th encoder has n fifths, and one less among drawn garments."""
+    names = ("category", "colour")
+    encoders = [
+        "chance in the class", "best possible", "untrained network", "classifier features",
+        "batch-hard triplets", "two views", "our encoder",
+    ]  # fmt: skip
+    measured = {
+        catalog: {"rows": {encoder: {"category": [n - less] * 3, "colour": [0, 5, 1]}
+                           for n, encoder in enumerate(encoders, start=1)}}
+        for catalog, less in (("photos", 0), ("drawn", 1))
+    }  # fmt: skip
+    found = shown_by(
+        cell_with("SHOWN = ["), recorded=lambda _: measured, torch=torch, resampled=resampled,
+        NAMES=dict.fromkeys(names), header=["class @5", "colour @5"],
+    )  # fmt: skip
+    assert found.said == ["**photos**, 3 queries", "**drawn**, 3 queries", "Recorded: here."]
+    for (_, rows), less in zip(found.tables, (0, 1), strict=True):
+        assert [row[0] for row in rows] == encoders
+        shares = [(n - less) / 5 for n in range(1, 8)]
+        assert [row[1].split()[0] for row in rows] == [f"{share:.3f}" for share in shares]
+        assert {row[2].split()[0] for row in rows} == {"0.400"}
+
+
+def test_a_loss_is_lower_where_all_lies_on_one_point():
+    """What is pushed aside stays unit and keeps its order; one point is the same for all."""
+    seen = []
+
+    def judged(first, second):
+        seen.append((first, second))
+        return {"loss": torch.tensor([0.25, 0.75]), "precision@5": torch.tensor([0.0, 1.0])}
+
+    asked, known = (
+        SimpleNamespace(images=F.normalize(torch.randn(count, 4), dim=1)) for count in (3, 6)
+    )
+    found = shown_by(
+        cell_with('"the same, pushed aside"'), torch=torch, F=F, DIMENSIONS=4, siamese=siamese,
+        predict=lambda _, images: images, untrained=None, queries=asked, train=known, judged=judged,
+    )  # fmt: skip
+    rows = found.tables[0][1]
+    assert [row[2:] for row in rows] == [["0.500", "0.500"]] * 3
+    spreads = [float(row[1]) for row in rows]
+    assert spreads[0] > 3 * spreads[1] > spreads[2] == 0
+    assert torch.equal(seen[0][0], asked.images)
+    assert torch.equal(seen[0][1], known.images)
+    for part in (*seen[1], *seen[2]):
+        assert torch.allclose(part.norm(dim=1), torch.ones(len(part)))
+    assert len(seen[2][1].unique(dim=0)) == 1

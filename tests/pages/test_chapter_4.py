@@ -1,12 +1,15 @@
 """Chapter 4's three lines are the library's search, and its sentences follow its measurements."""
 
+import time
 from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
-from chapter_cells import cells_of, code_of, the_one_with
+from chapter_cells import cells_of, code_of, grid, shown_by, the_one_with
 
+from fashionlib import retrieval
+from fashionlib.pages import plots, result_strips
 from fashionlib.retrieval import resampled
 from fashionlib.search import SearchIndex
 
@@ -99,3 +102,162 @@ def test_the_weakest_class_and_the_picture_that_is_found_most_often():
         "at 0.400. With 1 queries it could be anything from 0.300 to 0.500. The picture that is "
         "found most often is among the five of 3 queries, where 1.5 would be its share."
     )
+
+
+def test_the_whitest_dress_is_a_dress_and_bright_in_its_darkest_colour():
+    """A hat is whiter; a yellow dress is brighter in the mean of its colours."""
+    colours = [(255, 255, 255), (90, 90, 90), (240, 240, 240), (255, 255, 20), (150, 150, 150)]
+    images = torch.tensor(colours, dtype=torch.uint8)[:, :, None, None].expand(-1, -1, 8, 8)
+    asked, strips = [], []
+    one = torch.zeros(1, 5)
+    index = SimpleNamespace(
+        search=lambda query, k: asked.append((query, k)) or SimpleNamespace(
+            distances=one, positions=one)
+    )  # fmt: skip
+    found = shown_by(
+        cell_with("whiteness = "), index=index, names=["dress", "hat"], encoder=None,
+        test=SimpleNamespace(images=images, labels=torch.tensor([1, 0, 1, 0, 0])),
+        predict=lambda *_: list("abcde"), show_strip=lambda *given: strips.append(given[0]),
+    )  # fmt: skip
+    assert found.space["white"] == 4
+    assert asked == [("e", 5)]
+    assert strips == [4]
+
+
+def test_a_strip_marks_what_is_of_the_class_of_its_query(monkeypatch):
+    """The query is a hat; of the results at 3, 0 and 1 the first and the last are."""
+    drawn = []
+    monkeypatch.setattr(result_strips, "result_strip", lambda *given: drawn.append(given))
+    train = SimpleNamespace(images=torch.arange(4) + 10, labels=torch.tensor([1, 0, 1, 0]))
+    test = SimpleNamespace(images=torch.arange(2), labels=torch.tensor([1, 0]))
+    definition = cell_with("def show_strip(").partition("\n\n\nshow_strip(")[0]
+    found = shown_by(definition, train=train, test=test, names=["hat", "shoes"])
+    found.space["show_strip"](1, torch.tensor([0.1, 0.2, 0.3]), torch.tensor([3, 0, 1]), "here")
+    ((query, results, _, right, titles),) = drawn
+    assert (int(query), results.tolist()) == (1, [13, 10, 11])
+    assert (right, titles) == ([True, False, True], ["hat", "shoes", "hat"])
+    assert found.alts[0].startswith("Query: hat. A query and its 3 nearest pictures, 2 of 3 right")
+    assert found.captions == ["here"]
+
+
+@pytest.mark.parametrize(("last", "same"), [(195, "True"), (194, "False")])
+def test_the_loop_takes_as_many_times_as_long_as_the_clock_says(monkeypatch, last, same):
+    """2 s and 4 ms; nearest are those around 199 of 300, of which both look at 200."""
+    clock = iter([0.0, 2.0, 2.0, 2.004])
+    looked_at = []
+    space = {
+        "visual_search": lambda query, images, *_, k: looked_at.append(len(images)) or [
+            (0.0, n) for n in (199, 198, 197, 196, last)],
+        "test": SimpleNamespace(images=torch.zeros(1, 1)), "encoder": None,
+        "train": SimpleNamespace(images=range(300)), "torch": torch,
+        "predict": lambda _, images: images,
+        "embeddings": (torch.arange(300.0)[:, None] - 199).abs(),
+    }  # fmt: skip
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "perf_counter", lambda: next(clock))
+        (said,) = shown_by(cell_with("The loop took"), **space).said
+    assert said.startswith("The loop took 2.0 s, the search among embeddings 4.0 ms: 500 times")
+    assert said.endswith(f"Do both find the same five? **{same}**.")
+    assert looked_at == [200]
+
+
+def test_the_stand_in_is_measured_of_the_five_nearest(monkeypatch):
+    given = []
+
+    def distances(*pictures):
+        given.append([each.tolist() for each in pictures])
+        return SimpleNamespace(ratio=0.25 * len(given))
+
+    monkeypatch.setattr(retrieval, "colour_distances", distances)
+    split = lambda n: SimpleNamespace(images=torch.tensor([n]), labels=torch.tensor([n + 1]))  # noqa: E731
+    orders = {"a": torch.arange(7)[None], "b": torch.arange(7).flip(0)[None]}
+    alike = {name: {"colour": torch.tensor([n, 0.5]), "alike": torch.tensor([n])}
+             for name, n in (("a", 0.3), ("b", 0.1))}  # fmt: skip
+    found = shown_by(
+        cell_with('"stand-in", "colour @5"'), seen=split(1), train=split(5), orders=orders,
+        alike=alike,
+    )  # fmt: skip
+    assert given == [
+        [[1], [2], [5], [6], [[0, 1, 2, 3, 4]]],
+        [[1], [2], [5], [6], [[6, 5, 4, 3, 2]]],
+    ]
+    assert found.tables[0][1] == [["a", "0.25", "0.400", "0.300"], ["b", "0.50", "0.300", "0.100"]]
+
+
+def test_the_cut_is_the_dress_and_the_look_is_of_another_garment(monkeypatch):
+    """Of the test pictures the first and the last are dresses, and the hat is the last other."""
+    monkeypatch.setattr(plots, "picture_grid", grid)
+    asked = []
+    positions = torch.tensor([[2, 0, 1, 4, 3]])
+    index = SimpleNamespace(
+        search=lambda query, k: asked.append((query, k)) or SimpleNamespace(positions=positions)
+    )
+    found = shown_by(
+        cell_with("the garment whose look is wanted"), torch=torch, index=index, white=3,
+        names=["dress", "hat"], queries=list("abcd"),
+        encoder=SimpleNamespace(blended=lambda what, look: f"{what} as {look}"),
+        test=SimpleNamespace(images=torch.arange(4), labels=torch.tensor([0, 1, 1, 0])),
+        train=SimpleNamespace(images=torch.arange(5) + 10, labels=torch.tensor([0, 0, 1, 0, 0])),
+    )  # fmt: skip
+    assert asked == [("d as c", 5)]
+    assert found.figures[0].images == [3, 2, 12, 10, 11, 14, 13]
+    assert found.alts[0].endswith("five results: hat, dress, dress, dress, dress.")
+
+
+def test_the_worst_queries_find_least_and_of_these_the_surest_come_first():
+    """Three find 0.2, at distances of 0.5, 0.2 and 1.0; the nearest of all finds everything."""
+    strips = []
+    precision, nearest = torch.tensor([0.2, 0.4, 0.2, 0.2, 1.0]), [0.5, 2.0, 0.2, 1.0, 0.1]
+    five = SimpleNamespace(
+        distances=torch.tensor(nearest)[:, None].expand(-1, 5), positions=torch.zeros(5, 5)
+    )
+    cell = "worst = (" + cell_with("worst = (precision").partition("worst = (")[2]
+    shown_by(
+        cell, precision=precision, five=five, names=["hat"],
+        test=SimpleNamespace(labels=torch.zeros(5, dtype=torch.long)),
+        show_strip=lambda *given: strips.append(given[0]),
+    )  # fmt: skip
+    assert strips == [2, 0, 3]
+
+
+def test_each_measure_of_a_class_stands_in_its_own_column():
+    """A share of queries has Wilson's interval, the other two are drawn again."""
+    names = ("Recall@1", "precision@5", "mAP")
+    by_class = {
+        name: {kind: SimpleNamespace(queries=n, said=f"{name} of {kind}")
+               for n, kind in enumerate(("hat", "shoes"), start=1)}
+        for name in names
+    }  # fmt: skip
+    found = shown_by(
+        cell_with('"**all**"'), by_class=by_class, measures={name: name for name in names},
+        with_interval=lambda score: getattr(score, "said", score), test=range(9),
+        precision="the fives", score=lambda values: f"score of {values}",
+        resampled=lambda values: f"draws of {values}",
+    )  # fmt: skip
+    ((header, rows),) = found.tables
+    assert header == ["class", "queries", *names]
+    assert rows == [
+        ["hat", 1, *(f"{name} of hat" for name in names)],
+        ["shoes", 2, *(f"{name} of shoes" for name in names)],
+        ["**all**", 9, "score of Recall@1", "draws of the fives", "draws of mAP"],
+    ]
+
+
+def test_chance_and_the_best_stand_around_the_encoders():
+    keys = ("category", "colour", "pattern", "patterned", "alike")
+
+    def values(share):
+        return lambda *_: {key: share + n for n, key in enumerate(keys)}
+
+    found = shown_by(
+        cell_with('"best possible", *means('), orders={"our encoder": None}, seen=None, train=None,
+        alike={name: values(share)() for name, share in (("a", 100), ("our encoder", 200))},
+        chance_in_class=values(0), best_at_k=values(500), resampled=lambda value: value,
+        with_interval=str,
+    )  # fmt: skip
+    assert found.tables[0][1] == [
+        [name, *(str(share + n) for n in range(5))]
+        for name, share in (
+            ("chance in the class", 0), ("a", 100), ("our encoder", 200), ("best possible", 500),
+        )
+    ]  # fmt: skip

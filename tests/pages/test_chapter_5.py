@@ -4,18 +4,20 @@ import ast
 import math
 import re
 import statistics
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
-from chapter_cells import cells_of, code_of, the_one_with
+from chapter_cells import cells_of, code_of, shown_by, the_one_with
 
 from fashionlib.blocks import PLANS, MobileNetBackbone
 from fashionlib.pages import latency, ledger, recorded_results
 from fashionlib.pages import ledger_figures as figures
 from fashionlib.pages.ledger import MARKS
+from fashionlib.retrieval import average_precision, matches, mean_colours, ranking, resampled, score
 from fashionlib.training import ARTICLE_RECIPE
 
 CELLS = cells_of("05_every_number")
@@ -98,6 +100,8 @@ def test_accuracy_dots_say_every_seed():
     assert dots == pytest.approx([80, 80, 90])
     low, high = axis.lines[0].get_xdata()
     assert (low, high) == pytest.approx((71.1, 86.7), abs=0.1)  # Wilson, 80 of 100
+    assert list(axis.lines[-1].get_xdata()) == [85, 85]  # dashed, as the caption says
+    assert axis.lines[-1].get_linestyle() == "--"
     assert "one: 80.0%, 80.0%; two: 90.0%" in figures.accuracy_dots_alt(shares)
 
 
@@ -111,6 +115,13 @@ def test_accuracy_against_time():
     assert "two: 95.0% in 3.0 ms" in figures.accuracy_time_alt(points)
     drawn = figures.accuracy_time_figure(points).axes[0]
     assert [text.get_text() for text in drawn.get_legend().get_texts()] == ["one", "two"]
+    lines = [line.get_xydata().tolist() for line in drawn.lines]
+    interval = [100 * end for end in points[0].interval]
+    assert lines[0] == [[3.0, pytest.approx(end)] for end in interval]
+    assert lines[1] == [[3.0, pytest.approx(70)], [3.0, pytest.approx(40)]]
+    assert lines[3] == [[3.0, pytest.approx(95)]]
+    assert drawn.lines[1].get_marker() != drawn.lines[3].get_marker()
+    assert drawn.get_xscale() == "log"
 
 
 def test_ratio_figure_shows_the_middle_half():
@@ -119,6 +130,16 @@ def test_ratio_figure_shows_the_middle_half():
     assert list(axis.lines[0].get_xdata()) == [2.0, 4.0]
     assert list(axis.lines[1].get_xdata()) == [3.0]  # the median, as the alt text says
     assert "eager: 3.0." in figures.ratio_alt(found)
+
+
+def test_ratios_have_the_marks_that_the_caption_names():
+    assert "Circles: PyTorch; diamonds: ONNX Runtime." in CODE
+    ways = {"64 px, batch 1, eager": [3.0, 3.0], "64 px, batch 1, onnxruntime": [4.0, 4.0]}
+    lines = figures.ratio_figure(ways, said=3.5).axes[0].lines
+    marks = {float(line.get_xdata()[0]): line.get_marker() for line in lines[1::2]}
+    assert marks == {3.0: "o", 4.0: "D"}
+    assert lines[-1].get_xdata() == [3.5, 3.5]  # dashed, the article's
+    assert lines[-1].get_linestyle() == "--"
 
 
 def test_triplet_curves_show_mean_and_range():
@@ -228,6 +249,32 @@ def test_what_depthwise_filters_cost_is_theirs_less_the_dense_ones(change, verdi
     assert found.verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("by_its_recipe", "by_ours", "verdict"),
+    [
+        (0.05, 0.001, ledger.HOLDS_IF),
+        (0.05, 0.05, ledger.DOES_NOT_HOLD),
+        (0.001, 0.05, ledger.HOLDS),
+    ],
+)
+def test_accuracy_is_kept_where_all_of_the_interval_is_above_a_point_lost(
+    by_its_recipe, by_ours, verdict
+):
+    """Nothing is lost in the mean; seeds differ by so much up and down."""
+    dense = [0.6, 0.7, 0.8]
+    few, ours = ([0.6 - by, 0.7, 0.8 + by] for by in (by_its_recipe, by_ours))
+    entries = entered(
+        "Depthwise filters cut parameters",
+        right={"to the letter": few, "to the letter, without groups": dense},
+        accuracy={
+            "the article's network, our recipe": ours, "the dense network, our recipe": dense,
+        },
+        counts={"printed": 33_039, "dense": 429_399},
+    )  # fmt: skip
+    (found,) = (entry for entry in entries.values() if "while maintaining" in entry.claim)
+    assert found.verdict == verdict
+
+
 def test_blind_draws_are_from_the_photos_that_the_article_searched():
     """Five of six photos leave one out: where one is a dress, five of six draws have it."""
     places = [("train", "dress")] * 9 + [("validation", "hat")] * 5
@@ -309,3 +356,338 @@ def test_transfer_passes_what_the_long_run_reaches_at_its_best():
     }  # fmt: skip
     exec(cell, space)
     assert heard == ["Transfer passes in epoch 2, 4, one number for each seed. Here 4 means never."]
+
+
+@pytest.mark.parametrize(
+    ("here", "told"),
+    [(0.9, "**differs**"), (1.0, "agrees"), (3.0, "agrees"), (8.0, "agrees"), (8.1, "**differs**")],
+)
+def test_times_agree_where_the_ranges_are_within_a_factor_of_two(here, told):
+    """Recorded are 2.0 to 4.0; both ends of what is here count."""
+    threads = []
+    spent = {"slow": [here] * 4, "fast": [1.0] * 4}, None
+    found = shown_by(
+        cell_with("agrees within a factor of two"),
+        torch=SimpleNamespace(get_num_threads=lambda: 2, set_num_threads=threads.append),
+        timing=SimpleNamespace(eager=lambda *_: None, middle=latency.middle,
+                               take_turns=lambda *_, **__: spent),
+        resnet18=lambda **_: None, dense=None,
+        faster={"64 px, batch 1, eager": [2.0, 2.0, 4.0, 4.0], "64 px, batch 64, eager": [9.0]},
+    )  # fmt: skip
+    assert f"recorded 2.0× to 4.0×, here {here:.1f}× to {here:.1f}×: {told}" in found.said[0]
+    assert threads == [1, 2]
+
+
+def test_the_people_of_the_test_photos_are_counted_once():
+    """Half of the photos are from one of three people, of whom one sent a training photo."""
+    senders = {"test": {"a": "1", "b": "1", "c": "2", "d": "3"}, "train": {"2": 5, "4": 1}}
+    cell = cell_with("are a very small sample")
+    (said,) = shown_by(cell, recorded=lambda _: senders, Counter=Counter).said
+    assert said.startswith("The test photos come from 3 people, 50% of them from one person, and 1")
+    assert said.endswith("For everybody else's, 3 people are a very small sample.")
+
+
+@pytest.mark.parametrize(
+    ("printed", "dense", "verdict", "why"),
+    [
+        (
+            33_039,
+            429_399,
+            ledger.DOES_NOT_HOLD,
+            "429,399 is the count without groups, a network 13",
+        ),
+        (429_399, 33_039, ledger.HOLDS, "The network as printed."),
+        (430_000, 430_000, ledger.DOES_NOT_HOLD, "Neither with nor without groups."),
+    ],
+)
+def test_the_articles_429k_are_those_of_one_of_two_networks(printed, dense, verdict, why):
+    linear = SimpleNamespace(in_features=64, out_features=7)
+    networks = {
+        name: SimpleNamespace(count=count, head=SimpleNamespace(linear=linear))
+        for name, count in (("printed", printed), ("dense", dense))
+    }
+    entries = entered(
+        "logits = printed.head.linear", count_parameters=lambda net: net.count, **networks
+    )
+    found = entries["The network has 429K parameters"]
+    assert (found.verdict, found.why[: len(why)]) == (verdict, why)
+    assert entries["The head is Linear(64, 7)"].verdict == ledger.HOLDS
+
+
+@pytest.mark.parametrize(
+    ("sizes", "verdict", "why"),
+    [
+        ((28, 28, 70), ledger.HOLDS_IF, "If compared with one plain convolution, not with"),
+        ((28, 3, 31), ledger.HOLDS, "Whatever it is compared with."),
+        ((40, 41, 42), ledger.DOES_NOT_HOLD, "Compared with none of the three."),
+    ],
+)
+def test_a_saving_of_three_times_is_held_against_three_rivals(sizes, verdict, why):
+    """The block has 10 parameters; the second rival is two plain convolutions."""
+    one, two, dense = sizes
+    found = entered(
+        "The block cuts parameters 3×", block=10, count_parameters=lambda net: net,
+        conv_bn=lambda first, *_, **__: one if first == 24 else two,
+        nn=SimpleNamespace(Sequential=lambda *parts: sum(parts)),
+        InvertedResidual=lambda *_, **__: dense,
+    )["The block cuts parameters 3×"]  # fmt: skip
+    assert (found.verdict, found.why[: len(why)]) == (verdict, why)
+    assert found.measured.startswith(f"{one / 10:.1f}× to one plain convolution, ")
+
+
+def test_accuracies_are_gathered_under_the_networks_and_recipes_that_they_are_of():
+    runs = {
+        "ablation": {"validation": 10, "runs": [
+            {"trial": "the dense network, our recipe", "right": {"plain": 6}},
+            {"trial": "the dense network, the article's recipe", "right": {"plain": 1}},
+            {"trial": "Muon", "right": {"plain": 2}},
+        ]},
+        "article": {"runs": [
+            {"classifiers": {"fashion": {"right": {"validation": [n, 20], "test": [0, 9]}},
+                             "article": {"right": {"validation": [3, 20]}}}} for n in (15, 16)
+        ]},
+        "small": {"of": {"validation": 50, "test": 9}, "recipe": {"epochs": 60}, "runs": [
+            {"network": "narrow", "right": {"validation": {"plain": 45, "mirrored": 1}}}]},
+    }  # fmt: skip
+    stub = SimpleNamespace(accuracy_dots=lambda *_, **__: None, accuracy_dots_alt=lambda _: "alt")
+    found = shown_by(
+        cell_with("ablation, article, small = map("), recorded=runs.get, figures=stub, of=276,
+        right={"to the letter": [0.5, 0.4]},
+    )  # fmt: skip
+    assert found.space["accuracy"] == {
+        "the article's, to the letter": [0.5, 0.4],
+        "the dense network, our recipe": [0.6],
+        "our network, our recipe": [0.75, 0.8],
+        "narrow, 60 epochs": [0.9],
+    }
+    assert found.space["its_networks"] == ["the article's, to the letter"]
+
+
+WON, EVEN, LOST = 0.2, 0.0, -0.2
+ONE_BACKBONE = "One backbone for both tasks"
+BEATS = "For visual search, metric learning beats classification"
+
+
+@pytest.mark.parametrize(
+    ("classifier", "by_class", "ours", "verdicts"),
+    [
+        (EVEN, EVEN, WON, (ledger.HOLDS_IF, ledger.HOLDS_IF)),
+        (EVEN, EVEN, EVEN, (ledger.HOLDS, ledger.DOES_NOT_HOLD)),
+        (LOST, EVEN, WON, (ledger.DOES_NOT_HOLD, ledger.HOLDS_IF)),
+        (WON, WON, WON, (ledger.HOLDS_IF, ledger.HOLDS)),
+        (EVEN, LOST, LOST, (ledger.HOLDS, ledger.DOES_NOT_HOLD)),
+        (LOST, EVEN, EVEN, (ledger.DOES_NOT_HOLD, ledger.DOES_NOT_HOLD)),
+    ],
+)
+def test_one_backbone_is_enough_where_neither_task_loses_by_it(
+    classifier, by_class, ours, verdicts
+):
+    """Three seeds of two networks; 60 queries, of which the features have half right.
+
+    Triplets by class change each query by something else.
+    """
+    alike = {"shared": 0.5, "by class": 0.5 + by_class, "ours": 0.5 + ours}
+    right = {name: [0.6, 0.7, 0.8] for name in ("one", "two")}
+    entries = entered(
+        "looks_won = resampled(", right=right, pair=list(right), ways=alike, ours="ours",
+        shared="shared",
+        by_class="by class", resampled=resampled,
+        after={name: [a + classifier for a in shares] for name, shares in right.items()},
+        five=lambda way, what: (alike[way] if what == "alike" else 9.0)
+        + torch.linspace(-0.3, 0.3, 60) * (way == "by class"),
+        count_parameters=lambda _: 429_000, setting="here, {}", latency=None,
+        build_classifier=lambda _: SimpleNamespace(backbone=None),
+        timing=SimpleNamespace(rounds_of=lambda *_: {"here, onnxruntime": [1.0, 2.0, 9.0]}),
+        people=range(3), busiest=0.4,
+    )  # fmt: skip
+    assert (entries[ONE_BACKBONE].verdict, entries[BEATS].verdict) == verdicts
+    assert entries[ONE_BACKBONE].measured.count(f"{100 * classifier:+.1f} (") == 2
+    assert entries[ONE_BACKBONE].measured.endswith("429,000 parameters and 2.0 ms a picture")
+    first, _, second = entries[BEATS].measured.partition(" with triplets by class, ")
+    assert f"features: {by_class:+.3f} (" in first
+    assert second.startswith(f"{ours:+.3f} (")
+
+
+@pytest.mark.parametrize(
+    ("passed", "learned", "end", "verdicts"),
+    [
+        ([10, 10, 10], 4, 0.6, (ledger.HOLDS, ledger.HOLDS)),
+        ([10, 10, 10], 6, 0.5, (ledger.HOLDS_IF, ledger.DOES_NOT_HOLD)),
+        ([16, 16, 16], 0, 0.4, (ledger.DOES_NOT_HOLD, ledger.DOES_NOT_HOLD)),
+    ],
+)
+def test_half_of_the_training_is_saved_with_the_classifiers_epochs_or_without(
+    passed, learned, end, verdicts
+):
+    """Of 30 epochs from scratch, which end at 0.5."""
+    entries = entered(
+        "Better results with transfer", passed=passed, long=30, learned=learned,
+        ends={"transfer": [end] * 3, "scratch, twice as long": [0.5] * 3},
+    )  # fmt: skip
+    assert tuple(entry.verdict for entry in entries.values()) == verdicts
+    first, second = entries.values()
+    both = 1 - (passed[0] + learned) / 30
+    assert f"of the epochs; {both:.0%} (" in first.measured
+    assert second.measured.startswith(f"precision@5 {end - 0.5:+.3f} (")
+
+
+def test_the_networks_times_are_medians_of_their_own_rounds():
+    rounds = {"128 px, batch 1, eager": [1.0, 2.0, 9.0], "128 px, batch 1, onnxruntime": [0.5],
+              "64 px, batch 1, eager": [7.0]}  # fmt: skip
+    recorded = {"networks": {"one": {"parameters": 12_345, "macs": {"64": 1e6, "128": 5.4e6}}}}
+    found = shown_by(
+        cell_with('"MACs", "PyTorch"'), recorded=lambda _: recorded, median=statistics.median,
+        timing=SimpleNamespace(rounds_of=lambda *_: rounds),
+    )  # fmt: skip
+    assert found.tables[0][1] == [["one", "12,345", "5 M", "2.0 ms", "0.5 ms"]]
+
+
+@pytest.mark.parametrize(("least", "told"), [(1.5, True), (0.9, False)])
+def test_the_spans_of_ratios_are_those_of_the_medians_of_each_way(least, told):
+    """PyTorch takes 2 to 3 times as long, ONNX Runtime `least` to 4 times, in any pair."""
+    ratios = {"64 px, eager": [2.0, 2.0, 9.0], "128 px, eager": [3.0],
+              "64 px, onnxruntime": [least], "128 px, onnxruntime": [4.0]}  # fmt: skip
+    macs = {"ours": 80, "article, dense": 40, "article as printed": 4, "ResNet-18": 800}
+    found = shown_by(
+        cell_with("The network with the mistake is the faster one"), latency=None,
+        networks={name: {"macs": {"128": n, "64": 1}} for name, n in macs.items()},
+        median=statistics.median, timing=SimpleNamespace(ratios=lambda *_: ratios),
+    )  # fmt: skip
+    (_, rows), (said,) = found.tables[0], found.said
+    spans = ["2.0 to 3.0", f"{least:.1f} to 4.0"]
+    assert [row[1:] for row in rows] == [[work, *spans] for work in ("2.00", "10.00", "10.00")]
+    assert f"For 2.00 times the MACs ours takes {least:.1f} to 4.0 times as long as the" in said
+    assert ("**The network with the mistake is the faster one.**" in said) == told
+    assert f"costs 10.0 times the MACs, and only {least:.1f} to 4.0 times the time" in said
+
+
+def test_enough_numbers_find_nearly_all_that_all_numbers_find():
+    """Sixteen classes, told by the signs of four numbers; the other sixty say nothing."""
+    bits = (torch.arange(16)[:, None] >> torch.arange(4)) % 2 * 2.0 - 1
+    points = torch.cat([bits * torch.tensor([8.0, 4, 2, 1]), torch.zeros(16, 60)], dim=1)
+    split = SimpleNamespace(images=points, labels=torch.arange(16))
+    train = SimpleNamespace(images=points.repeat(3, 1), labels=torch.arange(16).repeat(3))
+    said, tables = [], []
+    entries = entered(
+        "An embedding has 64 numbers", torch=torch, shipped=str, say=said.append,
+        catalog=SimpleNamespace(name="few", splits={"train": train, "test": split}, test=split,
+                                train=train),
+        load_encoder=lambda _: (None, None), predict=lambda _, images: images,
+        table=lambda header, rows: tables.append((header, rows)),
+        ranking=ranking, matches=matches, average_precision=average_precision,
+        printed=SimpleNamespace(backbone=SimpleNamespace(features=64)),
+    )  # fmt: skip
+    assert said[0].startswith("For the class, 4 numbers find at least 99% of what all 64 find.")
+    ((header, ((_, two, *others),)),) = tables
+    assert header[1:] == [2, 4, 8, 16, 32, 64]
+    assert float(two) < 0.7
+    assert others == ["1.000"] * 5
+    (entry,) = entries.values()
+    assert entry.verdict == ledger.HOLDS
+    assert entry.why.endswith("For the class alone fewer would do.")
+
+
+def coloured(*colours: tuple[int, int, int]) -> torch.Tensor:
+    """Pictures of one colour each."""
+    return torch.tensor(colours, dtype=torch.uint8)[:, :, None, None].expand(-1, -1, 8, 8)
+
+
+def test_a_white_dress_is_bright_in_all_colours_alike():
+    """Pure white, as dark as is still white, too dark, and tinted; the last is a white hat."""
+    images = coloured((255, 255, 255), (100, 140, 100), (99, 99, 99), (100, 141, 120), (255,) * 3)
+    validation, test = (
+        SimpleNamespace(images=pictures, labels=labels)
+        for pictures, labels in (
+            (images, torch.tensor([1, 1, 1, 1, 0])),
+            (images[:1], torch.ones(1)),
+        )
+    )
+    found = shown_by(
+        cell_with("def white_dresses"), torch=torch, mean_colours=mean_colours,
+        picture_grid=lambda images, **look: images, catalog=SimpleNamespace(
+            classes=("hat", "dress"), validation=validation, test=test),
+    )  # fmt: skip
+    assert found.space["white_dresses"](validation).tolist() == [0, 1]
+    assert torch.equal(found.figures[0], torch.cat([images[:2], images[:1]]))
+    assert found.alts == ["3 dresses, white or nearly so."]
+
+
+@pytest.mark.parametrize(("found", "said"), [(4, ": more than chance."), (1, "; so few queries")])
+def test_white_dresses_are_held_against_their_share_of_all_dresses(found, said):
+    """Of ten training pictures six are dresses, two of these white; each query finds five."""
+    white, others = [0, 1], [2, 3, 4, 5, 6, 7, 8]
+    order = torch.tensor([(white * 2)[: min(found, 4)] + others[: 5 - min(found, 4)] + [9]] * 40)
+    heard = shown_by(
+        cell_with("are white dresses"), torch=torch, ranking=lambda *_: order, score=score,
+        predict=lambda *_: None, encoder=None, queries=range(40), embedded={"train": None},
+        white_dresses=lambda _: torch.tensor(white), catalog=SimpleNamespace(
+            classes=("hat", "dress"),
+            train=SimpleNamespace(labels=(torch.arange(10) < 6).long())),
+    )  # fmt: skip
+    (_, rows), (text,) = heard.tables[0], heard.said
+    assert rows[2] == ["white share among all dresses (chance)", "0.333"]
+    assert text.startswith(f"Of our encoder's results for 40 white dresses, 100% are dresses and "
+                           f"{found / 5:.0%} white dresses{said}")  # fmt: skip
+
+
+def test_each_search_has_its_own_two_shares():
+    rows = {
+        name: {"category": [n] * 4, "alike": [0, 0, n, n]}
+        for n, name in enumerate(
+            ("classifier features", "batch-hard triplets", "two views", "our encoder"), start=1
+        )
+    }
+    cell = cell_with('"class, colour and pattern"')
+    found = shown_by(
+        cell, torch=torch, recorded=lambda _: {"photos": {"rows": rows}, "drawn": None},
+        score=lambda values: round(float(values.mean()), 2),
+    )  # fmt: skip
+    assert [row[1:] for row in found.tables[0][1]] == [
+        [0.2, 0.1],
+        [0.4, 0.2],
+        [0.6, 0.3],
+        [0.8, 0.4],
+    ]
+    space = found.space
+    assert [space["ways"][space[name]] for name in ("shared", "by_class", "ours")] == [
+        "classifier features", "batch-hard triplets", "our encoder",
+    ]  # fmt: skip
+
+
+def test_accuracy_and_time_are_of_the_size_that_a_network_is_used_with():
+    """The article's networks at 64 pixels, all others at 128."""
+    article = {"runs": [{"classifiers": dict.fromkeys(("fashion", "article", "article-dense"), n)}
+                        for n in (1, 2)]}  # fmt: skip
+    rivals = {"runs": [{"network": "ResNet-18", "seed": 0}, {"network": "ResNet-18", "seed": 1}]}
+    given = []
+    stub = SimpleNamespace(
+        accuracy_against_time=lambda *parts: given.append(parts) or [
+            figures.Point("ours", 1.0, [0.8, 0.9], (0, 1))],
+        accuracy_time_figure=len, accuracy_time_alt=str,
+    )  # fmt: skip
+    found = shown_by(
+        cell_with('"article as printed", "article"'), article=article, recorded=lambda _: rivals,
+        figures=stub, latency=None, mean_and_interval=ledger.mean_and_interval,
+        test_people="Few people.",
+    )  # fmt: skip
+    ((trained, sizes, _),) = given
+    assert trained == {
+        "ours": [1, 2], "article as printed": [1, 2], "article, dense": [1, 2],
+        "ResNet-18": rivals["runs"],
+    }  # fmt: skip
+    assert sizes == {
+        "ours": 128, "article as printed": 64, "article, dense": 64, "ResNet-18": 128,
+    }  # fmt: skip
+    assert "Means and t intervals: ours 85.0% (" in found.captions[0]
+
+
+def test_a_classifier_is_shown_before_and_after_the_triplets():
+    runs = {name: [{"right after triplets": n}] * 3 for name, n in (("one", 30), ("two", 60))}
+    found = shown_by(
+        cell_with('"after the triplets"'), of=100, pair=list(runs), seeds_of=runs.get,
+        right={"one": [0.5] * 3, "two": [0.75] * 3}, mean_and_interval=ledger.mean_and_interval,
+    )  # fmt: skip
+    assert [[row[0], *(each.split()[0] for each in row[1:])] for row in found.tables[0][1]] == [
+        ["one", "50.0%", "30.0%"], ["two", "75.0%", "60.0%"],
+    ]  # fmt: skip
+    assert found.space["after"] == {"one": [0.3] * 3, "two": [0.6] * 3}

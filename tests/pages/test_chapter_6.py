@@ -7,10 +7,16 @@ from functools import partial
 from types import SimpleNamespace
 
 import phone
-from chapter_cells import cells_of, code_of, the_one_with
+import torch
+from chapter_cells import cells_of, code_of, shown_by, the_one_with
 
+from fashionlib import search
+from fashionlib.catalog import Split
+from fashionlib.drawn import not_garments
+from fashionlib.metrics import format_accuracy
 from fashionlib.pages import production_figures as figures
 from fashionlib.pages.recorded_results import recorded
+from fashionlib.running import drift
 
 CELLS = cells_of("06_into_production")
 CODE = code_of(CELLS)
@@ -132,3 +138,123 @@ def test_theory_is_of_a_catalog_that_grows():
         "From 100,000 to 1,000,000 vectors: flat 7.0 times as long (theory: 10.0), "
         "IVF, Flat 7.0 times as long (theory: 3.2), HNSW 7.0 times as long (theory: 1.2)."
     )
+
+
+def test_an_exported_network_differs_by_the_largest_of_all_differences(tmp_path):
+    (tmp_path / "encoder.onnx").write_bytes(bytes(1_200_000))
+    pictures = torch.tensor([[0.0, 1.0], [2.0, 3.0]])
+    found = shown_by(
+        cell_with("the embeddings differ from PyTorch's"), folder=tmp_path, WEIGHTS=None,
+        export_onnx=lambda *_: None, load_onnx=lambda _: (lambda images: images - 0.25, None),
+        catalog=SimpleNamespace(test=SimpleNamespace(images=pictures)), encoder=None,
+        budget=lambda full, quick: full,
+        predict=lambda _, images: images + torch.tensor([[0.0, 0.0], [0.0, 0.25]]),
+    )  # fmt: skip
+    assert found.said[0].startswith("1.2 MB. On 2 test pictures the embeddings differ")
+    assert found.said[0].endswith("from PyTorch's by at most 5.0e-01.")
+
+
+def test_each_exported_network_has_its_own_files_and_answers():
+    networks = {
+        "classifier": {"bytes": {"onnx": 1.25e6, "onnx int8": 0.45e6}, "test": {
+            "right": {"exact": 270, "int8": 269}, "same": 295, "photos": 296}},
+        "encoder": {"bytes": {"onnx": 2.5e6, "onnx int8": 0.9e6}, "test": {
+            "precision": {"exact": {"mean": 0.75}, "int8": {"mean": 0.5}},
+            "same": {"int8": 1400}, "results": 1480}},
+    }  # fmt: skip
+    found = shown_by(
+        cell_with("classifier, right photos"), recorded=lambda _: {"networks": networks}
+    )
+    assert found.tables[0][1] == [
+        ["classifier, right photos", "1.25", "0.45", 270, 269, "295 of 296"],
+        ["encoder, precision@5", "2.50", "0.90", "0.750", "0.500", "1400 of 1480"],
+    ]
+
+
+def test_machines_for_a_billion_are_those_of_the_largest_measured_catalog():
+    asked = []
+    plan = [
+        ["1,000,000,000", "flat", "238.4", "4", "9.0"],
+        ["1,000,000,000", "HNSW", "1", "8", "2"],
+    ]
+    stub = SimpleNamespace(paper_plan=lambda *given, counts: asked.append((*given, counts)) or plan)
+    cell = cell_with("Machines for a billion vectors")
+    (said,) = shown_by(cell, figures=stub, sizes=["small", "large"], WANTED=0.95).said
+    assert said == "Machines for a billion vectors: flat: 4; HNSW: 8."
+    assert asked == [("large", 0.95, (1e9,))]
+    (pieces,) = shown_by(
+        cell_with('slider("pictures", plans)'), figures=stub, sizes=["small", "large"], WANTED=0.95
+    ).pieces
+    assert [given[2] for given in asked[1:]] == [(1e6,), (1e7,), (1e8,), (1e9,), (1e10,)]
+    assert list(pieces)[::4] == ["1,000,000", "10,000,000,000"]
+    row = "<tr><td>flat</td><td>238.4</td><td>4</td><td>9.0</td></tr>"
+    assert all(row in piece for piece in pieces.values())
+
+
+def test_processes_are_held_against_one():
+    embedding = [
+        {"processes": n, "pictures_per_second": rate, "start_seconds": 2.5, "pictures": 3781}
+        for n, rate in ((1, 80), (2, 120), (4, 100))
+    ]
+    pipeline = {"embedding": embedding}
+    found = shown_by(cell_with('"times one process"'), recorded=lambda _: pipeline)
+    assert found.tables[0][1] == [
+        [1, "80", "1.00", "2.5"], [2, "120", "1.50", "2.5"], [4, "100", "1.25", "2.5"],
+    ]  # fmt: skip
+    assert found.said == ["3,781 photos. Recorded: here."]
+
+
+def test_trainings_by_several_processes_have_their_own_accuracies():
+    training = [
+        {"processes": n, "correct": {"validation": [9, 10], "test": [n, 10]}, "seconds": 9 * n,
+         "epochs": 3, "size": 64}
+        for n in (1, 2)
+    ]  # fmt: skip
+    found = shown_by(
+        cell_with("pipeline['training'][0]['epochs']"),
+        pipeline={"training": training, "cores": 2}, format_accuracy=format_accuracy,
+    )  # fmt: skip
+    assert [[row[0], *(each.split(",")[0] for each in row[1:3]), row[3]]
+            for row in found.tables[0][1]] == [
+        [1, "90.0% (9 of 10", "10.0% (1 of 10", 9], [2, "90.0% (9 of 10", "20.0% (2 of 10", 18],
+    ]  # fmt: skip
+    assert found.said[0].startswith(
+        "3 epochs on drawn garments at 64 px, on a machine with 2 cores"
+    )
+
+
+def test_windows_hold_what_they_are_called(monkeypatch):
+    """Test pictures are 100 and more; strangers of two kinds are 1 and 2."""
+    kinds = {name: torch.full((60, 1), n, dtype=torch.uint8) for n, name in ((1, "a"), (2, "b"))}
+    monkeypatch.setattr(not_garments, "pictures_of_no_garment", lambda *_, **__: kinds)
+    monkeypatch.setattr(search, "build_index", lambda *_: None)
+    images = (torch.arange(120) + 100)[:, None].to(torch.uint8)
+    found = shown_by(
+        cell_with("one in five shows no garment"), torch=torch, encoder=None, predict=None,
+        catalog=SimpleNamespace(test=Split(images, torch.zeros(120), ("",) * 120)),
+        train=SimpleNamespace(images=None, names=None),
+    )  # fmt: skip
+    usual, dark, mixed, none = found.space["windows"].values()
+    assert len(usual) == len(set(usual.flatten().tolist())) == 100
+    assert torch.equal(dark, (usual.double() * 0.35 + 1e-6).byte())
+    assert (int((mixed >= 100).sum()), int((mixed < 100).sum())) == (80, 20)
+    assert len(none) == 120
+    assert int(none.max()) == 2
+    assert [row[1] for row in found.tables[0][1]] == [100, 100, 100, 120]
+
+
+def test_drift_is_held_against_the_validation_pictures():
+    """Their distances to the catalog are 1 to 2, those of training pictures 0."""
+    validation = torch.linspace(1, 2, 101)
+    windows = {"alike": torch.linspace(1, 2, 101), "farther": torch.linspace(1.5, 3, 101)}
+    found = shown_by(
+        cell_with("calibration = distances("), windows=windows, drift=drift,
+        distances=lambda images: images, train=SimpleNamespace(images=torch.zeros(101)),
+        catalog=SimpleNamespace(validation=SimpleNamespace(images=validation),
+                                train=SimpleNamespace(images=torch.zeros(101))),
+    )  # fmt: skip
+    ((header, rows),) = found.tables
+    assert header[1:3] == ["median before", "now"]
+    assert [[row[0], row[1], row[2], row[-1]] for row in rows] == [
+        ["alike", "1.500", "1.500", "quiet"], ["farther", "1.500", "2.250", "alarm"],
+    ]  # fmt: skip

@@ -1,17 +1,20 @@
 """What chapter 8 concludes follows from what it measured."""
 
+from collections import Counter
 from functools import partial
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import torch
-from chapter_cells import cells_of, code_of, the_one_with
+from chapter_cells import cells_of, code_of, grid, shown_by, the_one_with
 
 from fashionlib.catalog import Split
 from fashionlib.catalog.photos import read_manifest
-from fashionlib.pages import embedding_map
+from fashionlib.pages import embedding_map, plots, recorded_results
 from fashionlib.pages.recorded_results import recorded
-from fashionlib.retrieval import matches, precision_at_k, ranking, resampled
+from fashionlib.retrieval import matches, precision_at_k, ranking, resampled, score
 from fashionlib.siamese import RECIPE
 
 CODE = code_of(cells_of("08_what_does_it_look_at"))
@@ -198,3 +201,168 @@ def test_a_way_to_send_is_a_sure_loss_where_its_interval_is_below_0():
         "Sure losses: dark, sideways, narrow and stretched, narrow and padded. "
     )
     assert "it changes by +0.050 (" in heard[0]
+
+
+def test_a_cover_moves_most_where_it_lies_on_what_counts():
+    """The encoder looks at one pixel, 70 down and 110 across."""
+    test = SimpleNamespace(
+        images=torch.zeros(2, 3, 160, 160, dtype=torch.uint8), labels=torch.tensor([1, 0])
+    )
+    found = shown_by(
+        cell_with("def moved_by_cover"), torch=torch, test=test, names=["hat", "shoes"],
+        encoder=None, predict=lambda _, images: images[:, :1, 70, 110].float(),
+    )  # fmt: skip
+    assert found.space["shown"] == [1, 0]
+    heat = found.space["heat"]
+    assert heat[0].nonzero().tolist() == [[2, 4], [2, 5], [3, 4], [3, 5]]
+    assert heat.unique().tolist() == [0, 127]
+
+
+def test_the_middle_is_the_nine_places_of_forty_nine():
+    heat = torch.zeros(2, 7, 7)
+    heat[:, 2:5, 2:5] = 1.0
+    heat[:, 1, 1], heat[:, 5, 5] = 0.5, 0.5
+    found = shown_by(
+        cell_with("nine places in the middle, of 49"), plt=plt, np=np, heat=heat, shown=[1, 0],
+        test=SimpleNamespace(images=torch.zeros(2, 3, 160, 160, dtype=torch.uint8),
+                             labels=torch.tensor([1, 0])),
+        names=["hat", "shoes"],
+    )  # fmt: skip
+    assert found.alts[0].endswith("Of all movement 90% is at the nine places in the middle, of 49.")
+    assert "18% of all, make 90% of the movement" in found.captions[0]
+    (figure,) = found.figures
+    assert [axis.get_title() for axis in figure.axes[:2]] == ["hat", "shoes"]
+    plt.close(figure)
+
+
+def test_the_chance_of_a_backdrop_is_its_share_of_the_training_pictures():
+    """Of four, walls are two and floors one: three eighths for a query of each."""
+
+    def split(*kinds: str) -> Split:
+        count = len(kinds)
+        return Split(torch.zeros(count, 3, 1, 1), torch.zeros(count), kinds, {"backdrop": kinds})
+
+    shares = {"ours": [torch.tensor([0.25, 0.75]), torch.tensor([1.0, 0])]}
+    found = shown_by(
+        cell_with('"same backdrop @5", "kept @5"'), torch=torch, matches=matches, shares=shares,
+        still=split("wall", "floor"),
+        drawn=SimpleNamespace(train=split("wall", "wall", "floor", "grass")),
+    )  # fmt: skip
+    assert found.tables[0][1] == [["chance", "0.375", "", "", ""], ["ours", "0.500", "0.500"]]
+
+
+def test_people_of_each_split_are_held_against_those_of_train(monkeypatch):
+    """Of five test photos three are by one person, who sent training photos too."""
+    senders = {
+        "train": {"1": 6, "2": 4}, "validation": {"a": "2", "b": "3"},
+        "test": dict(zip("cdefg", "11145", strict=True)),
+        "for children": {"train": 7, "validation": 1, "test": 0},
+    }  # fmt: skip
+    monkeypatch.setattr(recorded_results, "recorded", lambda _: senders)
+    monkeypatch.setattr(recorded_results, "about", lambda _: "here")
+    found = shown_by(cell_with("by people who are in train"))
+    assert found.tables[0][1] == [
+        ["train", 10, 2, "100%", "60%", 7],
+        ["validation", 2, 2, "50%", "50%", 1],
+        ["test", 5, 3, "60%", "60%", 0],
+    ]
+
+
+def test_strangers_are_refused_beyond_a_limit_and_not_at_it():
+    kinds = {"flowers": range(4), "test garments": range(2)}
+    values = {"distance": {"flowers": torch.tensor([0.4, 0.5, 0.6, 0.7]),
+                           "test garments": torch.tensor([0.1, 0.2])},
+              "probability": {"flowers": torch.tensor([0.1, 0.1, 0.1, 0.9]),
+                              "test garments": torch.tensor([0.1, 0.9])}}  # fmt: skip
+    limits = {"distance": 0.5, "probability": 0.3}
+    found = shown_by(
+        cell_with("refused = {"), kinds=kinds, values=values, limits=limits, measures=limits,
+        score=score,
+    )  # fmt: skip
+    ((header, rows),) = found.tables
+    assert header == ["queries", "how many", "refused by distance", "refused by probability"]
+    assert [[*row[:2], *(each.split()[0] for each in row[2:])] for row in rows] == [
+        ["flowers", 4, "50%", "25%"], ["test garments", 2, "0%", "50%"],
+    ]  # fmt: skip
+
+
+def test_box_plots_of_distances_show_the_limit_on_distance():
+    values = {"distance": {"flowers": torch.tensor([0.5, 0.7, 0.9]), "noise": torch.ones(3)},
+              "probability": {"flowers": torch.zeros(3), "noise": torch.zeros(3)}}  # fmt: skip
+    found = shown_by(
+        cell_with("axis.boxplot("), plt=plt, plots=plots, values=values,
+        limits={"distance": 0.45, "probability": 0.2},
+    )  # fmt: skip
+    assert (
+        "Medians: flowers 0.70; noise 1.00. A dashed line marks the limit of 0.45." in found.alts[0]
+    )
+    axis = found.figures[0].axes[0]
+    assert list(axis.lines[-1].get_xdata()) == [0.45, 0.45]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["flowers", "noise"]
+    plt.close(found.figures[0])
+
+
+def test_the_seven_ways_to_send_a_picture():
+    """A picture whose columns count to 160 in red, and whose rows do in blue."""
+    count = torch.arange(16, dtype=torch.uint8) * 10
+    red, blue = count.expand(16, -1), count[:, None].expand(-1, 16)
+    images = torch.stack([red, torch.zeros_like(red), blue])[None]
+    found = shown_by(
+        cell_with("One picture in seven ways"), torch=torch, asked=SimpleNamespace(images=images),
+        plots=SimpleNamespace(picture_grid=grid),
+    )  # fmt: skip
+    ways = {name: each[0] for name, each in found.space["ways"].items()}
+    assert all(each.shape == (3, 16, 16) and each.dtype == torch.uint8 for each in ways.values())
+    assert torch.equal(ways["as they are"], images[0])
+    assert torch.equal(ways["dark"], (images[0].double() * 0.35 + 1e-6).byte())
+    assert torch.equal(
+        ways["without colour"], ((red.int() + blue.int()) // 3).byte().expand(3, -1, -1)
+    )
+    assert torch.equal(ways["sideways"][0], red.T.flip(0))
+    small = images[0].float().view(3, 8, 2, 8, 2).mean(dim=(2, 4)).byte()
+    assert torch.equal(ways["far away"][:, 4:12, 4:12], small)
+    assert torch.equal(ways["far away"][:, 0, 0], small[:, 0, 0])
+    strip = images[0][:, :, 4:12]
+    assert torch.equal(ways["narrow and stretched"], strip.repeat_interleave(2, dim=2))
+    assert torch.equal(ways["narrow and padded"][:, :, 4:12], strip)
+    assert torch.equal(ways["narrow and padded"][0, 0, :4], torch.tensor([40] * 4).byte())
+    assert torch.equal(ways["narrow and padded"][0, 0, 12:], torch.tensor([110] * 4).byte())
+    assert found.figures[0].titles == list(ways)
+
+
+def test_ways_to_send_are_held_query_by_query_against_the_picture_as_it_is():
+    """Its five results are of the right class; of what is dark half of them are."""
+    train = SimpleNamespace(labels=torch.tensor([0] * 5 + [1] * 5))
+    places = torch.arange(10.0)[:, None]
+    ways = {"as they are": torch.tensor([[-1.0], [20]]), "dark": torch.tensor([[-1.0], [-2]])}
+    found = shown_by(
+        cell_with('"change, query by query"'), ways=ways, precision_at_k=precision_at_k,
+        matches=matches, ranking=ranking, predict=lambda _, images: images, encoder=None,
+        embeddings=places, asked=SimpleNamespace(labels=torch.tensor([0, 1])), train=train,
+        resampled=resampled,
+    )  # fmt: skip
+    assert found.tables[0][1] == [
+        ["as they are", "1.000", "+0.000 (+0.000 to +0.000)"],
+        ["dark", "0.500", "-0.500 (-1.000 to +0.000)"],
+    ]
+
+
+def test_each_person_is_served_by_their_own_pictures():
+    """Of five pictures three are by one, who gets all five right once; the other two get none."""
+    owners = ["a", "b", "a", "b", "a"]
+    labels = torch.tensor([0, 1, 1, 1, 1])
+    order = torch.tensor([[0, 1, 2, 3, 4]] * 5)
+    found = shown_by(
+        cell_with("for person, count in Counter(who)"), ranking=lambda *_: order, queries=None,
+        embeddings=None, precision_at_k=precision_at_k, matches=matches, owners=lambda _: owners,
+        test=SimpleNamespace(labels=labels), train=SimpleNamespace(labels=torch.zeros(5).long()),
+        Counter=Counter, torch=torch, names=["hat", "shoes"], score=score, WHAT="person",
+    )  # fmt: skip
+    assert [[*row[:2], row[2].split()[0], row[3]] for row in found.tables[0][1]] == [
+        ["person a", 3, "0.333", "2 shoes, 1 hat"], ["person b", 2, "0.000", "2 shoes"],
+    ]  # fmt: skip
+    space = found.space | {"test": owners}
+    (said,) = shown_by(cell_with("hides that: "), **{
+        name: space[name] for name in ("means", "rows", "precision", "test")}).said  # fmt: skip
+    assert said.startswith("From 0.00 for person b to 0.33 for person a. The mean over all")
+    assert "pictures, 0.20, hides that: 60% of them belong to person a." in said

@@ -2,18 +2,22 @@
 
 import ast
 import copy
+from collections import Counter
 from dataclasses import asdict
 from functools import partial
-from statistics import fmean
+from statistics import fmean, median
+from types import SimpleNamespace
 
 import ablation
 import look_ablation
 import pytest
-from chapter_cells import cells_of, code_of, the_one_with
+import torch
+from chapter_cells import cells_of, code_of, grid, shown_by, the_one_with
 
 from fashionlib import metrics
 from fashionlib.pages import ablation_figures, recorded_results, show
 from fashionlib.pages.ablation_figures import by_trial
+from fashionlib.pages.ledger import mean_and_range
 from fashionlib.siamese import RECIPE
 from fashionlib.training import ARTICLE_RECIPE, Recipe
 
@@ -235,3 +239,269 @@ def test_the_published_share_is_held_against_the_seed_in_the_middle():
     assert "With 45 photos, our interval **is below** the published share." in texts[0]
     assert "ours has 65.0%." in texts[0]
     assert "for it: shoes (40% right), shirt (50% right), skirt (80% right)." in texts[0]
+
+
+def plain_run(trial: str, seed: int, right: int) -> dict:
+    """A run of 100 photos, of which so many are right; the mirror image changes nothing."""
+    both = dict.fromkeys((ablation_figures.PLAIN, ablation_figures.MIRRORED), right)
+    return {"trial": trial, "seed": seed, "right": both, "parameters": 1000}
+
+
+def test_a_change_is_better_or_worse_in_every_seed_or_in_neither():
+    """Three seeds; what compares recipes is no change, but for the first trial."""
+    trials = {"as it is": (50, 60, 70), "up": (51, 61, 71), "down": (49, 59, 69),
+              "both": (49, 60, 75), "even": (50, 61, 71), "theirs": (10, 10, 10)}  # fmt: skip
+    runs = [plain_run(trial, seed, n) for trial, ns in trials.items() for seed, n in enumerate(ns)]
+    found = shown_by(
+        cell_with("better in every seed, and as many worse"), ablation=ablation_figures,
+        measured={"validation": 100, "runs": runs},
+        by_either_recipe={"one": ("theirs", "as it is")},
+    )  # fmt: skip
+    # the mirror image is a change too
+    assert found.said == [
+        "5 changes, 3 seeds: by chance 0.6 would be better in every seed, and as many worse. "
+        "Found: 1 better (up) and 1 worse."
+    ]
+    assert found.space["worse"] == ["down"]
+
+
+@pytest.mark.parametrize(("band", "told"), [(1.5, "2 of 3 changes pass: up (+2.0), down (-3.0)."),
+                                            (4.0, "0 of 3 changes pass: none.")])  # fmt: skip
+def test_a_gain_or_a_loss_passes_beyond_the_band(band, told):
+    gained = {"up": [1.0, 3.0], "down": [-3.0, -3.0], "even": [-2.0, 2.0]}
+    stub = SimpleNamespace(sure_gain=lambda _: band, shares=lambda _: None)
+    cell = cell_with("A mean gain or loss of more than")
+    (said,) = shown_by(cell, ablation=stub, changes=None, gained=gained, fmean=fmean).said
+    assert said.startswith(f"A mean gain or loss of more than **{band:.1f} points** is more than")
+    assert said.endswith(told)
+
+
+@pytest.mark.parametrize(("deep", "told"), [(0.86, "85% is in reach"), (0.84, "85% stays out of")])
+def test_the_narrow_network_is_held_against_the_articles(deep, told):
+    reached = {"the article's, as printed": 0.72, "narrow and deep": deep}
+    cell = cell_with("a thirteenth of the parameters")
+    (said,) = shown_by(cell, reached=reached, printed=[60.0, 65.0], small=None).said
+    assert "gains 12 points over its own ten epochs" in said
+    assert f"reaches {100 * deep - 72:.0f} points more" in said
+    assert told in said
+    assert "its own network does not reach it." in said
+
+
+@pytest.mark.parametrize(
+    ("values", "sure", "told"),
+    [
+        ([0.5, 1.0], {}, "better in every seed, but no more than chance"),
+        ([-0.5, -1.0], {}, "worse in every seed, but no more than chance"),
+        ([-0.5, 1.0], {}, "better in one seed, worse in another: no more than chance"),
+        ([3.0, 4.0], {"labels in doubt left out": 3.5}, "more than chance."),
+    ],
+)
+def test_without_the_labels_in_doubt_each_seed_counts(values, sure, told):
+    gained = {"labels in doubt left out": values}
+    (said,) = shown_by(cell_with("Without the labels in doubt"), gained=gained, sure=sure).said
+    assert f"{values[0]:+.1f}, {values[1]:+.1f} points, a number for each seed: {told}" in said
+
+
+@pytest.mark.parametrize(
+    ("helps", "told"),
+    [([], "within chance"), (["Muon"], "It pays."), (["Muon and mixup"], "It pays.")],
+)
+def test_muon_is_told_by_its_last_loss_and_its_own_share(helps, told):
+    runs = [{"trial": trial, "seed": seed, "losses": [9.0, loss + seed]}
+            for trial, loss in (("as it is", 1.0), ("Muon", 0.5)) for seed in (0, 1)]  # fmt: skip
+    (said,) = shown_by(
+        cell_with("After ten epochs the training loss is"), ablation=ablation_figures, fmean=fmean,
+        measured={"runs": runs}, helps=helps,
+        means={"as it is": 0.81, "Muon": 0.82, "Muon and mixup": 0.83},
+    ).said  # fmt: skip
+    assert "loss is 1.50 as it is and 1.00 with Muon; 81.0% and 82.0% of the" in said
+    assert "right, 83.0% with mixup too. " in said
+    assert told in said
+
+
+def test_trainings_that_are_longer_stand_beside_twenty_epochs():
+    means = {
+        "as it is": 0.79,
+        "twenty epochs": 0.82,
+        "ten epochs of A": 0.83,
+        "ten epochs of B": 0.8,
+    }
+    costs = {"twenty epochs": 2.0, "ten epochs of A": 3.04, "ten epochs of B": 2.5}
+    found = shown_by(cell_with("twenty plain epochs"), means=means, costs=costs)
+    assert found.tables[0][1] == [
+        ["twenty epochs", "82.0%", "2.0"],
+        ["ten epochs of A", "83.0%", "3.0"],
+        ["ten epochs of B", "80.0%", "2.5"],
+    ]
+    assert found.said == ["Better, in the mean, than twenty plain epochs: ten epochs of A."]
+    (said,) = shown_by(cell_with(f'sides = "{SIDES}"'), means={"as it is": 0.8, SIDES: 0.75}).said
+    assert said.endswith("names 75.0% right: 5 points fewer.")
+
+
+def test_doubts_are_counted_by_label_and_answer_and_the_surest_are_shown():
+    """The recorded order is that of how sure they are; a photo that is not here is left out."""
+    rows = [("c", "hat", "shoes", 0.9), ("x", "hat", "shoes", 0.8), ("a", "shoes", "hat", 0.7)]
+    doubted = [
+        {"name": name, "label": label, "answer": answer, "probability of the answer": p}
+        for name, label, answer, p in rows
+    ]
+    judged = {"doubted": doubted, "pictures": 3_000}
+    found = shown_by(cell_with("In doubt: "), recorded=lambda _: judged, Counter=Counter)
+    assert found.tables[0][1] == [["hat", "shoes", 2], ["shoes", "hat", 1]]
+    assert found.said[0].startswith("In doubt: 3 of the 3,000 training photos.")
+    train = SimpleNamespace(names=("a", "b", "c"), images=torch.arange(3))
+    shown = shown_by(
+        cell_with("The labels most in doubt"), doubts=doubted,
+        catalog=SimpleNamespace(train=train), plots=SimpleNamespace(picture_grid=grid),
+    )  # fmt: skip
+    assert shown.figures[0].images == [2, 0]
+    assert shown.figures[0].titles == ["hat?\nshoes 90%", "shoes?\nhat 70%"]
+    assert shown.alts[0].endswith("hat that might be shoes; shoes that might be hat")
+
+
+def test_ten_classes_are_told_run_by_run_with_and_without_the_mirror_image():
+    ten = {"of": {"test": 40, "validation": 9}, "runs": [
+        {"seed": seed, "right": {"validation": None, "test": {
+            ablation_figures.PLAIN: 20 + seed, ablation_figures.MIRRORED: 30 + seed}}}
+        for seed in (0, 2)
+    ]}  # fmt: skip
+    found = shown_by(
+        cell_with("Xception, pretrained"), recorded=lambda _: ten, metrics=metrics,
+        ablation=ablation_figures,
+    )  # fmt: skip
+    assert [[row[0], row[1], row[2].split(",")[0], row[3]] for row in found.tables[0][1]] == [
+        ["Xception, pretrained", "", "90.3% (336 of 372", ""],
+        ["ours, from scratch", "0", "50.0% (20 of 40", "75.0%"],
+        ["ours, from scratch", "2", "55.0% (22 of 40", "80.0%"],
+    ]
+
+
+def test_loops_are_held_against_ours_and_parts_against_a_whole_step():
+    speed = {
+        "rates": {"ours": [100, 120, 300], "theirs": [50, 60, 70]},
+        "ratios": {"theirs": [1.5, 2.0, 2.5]},
+        "parts": {"load": [0, 1.0, 9], "forward": [0, 3.0, 9]}, "batch": 64, "size": 128,
+    }  # fmt: skip
+    cell = cell_with("pictures a second")
+    found = shown_by(cell, recorded=lambda _: speed, median=median)
+    loops, parts = (rows for _, rows in found.tables)
+    assert loops == [["ours", "120", ""], ["theirs", "60", "2.00×"]]
+    assert parts == [["load", "1.0", "25%"], ["forward", "3.0", "75%"]]
+    assert found.said == ["Batches of 64 at 128 px. Recorded: here."]
+
+
+@pytest.mark.parametrize(
+    ("sure", "told"), [(0.6, "underconfident"), (0.9, "surer than it is right")]
+)
+def test_the_shipped_network_is_called_surer_where_it_is(sure, told):
+    """Three of four are right."""
+    logits = torch.tensor([[sure, 1 - sure]] * 4).log()
+    (said,) = shown_by(
+        cell_with("its mean probability is"), shipped=str, load_classifier=lambda _: (None, None),
+        predict=lambda *_: logits, catalog=SimpleNamespace(
+            name="photos", validation=SimpleNamespace(
+                images=None, labels=torch.tensor([0, 0, 0, 1]))),
+    ).said  # fmt: skip
+    assert f"its mean probability is {sure:.0%}, and 75% are right. " in said
+    assert told in said
+
+
+@pytest.mark.parametrize(
+    ("removed", "told"), [([-1.0, -3.0], "It pays."), ([-1.0, 1.0], "does **not** pay")]
+)
+def test_the_average_is_worth_what_is_lost_without_it(removed, told):
+    """Of 200 photos two are a point; what passes is beyond 1.5 points."""
+    name = "no average of the weights"
+    stub = SimpleNamespace(costs=lambda _: {name: 0.98})
+    cell = cell_with('removed = gained["no average of the weights"]')
+    (said,) = shown_by(
+        cell, gained={name: removed}, of=200, fmean=fmean, band=1.5, measured=None, ablation=stub
+    ).said
+    photos = ", ".join(f"{-2 * round(value):+d}" for value in removed)
+    assert said.startswith(f"The average is worth {photos} photos, a number for each seed. ")
+    assert told in said
+
+
+def test_means_of_the_encoders_trials_are_over_their_own_seeds():
+    names = ("category", "colour", "pattern", "patterned", "alike")
+    runs = [
+        {"trial": trial, "seed": seed, "right": {
+            name: base + 0.1 * seed + 0.01 * n for n, name in enumerate(names)}}
+        for trial, base in (("as it was", 0.3), ("other", 0.5)) for seed in (0, 1)
+    ]  # fmt: skip
+    found = shown_by(
+        cell_with('recorded("look_ablation")'), ablation=ablation_figures, fmean=fmean,
+        recorded=lambda _: {"runs": runs, "queries": 276},
+    )  # fmt: skip
+    assert found.tables[0][1] == [
+        ["as it was", "0.350", "0.360", "0.370", "0.380", "0.390"],
+        ["other", "0.550", "0.560", "0.570", "0.580", "0.590"],
+    ]
+    assert found.said == ["276 validation photos, means of 2 seeds. Recorded: here."]
+
+
+def test_small_networks_stand_beside_ours_by_their_own_splits():
+    small = {"of": {"validation": 10, "test": 20}, "runs": [
+        {"network": network, "parameters": 33_000 + n, "right": {
+            "validation": {ablation_figures.PLAIN: 6 + n}, "test": {ablation_figures.PLAIN: n}}}
+        for network in ("the article's, as printed", "narrow and deep", "another")
+        for n in (0, 2)
+    ]}  # fmt: skip
+    name = "validation accuracy of the first network"
+    card = {"parameters": 32_000, "figures": {name: "84.1% (232 of 276)"}}
+    found = shown_by(
+        cell_with("sixty epochs"), recorded=lambda _: small, ablation=ablation_figures, fmean=fmean,
+        load_classifier=lambda _: (None, card), shipped=str, mean_and_range=mean_and_range,
+    )  # fmt: skip
+    spreads = ["70.0% (60.0% to 80.0%)", "5.0% (0.0% to 10.0%)"]
+    assert found.tables[0][1] == [
+        ["the article's, as printed", "33,000", 2, *spreads],
+        ["narrow and deep", "33,000", 2, *spreads],
+        ["ours", "32,000", 1, "84.1%", "not recorded"],
+    ]
+    assert found.space["reached"] == {
+        "the article's, as printed": pytest.approx(0.7), "narrow and deep": pytest.approx(0.7),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sure", "worse", "told"),
+    [
+        ({}, 1, "**Nothing that we tried helps by more than chance.** In every seed 1 changes are "
+                "worse, and 2 are better."),
+        ({"down": -3.0}, 3, "These do harm: down. In every seed 3 changes are worse, and 2 are "
+                            "better, as one must expect"),
+        ({"down": -3.0, "up": 2.0}, 1, "What helps, and is more than chance: up. In every seed"),
+    ],
+)  # fmt: skip
+def test_what_helps_is_a_sure_gain_and_no_sure_loss(sure, worse, told):
+    (said,) = shown_by(
+        cell_with("helps = ["), sure=sure, worse=["x"] * worse, better=["y"] * 2
+    ).said
+    assert told in said
+
+
+def test_either_recipe_is_counted_for_each_network():
+    counts = {"the article's network, its recipe": 50, "the article's network, our recipe": 60,
+              "the dense network, the article's recipe": 55, "the dense network, our recipe": 75,
+              "our network, the article's recipe": 80, "as it is": 85}  # fmt: skip
+    runs = [plain_run(trial, seed, n + seed) | {"parameters": 10 * n}
+            for trial, n in counts.items() for seed in (0, 2)]  # fmt: skip
+    again = {"runs": [{"classifiers": {"fashion": {"right": {"validation": [n, 100]}}}}
+                      for n in (85, 88)]}  # fmt: skip
+    found = shown_by(
+        cell_with("elsewhere = recorded("), measured={"runs": runs}, of=100, fmean=fmean,
+        recorded=lambda _: again, ablation=ablation_figures,
+    )  # fmt: skip
+    assert found.tables[0][1] == [
+        ["the article's network", "500", "51.0% (50, 52)", "61.0% (60, 62)"],
+        ["the dense network", "550", "56.0% (55, 57)", "76.0% (75, 77)"],
+        ["our network", "800", "81.0% (80, 82)", "86.0% (85, 87)"],
+    ]
+    assert "trained once more: 85, 88." in found.said[0]
+
+
+def test_the_people_of_the_test_photos_are_told_first(said):
+    sent = Counter(RECORDED("senders")["test"].values())
+    most = max(sent.values()) / sum(sent.values())
+    assert f"come from {len(sent)} people, {most:.0%} of them from one person." in said({})

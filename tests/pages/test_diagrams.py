@@ -128,3 +128,16 @@ def test_footprints_frame_what_a_network_sees_and_dim_the_rest():
     shares = below.images[0].get_array()
     assert np.ma.getmaskarray(shares)[~inside].all() or np.isnan(shares[~inside]).all()
     assert float(np.nansum(shares.filled(np.nan))) == pytest.approx(1)
+
+
+def test_footprints_have_one_scale_which_is_that_of_the_colour_bar():
+    """The first network's most is a half of its influence, the second's a quarter."""
+    maps = {name: torch.zeros(8, 8, dtype=torch.float64) for name in ("narrow", "wide")}
+    maps["narrow"][3, 3:5], maps["wide"][2:4, 2:4] = 0.1, 0.7
+    figure = diagrams.footprints(np.zeros((8, 8, 3), np.uint8), maps, [2, 2])
+    below = figure.axes[2:4]
+    assert [axis.images[0].get_clim() for axis in below] == [(0.5e-4, 0.5)] * 2
+    shown = [float(np.nanmax(axis.images[0].get_array().filled(np.nan))) for axis in below]
+    assert shown == [pytest.approx(0.5), pytest.approx(0.25)]
+    figure.draw_without_rendering()
+    assert figure.axes[-1].get_ylim() == pytest.approx((0.5e-4, 0.5))

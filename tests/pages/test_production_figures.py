@@ -49,6 +49,23 @@ def test_curves_show_every_setting():
     }  # fmt: skip
 
 
+def test_curves_are_of_test_against_the_processors_time():
+    """A panel for each size; dotted, as the caption says, the wanted recall and a millisecond."""
+    larger = SIZE | {"vectors": 9_000_000, "rows": [row("HNSW", 2.0, 0.5)]}
+    panels = figures.recall_curves([SIZE, larger], 0.95).axes
+    assert [axis.get_title() for axis in panels] == ["1,000,000 vectors", "9,000,000 vectors"]
+    curves = [{line.get_label(): line for line in axis.lines} for axis in panels]
+    assert list(curves[0]["HNSW"].get_xdata()) == [0.05, 0.07]
+    assert list(curves[0]["HNSW"].get_ydata()) == pytest.approx([0.93, 0.96])
+    assert list(curves[1]["HNSW"].get_ydata()) == pytest.approx([0.49])
+    for axis in panels:
+        millisecond, recall = [line for line in axis.lines if line.get_linestyle() == ":"]
+        assert list(millisecond.get_xdata()) == [1, 1]
+        assert list(recall.get_ydata()) == [0.95, 0.95]
+    looks = {(line.get_color(), line.get_marker()) for line in list(curves[0].values())[:5]}
+    assert len(looks) == 5
+
+
 def test_ticks_are_plain_numbers():
     """The book's style draws a $ as it is, so the formulas of a logarithmic axis would show."""
     with plt.style.context("fashionlib.pages.book"):

@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import pytest
 import torch
+from matplotlib.colors import to_rgb
 
 from fashionlib.errors import FashionError
 from fashionlib.pages.result_strips import FRAMES, result_strip, result_strip_alt
@@ -39,8 +40,11 @@ def test_right_and_wrong_differ_in_more_than_colour():
     query, right, wrong = shown(figure)
     assert right.get_title().startswith("✓ 1. hat")
     assert wrong.get_title().startswith("✗ 2. shoes")
-    assert right.spines["top"].get_linestyle() != wrong.spines["top"].get_linestyle()
-    assert right.spines["top"].get_edgecolor() != wrong.spines["top"].get_edgecolor()
+    frames = [axis.spines["top"] for axis in (right, wrong)]  # as chapter 4's caption says
+    assert frames[0].get_linestyle() == "solid" != frames[1].get_linestyle()
+    blue, orange = (to_rgb(frame.get_edgecolor()) for frame in frames)
+    assert max(blue) == blue[2]
+    assert orange[0] > orange[1] > orange[2]
     assert query.spines["top"].get_edgecolor() != right.spines["top"].get_edgecolor()
 
 
@@ -69,6 +73,11 @@ def test_many_results_take_several_rows():
 def test_a_strip_has_an_end():
     with pytest.raises(FashionError, match="51 results"):
         result_strip(QUERY, pictures(51), [0.0] * 51, None, [""] * 51)
+
+
+def test_where_nothing_was_found_the_query_stands_alone():
+    figure = result_strip(QUERY, pictures(0), [], None, [])
+    assert [axis.get_title() for axis in shown(figure)] == ["query"]
 
 
 def test_it_can_be_drawn_where_grids_are_on():

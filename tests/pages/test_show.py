@@ -8,7 +8,7 @@ from IPython.utils.capture import capture_output
 from markdown_it import MarkdownIt
 
 from fashionlib.pages import show as module
-from fashionlib.pages.show import say, show, table
+from fashionlib.pages.show import say, show, source, table
 
 
 @pytest.fixture
@@ -41,6 +41,24 @@ def test_table_is_markdown(monkeypatch):
     monkeypatch.setattr(module, "display", shown.append)
     table(["a", "b"], [[1, 2.5], ["x", "y"]])
     assert shown[0].data == "| a | b |\n| --- | --- |\n| 1 | 2.5 |\n| x | y |"
+
+
+class Thing:
+    def method(self) -> int:
+        """It is shown as it would stand alone."""
+        if self:
+            return 1
+        return 2
+
+
+def test_the_source_of_a_method_begins_at_the_left(monkeypatch):
+    shown = []
+    monkeypatch.setattr(module, "display", shown.append)
+    source(Thing.method)
+    assert shown[0].data == (
+        '```python\ndef method(self) -> int:\n    """It is shown as it would stand alone."""\n'
+        "    if self:\n        return 1\n    return 2\n```"
+    )
 
 
 def test_capture_output_is_what_a_notebook_sees():

@@ -42,7 +42,7 @@ CHAPTERS = (
         "1 · The inverted residual block",
         "the block, its skip, its cost, and the bug behind a headline number",
         ("blocks", "heads", "counting"),
-        turn="beside",
+        turn="alone",
     ),
     Page(
         "02_train_a_classifier",

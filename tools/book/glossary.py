@@ -20,9 +20,9 @@ ALSO = {
     "batch normalisation": [r"batch norm"],
     "cosine similarity": [r"cosine"],
     "fine-tuning": [r"fine-tuned?"],
-    "inverted residual": [r"inverted residual blocks?"],
+    "inverted residual": [r"inverted residual block"],
     "macro accuracy": [r"macro-accuracy"],
-    "mining": [r"miners?", r"mined"],
+    "mining": [r"miner", r"mined"],
     "precision@k": [r"precision@\d+", r"P@\d+"],
     "quantisation": [r"quantised"],
     "recall@k": [r"recall@\d+", r"R@\d+"],
@@ -79,11 +79,10 @@ def _inside(node: nodes.Node, kinds: tuple[type, ...]) -> bool:
 
 def _pattern(term: str) -> re.Pattern:
     """The term at the borders of words, with or without a capital, also as a plural."""
-    own = rf"{re.escape(term)}(?:e?s)?"
     # "MACs" and "mAP" are no words: "map" is something else
     flags = 0 if term[:2] != term[:2].lower() else re.IGNORECASE
-    ways = sorted([own, *ALSO.get(term, ())], key=len, reverse=True)
-    return re.compile(rf"(?<![\w-])(?:{'|'.join(ways)})(?![\w-])", flags)
+    ways = sorted([re.escape(term), *ALSO.get(term, ())], key=len, reverse=True)
+    return re.compile(rf"(?<![\w-])(?:{'|'.join(ways)})(?:e?s)?(?![\w-])", flags)
 
 
 def _linked(text: str, left: dict[str, re.Pattern], docname: str) -> Iterator[nodes.Node]:
