@@ -128,10 +128,11 @@ def walk(page: Page) -> tuple[list[str], list[str]]:
 
 def turn(page: Page, scheme: str, size: dict[str, int]) -> None:
     """Show a page in the other theme, or on another screen, and let its scripts see it."""
-    page.set_viewport_size(size)
     page.emulate_media(color_scheme=scheme)
     page.wait_for_function("s => document.documentElement.dataset.theme === s", arg=scheme)
-    page.wait_for_timeout(500)  # it waits for the end of a person's resizing
+    if page.viewport_size != size:
+        page.set_viewport_size(size)
+        page.wait_for_timeout(500)  # it waits for the end of a person's resizing
 
 
 def test_what_scrolls_in_an_answer_takes_the_focus_once_it_is_opened(chromium, tmp_path):

@@ -20,7 +20,7 @@ SHARED = ROOT.parent / "shared" / "data"
 LAST = ROOT / ".pytest_cache" / "minutes.json"  # of each run, the last time it went through
 PYTEST = [sys.executable, "-m", "pytest", "--durations=20"]
 # whole files, in their order: the long ones are in the first folders
-TWO = ["-n3", "--dist=loadfile", "--no-loadscope-reorder"]
+TWO = ["-n2", "--dist=loadfile", "--no-loadscope-reorder"]
 # each notebook in a fresh kernel; of its cells only contract cells are compared
 NBVAL = ["--nbval-lax", "--nbval-cell-timeout=21600", "--dist=loadscope", "-v"]
 NOTHING = 5  # pytest's exit code where no test was chosen
