@@ -230,21 +230,28 @@ def test_a_ratio_of_times_is_measured_where_half_of_the_rounds_are_around_it(rou
     assert found.verdict == verdict
 
 
+DENSE = [0.6, 0.7, 0.8]  # by seed
+
+
+def depthwise(by_its_recipe: list[float], by_ours: list[float]) -> ledger.Entry:
+    """The entry of depthwise filters, given their accuracies; the dense ones have `DENSE`."""
+    return entered(
+        "Depthwise filters cut parameters",
+        right={"to the letter": by_its_recipe, "to the letter, without groups": DENSE},
+        accuracy={
+            "the article's network, our recipe": by_ours, "the dense network, our recipe": DENSE,
+        },
+        counts={"printed": 33_039, "dense": 429_399},
+    )["Depthwise filters cut parameters while maintaining accuracy"]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("change", "verdict"),
     [(-0.1, ledger.DOES_NOT_HOLD), (0.0, ledger.HOLDS), (0.1, ledger.HOLDS)],
 )
 def test_what_depthwise_filters_cost_is_theirs_less_the_dense_ones(change, verdict):
-    dense = [0.6, 0.7, 0.8]
-    depthwise = [share + change for share in dense]
-    found = entered(
-        "Depthwise filters cut parameters",
-        right={"to the letter": depthwise, "to the letter, without groups": dense},
-        accuracy={
-            "the article's network, our recipe": depthwise, "the dense network, our recipe": dense,
-        },
-        counts={"printed": 33_039, "dense": 429_399},
-    )["Depthwise filters cut parameters while maintaining accuracy"]  # fmt: skip
+    shares = [share + change for share in DENSE]
+    found = depthwise(shares, shares)
     assert found.measured.startswith(f"{100 * change:+.1f} (")
     assert found.verdict == verdict
 
@@ -261,17 +268,7 @@ def test_accuracy_is_kept_where_all_of_the_interval_is_above_a_point_lost(
     by_its_recipe, by_ours, verdict
 ):
     """Nothing is lost in the mean; seeds differ by so much up and down."""
-    dense = [0.6, 0.7, 0.8]
-    few, ours = ([0.6 - by, 0.7, 0.8 + by] for by in (by_its_recipe, by_ours))
-    entries = entered(
-        "Depthwise filters cut parameters",
-        right={"to the letter": few, "to the letter, without groups": dense},
-        accuracy={
-            "the article's network, our recipe": ours, "the dense network, our recipe": dense,
-        },
-        counts={"printed": 33_039, "dense": 429_399},
-    )  # fmt: skip
-    (found,) = (entry for entry in entries.values() if "while maintaining" in entry.claim)
+    found = depthwise(*([0.6 - by, 0.7, 0.8 + by] for by in (by_its_recipe, by_ours)))
     assert found.verdict == verdict
 
 
