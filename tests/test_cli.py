@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer
 from commands import fashionlib
 from PIL import Image
 from safetensors.torch import load_file
@@ -24,8 +25,9 @@ from fashionlib.cli import ObjectiveName, PlanName
 from fashionlib.export import load_onnx
 from fashionlib.heads import build_encoder
 from fashionlib.running import search_command, training_commands
+from fashionlib.running.shards import Embedded
 from fashionlib.siamese import OBJECTIVES
-from fashionlib.weights import load_classifier, load_encoder, save_encoder
+from fashionlib.weights import load_classifier, load_encoder, save_encoder, shipped
 
 SHORT = ["train-classifier", "--epochs", "2", "--size", "32", "--plan", "article"]
 
@@ -41,6 +43,89 @@ def folder(tmp_path_factory) -> Path:
 def test_the_options_name_what_the_library_has():
     assert [str(name) for name in PlanName] == list(PLANS)
     assert [str(name) for name in ObjectiveName] == list(OBJECTIVES)
+
+
+RUNNING = "fashionlib.running"
+# What does the work of a command, and what it is given: option by option, by default and if asked
+WORK = {
+    "train-classifier": (
+        f"{RUNNING}.training_commands.train_classifier",
+        {
+            "--epochs": (10, 4),
+            "--data": (None, "drawn"),
+            "--plan": ("fashion", "article-dense"),
+            "--size": (None, 40),
+            "--seed": (0, 3),
+            "--out": (Path("runs/classifier.safetensors"), Path("c.safetensors")),
+        },
+    ),
+    "train-siamese": (
+        f"{RUNNING}.training_commands.train_encoder",
+        {
+            "--epochs": (15, 4),
+            "--data": (None, "drawn"),
+            "--start": (None, Path("c.safetensors")),
+            "--objective": ("looks", "two-views"),
+            "--size": (None, 40),
+            "--seed": (0, 3),
+            "--out": (Path("runs/encoder.safetensors"), Path("e.safetensors")),
+        },
+    ),
+    "search": (
+        f"{RUNNING}.search_command.run_search",
+        {
+            "--query": (Path("q.png"), Path("q.png")),
+            "--top-k": (5, 3),
+            "--catalog": (None, "photos"),
+            "--weights": (None, Path("e.safetensors")),
+            "--look": (None, Path("l.png")),
+            "--look-weight": (None, 0.25),
+            "--colour": (None, "red"),
+            "--pattern": (None, "dots"),
+            "--json": (False, True),
+            "--show": (True, False),  # the one that is asked for first: no flag is another's
+            "--out": (None, Path("r.png")),
+        },
+    ),
+    "embed": (
+        f"{RUNNING}.shards.embed_folder",
+        {
+            "--catalog": (Path("clothes"), Path("clothes")),
+            "--out": (Path("made"), Path("made")),
+            "--weights": (shipped("encoder_photos"), Path("e.safetensors")),
+            "--processes": (1, 3),
+        },
+    ),
+    "export": (
+        "fashionlib.export.export_onnx",
+        {
+            "--weights": (Path("e.safetensors"), Path("e.safetensors")),
+            "--out": (Path("e.onnx"), Path("e.onnx")),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("command", WORK)
+def test_what_is_asked_for_and_what_is_not_reach_the_work(command, tmp_path, monkeypatch):
+    """The first column is what a command does unless it is told otherwise."""
+    work, options = WORK[command]
+    monkeypatch.chdir(tmp_path)
+    given, embedded = [], Embedded(0, 0, 0, ())
+    monkeypatch.setattr(work, lambda *values: given.append(values) or embedded)
+    Path("e.onnx").touch()  # which would be written
+    for column in (0, 1):
+        words = ["fashionlib", command]
+        for option, values in options.items():
+            if isinstance(values[column], bool):
+                words += [option] * values[column]
+            elif column or values[0] == values[1]:  # it has to be given
+                words += [option, str(values[1])]
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert not ended.value.code
+        assert given[column] == tuple(values[column] for values in options.values())
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train-classifier", "--epochs", "many"]])
@@ -161,8 +246,8 @@ MISTAKES = {
     "weight of a look": (["search", "--query", "q.png", "--look-weight", "2"], "--look-weight"),
     "obeyed by terminals": (["export", "--weights", "a\x1b[2K\n", "--out", "x.onnx"], "a?[2K?:"),
     "export of nothing": (["export", "--weights", "x", "--out", "x.onnx"], "no file x"),
-    "export to a wrong suffix": (["export", "--weights", "x", "--out", "x.pt"], ".onnx"),
-    "wrong suffix": (["train-classifier", "--data", "drawn", "--out", "x.pt"], ".safetensors"),
+    "export to a wrong suffix": (["export", "--weights", "x", "--out", "x.onnx.pt"], "end it in"),
+    "wrong suffix": (["train-classifier", "--out", "x.safetensors.pt"], "so end it in that"),
     "weights that are a folder": (["train-siamese", "--out", "f.safetensors"], "is a folder"),
     "weights below a file": (["train-siamese", "--out", "q.png/x.safetensors"], "is no folder"),
     "export to a folder": (["export", "--weights", "x", "--out", "f.onnx"], "is a folder"),
@@ -214,16 +299,30 @@ def test_a_mistake_is_one_line_and_exit_code_2(name, tmp_path, monkeypatch, caps
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_what_typer_complains_of_moves_no_cursor(monkeypatch, capsys):
+    """It repeats what was typed; only newer ones show how that was written."""
+
+    def complain(**_: bool) -> None:
+        raise typer.BadParameter("no option --\x1b[2K\nhelp")
+
+    monkeypatch.setattr(cli, "app", complain)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "fashionlib: Invalid value: no option --?[2K?help\n"
+
+
 def test_outputs_that_are_closed_or_full(tmp_path):
     """One line at most, no traceback, and nothing of one output in the other."""
     shell = f"{sys.executable} -m fashionlib"
+    mistake = f"{shell} train-classifier --out x.pt"  # which is told before torch is loaded
     for command, code in (
         (f"{shell} --help > /dev/full", 2),
         (f"{shell} --help >&-", 0),
-        (f"{shell} search --query nothing.png 2>&-", 2),
-        (f"{shell} search --query nothing.png >&- 2>&-", 2),
-        (f"{shell} search --query nothing.png 2> /dev/full", 2),
-        (f"{shell} search --query nothing.png 2> >(true)", 2),
+        (f"{mistake} 2>&-", 2),
+        (f"{mistake} >&- 2>&-", 2),
+        (f"{mistake} 2> /dev/full", 2),
+        (f"{mistake} 2> >(true)", 2),
         (f"{shell} mistyped 2> /dev/full", 2),
     ):
         done = subprocess.run(["bash", "-c", command], cwd=tmp_path, check=False,

@@ -1,12 +1,13 @@
 """The ablation's trials: each trains through the one loop, and differs only where it says so."""
 
+import re
 from dataclasses import replace
 
 import ablation
 import pytest
 import torch
 from ablation import TRIALS, recipe_of, training_of
-from muon import Muon
+from muon import Muon, make_muon
 from tiny import same_weights, steps_watched, tiny_catalog, without_time
 from torch import nn
 from torchvision.ops import SqueezeExcitation
@@ -44,6 +45,49 @@ def begun(catalog: Catalog, name: str) -> Training:
     network = build_classifier("article")
     network = trial.change(network) if trial.change and "5×5" not in name else network
     return training_of(trial, network, catalog, 0)
+
+
+CHANGE = {
+    "classes equally often": {"pictures": ablation.balanced},
+    "labels in doubt left out": {"pictures": ablation.without_doubted},
+    "pictures on any of their sides": {"pictures": ablation.turned},
+    "hard-swish": {"change": ablation.hard_swish},
+    "squeeze-excite": {"change": ablation.squeeze_excite},
+    "5×5 filters": {"change": ablation.wide_filters},
+    "two blocks fewer": {"plan": ablation.TWO_FEWER},
+    "a teacher": {"teacher": True},
+    "of triplets first": {"first": ablation.triplets_first},
+    "of two views first": {"first": ablation.views_first},
+    "Muon": {"optimize": make_muon},
+    "mixup": {"mixup": 0.2},
+    "cutmix": {"cutmix": True},
+    "growing": {"sizes": ablation.GROWING},
+}
+
+
+def test_a_trial_changes_what_its_name_says_and_nothing_else():
+    """Where it is no other recipe or network, which are recorded."""
+    plain = vars(TRIALS[FIRST])
+    for name, trial in TRIALS.items():
+        said = {key: value for words, own in CHANGE.items() if words in name
+                for key, value in own.items()}  # fmt: skip
+        changed = {key: value for key, value in vars(trial).items() if value != plain[key]}
+        free = {"recipe", "plan"} - set(said)
+        assert {key: value for key, value in changed.items() if key not in free} == said, name
+        for words, attribute in (
+            (r"batches of (\d+)", "batch_size"),
+            (r"(?<!to )\b(\d+) px", "size"),
+        ):
+            if found := re.search(words, name):
+                assert getattr(trial.recipe, attribute) == int(found[1]), name
+
+
+def test_pictures_grow_from_the_first_size_to_the_last_an_epoch_each():
+    (name,) = (name for name in TRIALS if name.startswith("growing"))
+    sizes = TRIALS[name].sizes
+    assert [sizes[0], sizes[-1]] == list(map(int, re.findall(r"\d+", name)))
+    assert list(sizes) == sorted(sizes)
+    assert len(sizes) == TRIALS[name].recipe.epochs
 
 
 # those that change how it is trained; the others are another recipe or plan

@@ -27,8 +27,10 @@ from torch import nn
 from fashionlib.catalog import SEVEN, Catalog, Split
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
+from fashionlib.pages.recorded_results import recorded
 from fashionlib.training import Recipe
 from fashionlib.transforms import AUGMENTATIONS, Preparation, augment
+from fashionlib.weights import shipped, weights_hash
 
 
 def logits_of(answers: list[int], classes: int = 3) -> torch.Tensor:
@@ -130,13 +132,19 @@ def test_scales_are_chosen_by_the_validation_photos_and_test_is_asked_of_that_ch
     monkeypatch.setattr(export, "CALIBRATION", (10, 31, 20))  # the best is not the last
     monkeypatch.setattr(export, "outputs", outputs)
     compare = lambda exact, rounded, _, split: {  # noqa: E731
-        "same": int(rounded[split][0].argmax()), "split": split,
-    }  # fmt: skip
+        "exact": int(exact[split][0].argmax()),
+        "same": int(rounded[split][0].argmax()),
+        "split": split,
+    }
     monkeypatch.setattr(export, "compare_classifiers", compare)
     path, found = export.cost("classifier", tmp_path / "exported2.onnx", tmp_path, catalog)
-    assert [row["pictures"] for row in found["tried"]] == [10, 31, 20]
+    of_validation = {"exact": 2, "split": "validation"}
+    assert found["tried"] == [
+        {"pictures": count, "validation": of_validation | {"same": count % 10}}
+        for count in (10, 31, 20)
+    ]
     assert (found["chosen"], path.name) == (31, "classifier_31.onnx")
-    assert found["test"]["split"] == "test"
+    assert found["test"] == {"exact": 2, "same": 1, "split": "test"}
     with_test = [run for run, splits in asked if "test" in splits]
     assert with_test == ["2", "1"]  # the exported file, and the chosen one
     known = [image.tolist() for image in catalog.train.images]
@@ -159,7 +167,9 @@ def test_how_many_times_as_fast_a_way_runs_is_by_what_the_processor_does(monkeyp
     monkeypatch.setattr(export, "take_turns", lambda *_: (clock, processor))
     path = Path("network.onnx")
     rows, _ = export.measure_times(nn.Identity(), 8, path, path, torch.zeros(1, 3, 8, 8))
+    assert [(row["way"], row["batch"]) for row in rows] == [(way, 1) for way in ways]
     assert [row["ms"] for row in rows] == [[8.0] * 3] * 4
+    assert [row["processor_ms"] for row in rows] == [[ms] * 3 for ms in (8.0, 4.0, 2.667, 2.0)]
     assert [row["times_as_fast"] for row in rows] == [[times] * 3 for times in (1, 2, 3, 4)]
 
 
@@ -480,6 +490,7 @@ def test_a_query_of_two_pictures_asks_for_the_class_of_the_first_in_the_look_of_
     blended = SimpleNamespace(blended=lambda what, look: torch.cat([what[:1], look[1:]]))
     monkeypatch.setattr(looks, "load_encoder", lambda _: (blended, {}))
     monkeypatch.setattr(looks, "predict", lambda _, embeddings: embeddings)
+    assert looks.mean_of(torch.tensor([0.0, 2.0]), torch.tensor([4.0, 0.0])).tolist() == [2, 1]
     found = looks.two_pictures(catalog)["blended"]
     assert found["category"] == found["colour"] == found["alike"] == [5.0, 5.0]
     assert found["category and colour"] == [5.0, 5.0]
@@ -505,8 +516,12 @@ def halves(left: int, right: int) -> torch.Tensor:
 
 
 def test_a_mean_colour_weighs_as_much_as_is_said(monkeypatch):
-    """A fifth of the way from black to white is less than another class, which features tell."""
-    query, alike, other = halves(90, 110), halves(140, 160), halves(110, 90)
+    """Three fifths of the way from black to white are 1.02 in three channels; features say √2.
+
+    So the class is found where colours weigh no more than features, and lost where they weigh
+    twice as much.
+    """
+    query, alike, other = halves(40, 60), halves(190, 210), halves(60, 40)
     images = torch.stack([alike, other] * looks.K)
     attributes = {"colour": ("red",) * len(images), "pattern": ("plain",) * len(images)}
     labels = torch.tensor([0, 1] * looks.K)
@@ -525,8 +540,8 @@ def test_a_mean_colour_weighs_as_much_as_is_said(monkeypatch):
     monkeypatch.setattr(looks, "recorded", lambda _: {"photos": {"rows": {looks.BEFORE: {}}}})
     monkeypatch.setattr(looks, "predict", features)
     rows = looks.rows_of(catalog)
-    for weight in looks.COLOUR_WEIGHTS:
-        assert rows[f"features and {weight} × mean colour"]["category"] == [5.0]
+    for weight, right in ((1, 5.0), (2, 0.0)):
+        assert rows[f"features and {weight} × mean colour"]["category"] == [right]
 
 
 def test_each_class_that_no_network_was_trained_for_is_asked_about(monkeypatch):
@@ -570,12 +585,83 @@ def test_what_onnx_runtime_is_timed_with_is_the_network_in_evaluation_mode(tmp_p
 
 
 def test_each_part_of_a_step_is_done_when_it_is_timed(monkeypatch):
-    """The average is moved in each step; what a step does not do would be timed as nothing."""
-    moved, update = [], throughput.update_average
+    """The average is moved in each step; what a step does not do would be timed as nothing.
+
+    The first five of eight steps warm up. By the clock, each part takes a second more than the one
+    before: 6 parts a step, and the sixth step begins with 30.
+    """
+    moved, update, ticks = [], throughput.update_average, itertools.count()
+    clock = lambda: (tick := next(ticks)) // 2 * (tick % 2)  # noqa: E731
+    monkeypatch.setattr(throughput, "time", SimpleNamespace(perf_counter=clock))
+    monkeypatch.setattr(throughput, "quartiles", list)
     monkeypatch.setattr(throughput, "BATCHES", 4)
     monkeypatch.setattr(throughput, "RECIPE", Recipe(batch_size=4, size=32))
     monkeypatch.setattr(throughput, "update_average", lambda *given: moved.append(update(*given)))
     images = torch.zeros(8, 3, 40, 40, dtype=torch.uint8)
     parts = throughput.parts_of_a_step(images, AUGMENTATIONS["fashion"](32), 7)
-    assert list(parts) == ["augment", "to floats", "forward", "backward", "optimizer", "average"]
+    names = ["augment", "to floats", "forward", "backward", "optimizer", "average"]
+    assert list(parts) == names
+    for n, name in enumerate(names):
+        assert parts[name] == [1000 * (first + n) for first in (30, 36, 42)]
     assert len(moved) == 8
+
+
+def test_our_loop_takes_each_picture_once_with_its_label():
+    """The last few that make no whole batch are left out; then it begins anew."""
+    images = torch.arange(100, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 2, 2)
+    batches = throughput.from_memory(images, nn.Identity())
+    for _ in range(2):
+        whole = [next(batches) for _ in range(100 // throughput.RECIPE.batch_size)]
+        pictures = torch.cat([augmented[:, 0, 0, 0] for augmented, _ in whole]).long()
+        assert len(set(pictures.tolist())) == len(pictures) > 90
+        assert torch.equal(torch.cat([labels for _, labels in whole]), pictures % 7)
+
+
+def test_each_network_is_exported_in_three_ways_and_its_own_weights_are_named(monkeypatch):
+    """Files of as many bytes as their names have letters; the test photos are what is timed."""
+    catalog, exports, written, timed = striped_catalog(4, 4), [], [], []
+    networks = {kind: nn.Linear(2, n) for n, kind in enumerate(("classifier", "encoder"), start=1)}
+
+    def write(path: Path) -> Path:
+        path.write_text(path.name)
+        return path
+
+    def cost(kind: str, exported: Path, folder: Path, given: Catalog) -> tuple[Path, dict]:
+        assert (exported.name, given) == (f"{kind}.onnx", catalog)
+        return write(folder / f"{kind}_small.onnx"), {"of": kind}
+
+    def times(model: nn.Module, *given: object) -> tuple[list, dict]:
+        timed.append(given)
+        return [model.out_features], {}
+
+    for kind, network in networks.items():
+        network.preparation = Preparation(32 * network.out_features)
+        own = {shipped(f"{kind}_photos"): (network, {})}
+        monkeypatch.setattr(export, f"load_{kind}", own.__getitem__)
+    monkeypatch.setattr(export, "load_catalog", lambda _: catalog)
+    monkeypatch.setattr(
+        export, "export_onnx", lambda *paths: exports.append((paths[0], write(paths[1])))
+    )
+    monkeypatch.setattr(export, "cost", cost)
+    monkeypatch.setattr(export, "measure_times", times)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    monkeypatch.setattr(export, "write_results", lambda _, results: written.append(results))
+    export.main()
+    ours = recorded("export")
+    assert set(written[0]) == set(ours)
+    for (kind, network), (weights, exported), given in zip(
+        networks.items(), exports, timed, strict=True
+    ):
+        found = written[0]["networks"][kind]
+        assert {"tried", "chosen", "test", *found} - {"of"} == set(ours["networks"][kind])
+        assert weights == shipped(f"{kind}_photos")
+        assert found["bytes"] == {
+            "safetensors": weights.stat().st_size,
+            "onnx": len(f"{kind}.onnx"),
+            "onnx int8": len(f"{kind}_small.onnx"),
+        }
+        assert (found["of"], found["rows"]) == (kind, [network.out_features])
+        assert found["weights"] == weights_hash(network)
+        assert found["size"] == network.preparation.size
+        small = exported.with_name(f"{kind}_small.onnx")
+        assert given == (found["size"], exported, small, catalog.test.images)

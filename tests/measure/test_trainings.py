@@ -1,10 +1,11 @@
 """What each script trains, and what of it is recorded; each training ends here when it begins."""
 
 import json
+import re
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -30,19 +31,37 @@ from tiny import same_weights, sized, striped_catalog
 from torch import nn
 
 from fashionlib import siamese, training
+from fashionlib.catalog import Split
 from fashionlib.counting import count_macs, count_parameters
 from fashionlib.heads import build_classifier
+from fashionlib.inference import predict
 from fashionlib.pages.recorded_results import recorded
 from fashionlib.running import runs
 from fashionlib.siamese import SiameseRecipe, encoder_for, encoder_from
 from fashionlib.training import ARTICLE_RECIPE, Recipe, Training
-from fashionlib.weights import load_classifier, save_classifier, shipped
+from fashionlib.weights import load_classifier, load_encoder, save_classifier, shipped
 
 SCRIPTS = (ablation, article, as_printed, doubted_labels, latency, look_ablation, looks, pipeline,
            rivals, shipped_weights, small_networks, stores, ten_classes, transfer)  # fmt: skip
-CATALOG = striped_catalog(16, 4, "photos")  # and ten pictures to test with
+
+
+def of_unknown_look(split: Split) -> Split:
+    """The split, but nobody has labelled how its first picture looks."""
+    looks = {look: ("", *names[1:]) for look, names in split.attributes.items()}
+    return replace(split, attributes=looks)
+
+
+STRIPES = striped_catalog(16, 4, "photos")  # and ten pictures to test with
+# What is counted is told apart by its number: of looks, one less of each
+CATALOG = replace(
+    STRIPES,
+    validation=of_unknown_look(STRIPES.validation),
+    test=of_unknown_look(STRIPES.test),
+)
 SEED = 8
 SMALL = {"small": partial(build_classifier, "article", 2)}  # a rival that is built at once
+
+MIRRORED = "plain", "with mirror image"
 
 Build = Callable[[], nn.Module]
 AnyRecipe = Recipe | SiameseRecipe
@@ -54,6 +73,7 @@ class Begun(NamedTuple):
     model: nn.Module
     recipe: AnyRecipe
     seed: int
+    changes: list[str]  # of its batches
 
 
 def history(recipe: AnyRecipe) -> list[dict[str, float]]:
@@ -70,19 +90,22 @@ def begun(monkeypatch, tmp_path) -> list[Begun]:
     """The trainings that a script begins. They end at once, and the network is as it was."""
     found = []
 
-    def train(model: nn.Module, _: object, recipe: AnyRecipe, seed: int = 0) -> tuple:
-        found.append(Begun(model, recipe, seed))
+    def train(
+        model: nn.Module, _: object, recipe: AnyRecipe, seed: int = 0, changes: list[str] = ()
+    ) -> tuple:
+        found.append(Begun(model, recipe, seed, changes))
         return sized(model.eval(), 32), history(recipe)
 
     def finish(made: Training, *_: object) -> tuple:
-        return train(made.model, None, made.recipe, made.seed)
+        changes = [change.partition(":")[0] for change in made.about.get("changes", [])]
+        return train(made.model, None, made.recipe, made.seed, changes)
 
     for original, other in (
         (training.train_classifier, train),
         (siamese.train_siamese, train),
         (training.finish, finish),
         (runs.run_training, finish),
-        (ablation.right, lambda _, split: len(split)),
+        (ablation.right, lambda _, split: dict.fromkeys(MIRRORED, len(split))),
     ):
         for script in SCRIPTS:
             if getattr(script, original.__name__, None) is original:
@@ -110,7 +133,7 @@ def files(monkeypatch) -> dict[str, dict[str, Any]]:
     others = {
         "write_results": write,
         "measured": measured,
-        "load_catalog": lambda *_, **__: CATALOG,
+        "load_catalog": lambda name, **_: replace(CATALOG, name=name),
     }
     for script in SCRIPTS:
         for name, other in others.items():
@@ -204,6 +227,10 @@ CASES: dict[str, tuple[Callable[[], object], Callable[[list[Begun]], list]]] = {
         ],
     ),
     "article": (lambda: article.run_seed(CATALOG, SEED), of_the_article),
+    "control of the article": (
+        lambda: article.first_loss(CATALOG),
+        lambda _: [(classifier("article"), replace(ARTICLE_RECIPE, epochs=1), 0)],
+    ),
     "as_printed": (lambda: as_printed.run("to the letter", SEED, CATALOG), of_the_letter),
     "doubted_labels": (
         lambda: doubted_labels.judged_by_others(CATALOG, doubted_labels.RECIPE),
@@ -253,13 +280,22 @@ CASES: dict[str, tuple[Callable[[], object], Callable[[list[Begun]], list]]] = {
 }
 
 
+# What the last training of a script is taught besides the labels
+CHANGES = {
+    "shipped classifier of photos": ["mixup", "2 teachers"],
+    "shipped classifier of drawings": ["mixup"],
+}
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_script_trains_what_it_says_from_the_weights_of_its_seed(name, begun, files):
     run, trainings = CASES[name]
     run()
     wanted = trainings(begun)
-    assert [one[1:] for one in begun] == [one[1:] for one in wanted]
-    for (model, _, _), (build, _, seed) in zip(begun, wanted, strict=True):
+    assert [one[1:3] for one in begun] == [one[1:] for one in wanted]
+    assert list(begun[-1].changes) == CHANGES.get(name, [])
+    assert not any(one.changes for one in begun[:-1])
+    for (model, *_), (build, _, seed) in zip(begun, wanted, strict=True):
         torch.manual_seed(seed)
         assert same_weights(model, build())
 
@@ -281,7 +317,7 @@ def test_what_is_recorded_is_of_the_network_that_was_trained(name, begun, files)
     """MACs are those of an evaluation; what is counted, is counted on the pictures of its name."""
     rows = ROWS[name](files)
     assert rows
-    for row, (model, recipe, seed) in zip(rows, begun, strict=False):
+    for row, (model, recipe, seed, _) in zip(rows, begun, strict=False):
         assert row["parameters"] == count_parameters(model)
         assert row.get("seed", seed) == seed
         rest = {"macs": count_macs(model, recipe.evaluation_size), "history": history(recipe)}
@@ -289,16 +325,62 @@ def test_what_is_recorded_is_of_the_network_that_was_trained(name, begun, files)
             rest[key] = [round(epoch[figure], 4) for epoch in history(recipe)]
         for key in rest.keys() & row.keys():
             assert row[key] == rest[key], key
-        if isinstance(row["right"], dict):
-            of = {split: n if isinstance(n, int) else n[1] for split, n in row["right"].items()}
-            assert of == {"validation": 4, "test": 10}
+        for split, right in counted(row["right"]).items():
+            assert right[-1] == {"validation": 4, "test": 10}[split]
+
+
+def counted(right: Any) -> dict[str, list[int]]:
+    """By split: of those who count but one, the validation pictures. Stubs call all right."""
+    if isinstance(right, int):
+        return {}
+    if set(right) == set(MIRRORED):
+        return {"validation": list(right.values())}
+    return {name: list(n.values() if isinstance(n, dict) else n) for name, n in right.items()}
+
+
+def form(found: Any) -> Any:
+    """What a result says, without the figures: keys with their numbers left out, and kinds."""
+    if isinstance(found, dict):
+        return {re.sub(r"\d+", "n", key): form(value) for key, value in found.items()}
+    if isinstance(found, list):
+        forms = list(map(form, found))
+        return [one for n, one in enumerate(forms) if one not in forms[:n]]
+    return type(found) if isinstance(found, str | None) else float
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_says_as_much_as_ours(name, begun, files):
+    """As the last one that was recorded of its name: some are older than what they should say."""
+    ours = recorded({"small_networks": "small"}.get(name, name))["runs"]
+    ours = list(ours[-1]["classifiers"].values()) if name == "article" else ours
+    for row in ROWS[name](files):
+        of_its_name = [run for run in ours if run.get("network") == row.get("network")]
+        found, wanted = form(row), form((of_its_name or ours)[-1])
+        if name == "ten_classes":
+            assert set(found.pop("test right")) == set(CATALOG.classes)
+            del wanted["test right"]
+        for each in (found, wanted):  # its rows are the loop's
+            each.pop("history", None)
+        assert found == wanted
+
+
+def test_a_class_has_the_pictures_that_the_network_names_right(begun):
+    """Of an untrained one, which calls them all alike; the two classes are among the seven."""
+    row = ten_classes.run_seed(CATALOG, SEED)
+    for split in ("validation", "test"):
+        pictures = CATALOG.splits[split]
+        right = predict(begun[0].model, pictures.images).argmax(dim=1) == pictures.labels
+        assert 0 < int(right.sum()) < len(right)
+        assert row["seven of ten"][split] == [int(right.sum()), len(right)]
+    by_class = (int(right[pictures.labels == n].sum()) for n in range(2))
+    assert row["test right"] == dict(zip(CATALOG.classes, by_class, strict=True))
 
 
 def test_each_seed_of_the_ten_classes_is_kept(begun):
     """By its name, under which the shipped classifier's teacher is looked for."""
     for seed in (0, 1):
         ten_classes.run_seed(CATALOG, seed)
-    for (model, _, _), seed in zip(begun, (0, 1), strict=True):
+    for (model, *_), seed in zip(begun, (0, 1), strict=True):
         kept, metadata = load_classifier(Path("runs") / f"ten_classes_{seed}.safetensors")
         assert same_weights(kept, model)
         assert metadata["classes"] == list(CATALOG.classes)
@@ -332,8 +414,8 @@ MAINS: dict[str, tuple[ModuleType, dict[str, Any], list[str]]] = {
     ),
     "look_ablation": (
         look_ablation,
-        {"TRIALS": some(look_ablation.TRIALS), "run": lambda *_: {"category": 0.5}},
-        list(some(look_ablation.TRIALS)),
+        {"run": lambda *_: {"category": 0.5}},
+        list(look_ablation.TRIALS),
     ),
     "rivals": (rivals, {}, ["small"]),
     "small": (small_networks, {}, list(small_networks.PLANS)),
@@ -352,8 +434,9 @@ RECIPES = {"recipe", "recipes", "classifier", "encoder"}
 COUNTS = {
     "pictures": 16,
     "validation": 4,
-    "queries": 4,
+    "queries": 3,
     "of": {"train": 16, "validation": 4, "test": 10},
+    "classes": dict(zip(ten_classes.TEN, (5, 5, *[0] * 8), strict=True)),
 }
 IN_ORDER = ("ablation", "look_ablation", "ten_classes")  # whatever was run first
 
@@ -368,6 +451,9 @@ def test_what_is_missing_is_run_and_what_is_there_stays(name, begun, files, monk
     script.main()
     ours = recorded(name)
     assert set(files[name]) == set(ours)
+    for key in ("made_by", "catalog"):
+        assert files[name][key] == ours[key]
+    assert form(files[name].get("controls")) == form(ours.get("controls"))
     for key in RECIPES & set(ours):
         assert files[name][key] == {part: ours[key][part] for part in files[name][key]}
     for key in COUNTS.keys() & set(ours):
@@ -483,6 +569,85 @@ def test_a_card_counts_what_one_picture_takes_at_its_size():
         "parameters": count_parameters(model),
         "macs": count_macs(model, 48),
     }
+
+
+@pytest.mark.parametrize("kind", ["classifier", "encoder"])
+def test_a_shipped_network_says_all_that_made_it(kind, begun, monkeypatch):
+    """As ours do; each figure is of the pictures that its name says: 4 or 10 of them."""
+    network, own = sized(build_classifier("fashion", 2), 32), {"teacher": "0"}
+    monkeypatch.setattr(shipped_weights, "accuracy_of", lambda _, split: str(len(split)))
+    found_of = lambda *asked: {"found": str(len(asked[-1]))}  # noqa: E731
+    monkeypatch.setattr(shipped_weights, "retrieval_figures", found_of)
+    monkeypatch.setattr(shipped_weights, "learn_photos", lambda *_: (network, own.copy()))
+    if kind == "encoder":
+        save_classifier(OWN_CLASSIFIER, network, CATALOG.classes)
+        found, ours = shipped_weights.encoder(CATALOG), load_encoder(shipped("encoder_photos"))
+        figures = {"validation found": "4", "test found": "10"}
+        recipe = asdict(shipped_weights.ENCODER_RECIPES["photos"])
+    else:
+        found = shipped_weights.classifier(CATALOG)
+        ours = load_classifier(shipped("classifier_photos"))
+        figures = own | {"validation accuracy": "4", "test accuracy": "10"}
+        recipe = asdict(shipped_weights.CLASSIFIER_RECIPES["photos"]) | {"mixup": 0.2}
+    assert set(found) == set(ours[1]) - {"machine", "milliseconds"}  # which a card once gave
+    assert (found["figures"], found["recipe"]) == (figures, recipe)
+    assert (found["catalog"], found["seed"]) == ("photos", 0)
+
+
+def test_each_row_of_looks_is_of_the_test_pictures_whose_looks_are_known(begun, files):
+    rows = looks.rows_of(CATALOG)
+    assert list(rows) == list(recorded("looks")["photos"]["rows"])
+    del rows[looks.BEFORE]
+    for name, row in rows.items():
+        assert {measure: len(right) for measure, right in row.items()} == dict.fromkeys(
+            ("category", "colour", "pattern", "alike", "patterned"), 9
+        ), name
+
+
+@pytest.mark.parametrize(("count", "is_there"), [(4, True), (5, True), (6, False)])
+def test_milvus_is_measured_up_to_its_largest_size(count, is_there, tmp_path, monkeypatch):
+    monkeypatch.setattr(stores, "MOST_MILVUS", 5)
+    row = {"index": "another", "build_seconds": 0}
+    for name in ("build_inverted", "build_graph"):
+        monkeypatch.setattr(stores, name, lambda *_: [row])
+    monkeypatch.setattr(stores, "build_store", lambda _, uri: row | {"index": Path(uri).suffix})
+    kinds = [row["index"] for row in stores.build_all(torch.eye(6)[:count], tmp_path)]
+    assert (".db" in kinds) == is_there
+
+
+def test_each_index_is_asked_with_the_pictures_of_each_split(monkeypatch):
+    """On a line from 0 to 59: one finds the nearest, the other what is nearest to 0, as asked.
+
+    The one that is slow is asked by 20 of a split at most. 20 of the 25 test pictures have ten
+    neighbours on both sides: the fifth on the right is the tenth of all.
+    """
+    line = torch.arange(60.0)[:, None]
+    own = {"train": line, "validation": torch.tensor([[0.2], [35.2]]), "test": line[35:] + 0.2}
+    asked, closed, timed = {"exact": 0, "HNSW": 0}, [], []
+
+    def exact(query: torch.Tensor) -> list[int]:
+        asked["exact"] += 1
+        return (line[:, 0] - query.flatten()).abs().argsort()[: stores.K].tolist()
+
+    def graph(_: torch.Tensor) -> list[int]:
+        asked["HNSW"] += 1
+        return list(range(stores.K))
+
+    slow = {"index": "exact", "search": exact, "close": lambda: closed.append("exact")}
+    monkeypatch.setattr(stores, "enlarge", lambda photos, count, seed: photos[:count])
+    rows = [slow, {"index": "HNSW", "search": graph}]
+    monkeypatch.setattr(stores, "build_all", lambda *_: rows)
+    monkeypatch.setattr(stores, "measure_times", lambda _, queries: timed.append(queries))
+    found = stores.measure(own, 60)
+    assert asked == {"exact": 2 + 20, "HNSW": 2 + 25}
+    assert json.loads(json.dumps(found["rows"])) == [
+        {"index": "exact", "recall": {"validation": 1, "test": 1}},
+        {"index": "HNSW", "recall": {"validation": 0.5, "test": 0}},
+    ]
+    assert torch.equal(timed[0], own["test"])
+    assert closed == ["exact"]
+    assert found["vectors"] == 60
+    assert found["nearest_and_tenth"] == pytest.approx([0.2, 4.8], abs=1e-3)
 
 
 def test_every_index_that_was_measured_is_built_and_finds_what_it_holds(tmp_path, monkeypatch):

@@ -44,21 +44,27 @@ def test_the_page_that_is_measured_is_the_books(tmp_path, monkeypatch):
 
 
 def test_the_round_that_warms_up_counts_for_nothing(monkeypatch):
-    """Twelve searches, numbered in their order: two examples at two rates, in three rounds."""
-    number = itertools.count()
+    """Twelve searches, numbered in their order: two examples at two rates, in three rounds.
+
+    The networks alone are asked about a picture of three channels, and at the end the browser is
+    as fast as it was.
+    """
+    number, rates, asked = itertools.count(), [], []
     monkeypatch.setattr(phone, "RATES", (1, 4))
     monkeypatch.setattr(phone, "ROUNDS", 2)
     monkeypatch.setattr(phone, "searched", lambda *_: next(number))
-    control = SimpleNamespace(send=lambda *_: None)
+    control = SimpleNamespace(send=lambda _, setting: rates.append(setting["rate"]))
     page = SimpleNamespace(
         context=SimpleNamespace(new_cdp_session=lambda _: control),
-        evaluate=lambda *_: 5.0,
+        evaluate=lambda _, *given: asked.extend(given) or 5.0,
         locator=lambda _: SimpleNamespace(count=lambda: 2),
     )
     assert phone.measure(page, 8) == [
         {"slowed by": 1, "search": [4, 5, 8, 9], "networks": [5] * 4},
         {"slowed by": 4, "search": [6, 7, 10, 11], "networks": [5] * 4},
     ]
+    assert rates == [1, 4] * 3 + [1]
+    assert [len(picture) for picture in asked] == [3 * 8 * 8] * 12
 
 
 def test_it_says_that_this_is_no_phone():

@@ -92,8 +92,8 @@ def test_photos_of_garments_are_quiet_and_strangers_raise_it(photos_here):
 
 def test_the_nearest_is_the_nearest():
     index = SearchIndex(torch.tensor([[0.0, 0.0], [3.0, 0.0]]), ("a", "b"), "someone")
-    found = nearest_distances(index, torch.tensor([[1.0, 0.0], [3.0, 4.0]]))
-    assert found.tolist() == [1.0, 4.0]
+    for queries, wanted in (([[1.0, 0.0], [3.0, 4.0]], [1.0, 4.0]), ([[3.0, 4.0]], [4.0])):
+        assert nearest_distances(index, torch.tensor(queries)).tolist() == wanted
 
 
 def test_too_few_or_broken_distances_are_mistakes():

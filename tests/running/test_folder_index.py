@@ -245,11 +245,15 @@ def test_kill_while_the_cache_is_saved_leaves_the_old_one(tmp_path, own_cache, e
     check_fresh(refreshed.index, tmp_path, encoder)
 
 
-def test_a_folder_is_known_by_any_path(tmp_path, own_cache, encoder, monkeypatch):
-    make_folder(tmp_path / "mine", 2)
-    refreshed_index(folder_source(tmp_path / "mine"), encoder)
+@pytest.mark.parametrize("name", ["mine", os.fsdecode(b"m\xefne")], ids=["ASCII", "no UTF-8"])
+def test_a_folder_is_known_by_any_path(tmp_path, own_cache, encoder, monkeypatch, name):
+    root = make_folder(tmp_path / name, 2)
+    assert refreshed_index(folder_source(root), encoder).embedded == 2
     monkeypatch.chdir(tmp_path)
-    assert refreshed_index(folder_source(Path("mine")), encoder).embedded == 0
+    source = folder_source(Path(name))
+    assert refreshed_index(source, encoder).embedded == 0
+    assert source.name == name  # as it was given
+    assert folder_source(root).name == str(root)
 
 
 def test_folders_that_are_no_catalog(tmp_path, own_cache, encoder):

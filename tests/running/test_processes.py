@@ -476,6 +476,19 @@ def test_in_an_epoch_each_process_keeps_its_own_running_statistics(monkeypatch):
     assert given in ([{"forward_sync_buffers": False}], [{"broadcast_buffers": False}])
 
 
+@pytest.mark.parametrize("kind", [LookupError, ValueError, RuntimeError])
+def test_of_a_failed_start_the_first_line_is_told(monkeypatch, kind):
+    """Torch adds where in C++ it was, in dozens of lines."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise kind("nobody is there\nException raised from listen at socket.cpp:500")
+
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.distributed, "init_process_group", fail)
+    complaint(lambda: processes.joined().__enter__(), "not found (nobody is there): start with")
+
+
 @pytest.mark.parametrize("settings", [{}, {"RANK": "abc"}, {"RANK": "0", "MASTER_PORT": "99999"}])
 def test_what_another_torchrun_left_in_the_shell_is_named(monkeypatch, settings):
     """A variable of a job around this one; `torchrun` itself sets all of them."""

@@ -202,6 +202,9 @@ def test_a_checkpoint_that_f519cf9_wrote_is_refused(catalog, tmp_path):
     save_tensors(path, tensors, metadata)
     made = classifier(catalog, replace(RECIPE, epochs=1))
     complaint(partial(run_training, made, path), path, "other processes, recipe: move it away")
+    save_tensors(path, tensors, metadata | {"run": {}})
+    names = "other classes, pictures, processes, recipe, seed, start: move it away"
+    complaint(partial(run_training, made, path), path, names)  # in order, whatever is missing
 
 
 def test_a_checkpoint_that_another_tool_changed_is_refused_before_the_work(catalog, tmp_path):

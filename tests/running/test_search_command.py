@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 from commands import fashionlib
 from complaints import complaint
 from PIL import Image
-from tiny import noise, small_look_encoder, tiny_encoder
+from tiny import noise, small_look_encoder, striped_catalog, tiny_encoder
 
 from fashionlib.blocks import PLANS, MobileNetBackbone
 from fashionlib.catalog import load_catalog
@@ -115,6 +116,9 @@ def test_a_table_a_strip_and_then_json(work):
     done = search(*options, "--top-k", 50, "--json", cwd=work)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
+    assert list(answer) == [
+        "query", "query_category", "look", "catalog", "weights", "skipped", "results",
+    ]  # fmt: skip
     assert answer["query_category"] == "dress"
     used = [answer[part] for part in ("query", "catalog", "weights")]
     assert used == [str(query), "clothes", "encoder.safetensors"]
@@ -126,6 +130,7 @@ def test_a_table_a_strip_and_then_json(work):
     assert found == pytest.approx([distance for distance, _ in wanted], abs=1e-4)
     assert results[0]["distance"] == pytest.approx(0, abs=1e-5)
     for result in results:
+        assert list(result) == ["rank", "distance", "category", "right", "id", "file"]
         assert result["category"] == result["id"].split("/")[0]
         assert result["right"] == (result["category"] == "dress")
     assert "Index of clothes: 21 pictures.\n" in done.stderr
@@ -195,7 +200,7 @@ MISTAKES = {
     "weights of another model": ({"--weights": "other.safetensors"}, "another model"),
     "weights are a picture": ({"--weights": "q.png"}, "q.png is not a whole file"),
     "no window": ({"--show": ""}, "use --out"),
-    "out is a jpg": ({"--out": "strip.jpg"}, ".png"),
+    "out is a jpg": ({"--out": "strip.png.jpg"}, "so end it in that"),
     "out is in a file": ({"--out": "q.png/strip.png"}, "could not write q.png/strip.png"),
     "too many to draw": ({"--out": "x.png", "--top-k": "60"}, "60 results"),  # also of 21
     "unknown option": ({"--topk": "3"}, "--topk"),
@@ -583,6 +588,18 @@ def test_a_place_in_the_catalog_is_known_by_any_path(tmp_path, monkeypatch):
     for catalog, out in ways:
         found = partial(search_command._searched_in, str(catalog), Path(out))
         complaint(found, f"{out} is in the catalog {catalog}")
+
+
+@pytest.mark.parametrize(("budget", "few"), [("full", False), ("quick", True)])
+def test_all_of_a_catalog_is_searched_unless_the_budget_is_quick(monkeypatch, budget, few):
+    asked, catalog = [], replace(striped_catalog(4, 4), reason="as asked: why")
+    loaded = lambda name, few: asked.append((name, few)) or catalog  # noqa: E731
+    monkeypatch.setenv("FASHIONLIB_BUDGET", budget)
+    monkeypatch.setattr(search_command, "load_catalog", loaded)
+    source, lines = search_command._searched_in("drawn", None)
+    assert asked == [("drawn", few)]
+    assert list(source.stamps) == list(catalog.train.names)
+    assert lines == [catalog.about, "why"]
 
 
 def test_a_query_has_the_category_of_its_folder_by_any_path(work, monkeypatch):

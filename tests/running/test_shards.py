@@ -305,6 +305,7 @@ def test_shards_of_other_weights_or_pictures_are_left_alone(folder, weights, tmp
 def test_shards_know_their_folder_by_any_path(folder, weights, tmp_path, in_threads, monkeypatch):
     """And another one, which has the same name in another place, for another."""
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    folder = folder.rename(os.fsdecode(bytes(folder) + b"\xef"))  # a name that is no UTF-8
     embed_folder(folder, out, weights)
     monkeypatch.chdir(folder.parent)
     assert embed_folder(Path(folder.name), out, weights).fresh == 0

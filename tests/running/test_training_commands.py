@@ -5,6 +5,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from fashionlib.catalog import Catalog, load_catalog
 from fashionlib.errors import FashionError
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
+from fashionlib.metrics import format_accuracy
 from fashionlib.running import training_commands
 from fashionlib.siamese import OBJECTIVES, RECIPE, SiameseRecipe, encoder_for
 from fashionlib.training import ARTICLE_RECIPE, Recipe, Training
@@ -62,6 +64,10 @@ def begun(monkeypatch, *words: object) -> Training:
     monkeypatch.setattr(training_commands, "run_training", refuse)
     assert fashionlib(*words) == 130
     return asked[0]
+
+
+# What is saved with any network
+OF_EACH = "kind", "plan", "preprocessing", "catalog", "recipe", "seed"
 
 
 class Always(nn.Module):
@@ -113,6 +119,7 @@ def test_a_classifier_is_saved_with_all_that_made_it(folder, capsys):
     assert (metadata["seed"], metadata["recipe"]["epochs"]) == (3, 2)
     catalog = load_catalog(folder)
     assert metadata["catalog"] == str(folder) == catalog.name
+    assert set(metadata) == {*OF_EACH, "classes", "correct"}
     for name, (right, of) in metadata["correct"].items():
         logits = predict(model, catalog.splits[name].images)
         assert right == int((logits.argmax(dim=1) == catalog.splits[name].labels).sum())
@@ -127,6 +134,8 @@ def test_an_encoder_is_saved_with_its_limit_and_figures(folder, capsys):
     assert fashionlib("train-siamese", *options, "--start", "c.safetensors") == 0
     encoder, metadata = load_encoder("runs/encoder.safetensors")
     catalog = load_catalog(folder)
+    assert metadata["catalog"] == str(folder)
+    assert set(metadata) == {*OF_EACH, "dimensions", "names", "distance_limit", "validation"}
     queries, known = (predict(encoder, s.images) for s in (catalog.validation, catalog.train))
     nearest = [min(float((query - row).norm()) for row in known) for query in queries]
     wanted = np.quantile(nearest, 0.95, method="higher")
@@ -167,7 +176,10 @@ def test_the_classifier_that_is_asked_for_comes_before_ones_own(capsys):
     ]
 
 
-@pytest.mark.parametrize(("plan", "recipe"), [("fashion", Recipe()), ("article", ARTICLE_RECIPE)])
+@pytest.mark.parametrize(
+    ("plan", "recipe"),
+    [("fashion", Recipe()), ("article", ARTICLE_RECIPE), ("article-dense", ARTICLE_RECIPE)],
+)
 def test_a_classifiers_recipe_and_start_are_those_of_its_plan_and_seed(
     folder, monkeypatch, plan, recipe
 ):
@@ -250,23 +262,55 @@ def test_the_checkpoint_stays_where_the_weights_cannot_be_saved(folder, monkeypa
     assert Path("c.checkpoint.safetensors").exists()
 
 
-def test_the_seconds_that_are_told_are_those_of_all_epochs(folder, monkeypatch, capsys):
-    rows = [{"seconds": 30.0}, {"seconds": 12.0}]
-    monkeypatch.setattr(training_commands, "run_training", lambda made, _: (made.average, rows))
-    words = ["--data", folder, "--plan", "article", "--size", 32, "--out", "c\x1b.safetensors"]
-    assert fashionlib("train-classifier", *words) == 0
-    assert "trained in 42 s, saved c?.safetensors\n" in capsys.readouterr().out
+ROWS = [
+    {"seconds": 30.0, "precision@5": 0.5, "mAP": 0.5},
+    {"seconds": 12.0, "precision@5": 0.25, "mAP": 0.125},
+]
+SAID = {
+    "train-classifier": (
+        ["--plan", "article"],
+        [],
+        ["validation {validation}", "test       {test}"],
+    ),
+    "train-siamese": (
+        ["--objective", "all"],
+        ["from scratch: there is no trained classifier to start from"],
+        ["validation precision@5  0.250", "validation mAP          0.125"],
+    ),
+}
 
 
-@pytest.mark.parametrize(("command", "epochs"), [("train-classifier", 10), ("train-siamese", 15)])
-def test_unless_told_otherwise_a_training_takes_so_many_epochs(
-    folder, monkeypatch, command, epochs
-):
-    assert begun(monkeypatch, command, "--data", folder).recipe.epochs == epochs
+@pytest.mark.parametrize("reason", ["as asked", "since there are no photos: there is no network"])
+@pytest.mark.parametrize("command", SAID)
+def test_all_that_a_training_says(folder, monkeypatch, capsys, command, reason):
+    """Line by line: the last epoch's figures, the seconds of all of them, and no empty line."""
+    catalog, made = replace(load_catalog(folder), reason=reason), []
 
+    def run(training: Training, _: Path) -> tuple[nn.Module, list]:
+        made.append(training)
+        training.history[:] = ROWS
+        return training.average, ROWS
 
-def test_unless_told_otherwise_an_encoder_learns_looks_by_their_names(folder, monkeypatch):
-    assert begun(monkeypatch, "train-siamese", "--data", folder).recipe.objective == "looks"
+    monkeypatch.setattr(training_commands, "load_catalog", lambda *_, **__: catalog)
+    monkeypatch.setattr(training_commands, "run_training", run)
+    options, before, after = SAID[command]
+    assert fashionlib(command, *options, "--size", 32, "--out", "c\x1b.safetensors") == 0
+    (training,) = made
+    shares = {}
+    if command == "train-classifier":
+        for name in ("validation", "test"):
+            split = catalog.splits[name]
+            right = predict(training.average, split.images).argmax(dim=1) == split.labels
+            shares[name] = format_accuracy(int(right.sum()), len(split))
+    count = sum(parameter.numel() for parameter in training.model.parameters())
+    assert capsys.readouterr().out.splitlines() == [
+        *before,
+        catalog.about,
+        *(["there is no network"] if "network" in reason else []),
+        f"{count:,} parameters, {training.recipe}",
+        *(line.format(**shares) for line in after),
+        "trained in 42 s, saved c?.safetensors",
+    ]
 
 
 @pytest.mark.parametrize(("budget", "few"), [("full", False), ("quick", True)])

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -389,6 +390,14 @@ def test_the_server_of_the_deploy_folder_is_closed_to_others():
     assert (deploy / ".gitignore").read_text().split() == [".env"]
 
 
+def test_the_page_of_the_deploy_folder_sets_what_its_server_asks_for():
+    deploy = Path(__file__).resolve().parents[2] / "deploy"
+    plan, page = ((deploy / name).read_text() for name in ("docker-compose.yml", "README.md"))
+    asked = set(re.findall(r"\$\{(\w+)", plan))
+    assert asked == set(re.findall(r"(MINIO_\w+)=", page)) != set()
+    assert set(re.findall(r"localhost:(\d+)", page)) == {"19530"}  # which is published
+
+
 def test_a_proxy_is_not_asked_for_the_way_to_this_machine(tmp_path):
     """In a process of its own: gRPC reads the settings once."""
     code = (
@@ -443,3 +452,4 @@ def test_the_services_of_the_deploy_folder_find_each_other():
     checks = {name: " ".join(each["healthcheck"]["test"]) for name, each in services.items()}
     assert "endpoint health" in checks["etcd"]
     assert "http://localhost:9000/" in checks["minio"]  # where it listens unless it is told else
+    assert "http://localhost:9091/healthz" in checks["milvus"]  # at 19530 it speaks gRPC

@@ -77,11 +77,10 @@ def squeeze_excite(network: nn.Module) -> nn.Module:
 
 
 def wide_filters(network: nn.Module) -> nn.Module:
-    """5×5 instead of 3×3 in the blocks of the last stage."""
+    """5×5 instead of 3×3 in the blocks of the last stage but its first."""
     for block in network.modules():
         if isinstance(block, InvertedResidual) and block.expand[0].out_channels == 384:
-            stride = block.filter[0].stride[0]
-            block.filter = conv_bn(384, 384, kernel=5, stride=stride, groups=384)
+            block.filter = conv_bn(384, 384, kernel=5, groups=384)
     return network
 
 
