@@ -17,7 +17,7 @@
 #
 # First, something to search in. `load_catalog()` takes real photos if they are on this machine or
 # can be downloaded (once, about 106 MB). Otherwise it takes garments that the library draws itself.
-# The option `few=` is for the tests: it asks for a quarter of the pictures.
+# The option `few=` is for the tests: it asks for an eighth of the pictures.
 
 # %%
 from fashionlib.catalog import load_catalog

@@ -10,7 +10,9 @@ import numpy as np
 import platformdirs
 import pytest
 import torch
+from filelock import FileLock
 from playwright.sync_api import Browser, sync_playwright
+from safetensors.torch import load_file, save_file
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools" / room) for room in ("book", "measure")]
@@ -66,6 +68,27 @@ def photos_here(photos_archive: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Makes the library find the archive, as FASHIONLIB_DATA does for a person."""
     monkeypatch.setenv("FASHIONLIB_DATA", str(photos_archive.parent))
     return photos_archive.parent
+
+
+@pytest.fixture(scope="session")
+def photo_embeddings(photos_archive: Path, tmp_path_factory) -> dict[str, torch.Tensor]:
+    """Of each split of the photos, by the shipped encoder; one worker computes them for all."""
+    from fashionlib.catalog import load_catalog  # noqa: PLC0415 - few tests need it
+    from fashionlib.inference import predict  # noqa: PLC0415
+    from fashionlib.weights import load_encoder, shipped  # noqa: PLC0415
+
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of this run, of all workers
+    file = folder / "photo_embeddings.safetensors"
+    with FileLock(f"{file}.lock"):
+        if not file.exists():
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("FASHIONLIB_DATA", str(photos_archive.parent))
+                splits = load_catalog("photos").splits
+            encoder, _ = load_encoder(shipped("encoder_photos"))
+            save_file({name: predict(encoder, s.images) for name, s in splits.items()}, file)
+        return load_file(file)
 
 
 @pytest.fixture

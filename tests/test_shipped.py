@@ -10,7 +10,7 @@ import ten_classes
 import torch
 from tiny import same_weights, sized, striped_catalog
 
-from fashionlib.catalog import load_catalog, loading
+from fashionlib.catalog import SPLITS, load_catalog, loading
 from fashionlib.counting import count_parameters
 from fashionlib.heads import build_classifier
 from fashionlib.inference import predict
@@ -91,6 +91,17 @@ def test_the_drawn_encoder_finds_what_looks_alike_among_few():
     found = agreement_at_k(ranking(asked, known), catalog.test, catalog.train, 5)
     for look, least in {"category": 0.85, "colour": 0.75, "pattern": 0.65}.items():
         assert found[look].mean() >= least, look
+
+
+def test_figures_on_drawings_are_of_as_many_as_are_drawn():
+    """What a reader measures on `load_catalog("drawn")` can be held against the cards."""
+    figures = load("classifier_drawn")[1]["figures"]
+    counts = [
+        int(re.search(r" of (\d+),", figures[f"{split} accuracy"])[1]) for split in SPLITS[1:]
+    ]
+    assert counts == list(loading.MANY[1:])
+    times = (shipped_weights.SHIPPED.parent / "pages" / "results" / "article.json").read_text()
+    assert f"drawn, {loading.MANY[0]} pictures" in times
 
 
 @pytest.mark.parametrize("name", NAMES)

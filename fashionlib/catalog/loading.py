@@ -14,8 +14,8 @@ from fashionlib.drawn import SEVEN, drawn_pictures
 from fashionlib.errors import FashionError
 
 # How many garments are drawn for train, validation and test: enough to learn the seven classes
-# from, or few, for a first look and for tests; of the photos, few are every fourth
-MANY, FEW, EVERY = (2400, 300, 300), (560, 140, 140), 4
+# from, or few, for a first look and for tests; of the photos, few are every eighth
+MANY, FEW, EVERY = (2400, 300, 300), (280, 70, 70), 8
 
 # What the drawn catalog looks like depends on these modules
 DRAWING = ("__init__", "garments", "accessories", "backdrops", "outlines", "painting")
@@ -41,7 +41,7 @@ def load_catalog(
         size: side of the decoded pictures in pixels.
         classes: which classes, in the order of their labels. The default is `SEVEN`, and for a
             folder all of its classes in alphabetical order.
-        few: about a quarter of the photos or of the drawn garments, for a first look and for
+        few: about an eighth of the photos or of the drawn garments, for a first look and for
             tests. A folder is loaded whole.
 
     Decoding happens once; the arrays are kept in `cache_dir()` until a file changes.
@@ -62,7 +62,7 @@ def load_catalog(
         except FashionError as error:
             source, reason = "drawn", f"since there are no photos: {error}".rstrip(".")
     if source == "photos":
-        catalog = _load_photos(size, classes or SEVEN, few)
+        catalog = _load_photos(size, classes or SEVEN, EVERY if few else 1)
     elif source == "drawn":
         catalog = _load_drawn(size, classes or SEVEN, FEW if few else MANY)
     else:
@@ -70,14 +70,14 @@ def load_catalog(
     return replace(catalog, reason=reason)
 
 
-def _load_photos(size: int, classes: tuple[str, ...], few: bool) -> Catalog:
+def _load_photos(size: int, classes: tuple[str, ...], every: int) -> Catalog:
     root = ensure_photos()
     found = {split: {} for split in SPLITS}
-    for name in sorted(read_manifest())[:: EVERY if few else 1]:
+    for name in sorted(read_manifest())[::every]:
         split, label, _ = name.split("/")
         found[split].setdefault(label, []).append(name)
     listing = choose_classes(root, found, classes)
-    key = cache_key("photos", size, classes, few)
+    key = cache_key("photos", size, classes, every)
     content, looks = manifest_hash(), read_looks()
     catalog = decoded(key, content, "photos", root, listing, size)
     return replace(catalog, **{name: _with(looks, s) for name, s in catalog.splits.items()})

@@ -9,6 +9,7 @@ store.search(embed_picture(encoder, picture), k=5, category="dress")
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Protocol
 
 from torch import Tensor
@@ -69,7 +70,7 @@ class Store(Protocol):
         """Let go of files and connections."""
 
 
-def open_store(uri: str, made_by: str, dimensions: int, index: str = "flat") -> Store:
+def open_store(uri: str | Path, made_by: str, dimensions: int, index: str = "flat") -> Store:
     """Open the store at `uri`, or make an empty one.
 
     Args:

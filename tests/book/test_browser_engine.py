@@ -43,8 +43,8 @@ from fashionlib.errors import FashionError
 from fashionlib.heads import build_classifier, build_encoder
 from fashionlib.inference import predict
 from fashionlib.look_encoder import LOOK_SHARE
-from fashionlib.search import SIDE, Results, SearchIndex, build_index, euclidean
-from fashionlib.weights import load_classifier, load_encoder, shipped
+from fashionlib.search import SIDE, Results, SearchIndex, euclidean
+from fashionlib.weights import fingerprint, load_classifier, load_encoder, shipped
 
 ROOT = Path(__file__).resolve().parents[2]
 K = 5
@@ -67,9 +67,10 @@ def engine(catalog) -> BothNetworks:
 
 
 @pytest.fixture(scope="module")
-def index(engine, catalog) -> SearchIndex:
+def index(photo_embeddings, engine, catalog) -> SearchIndex:
     """Without the page: in the catalog's order, with 32 bits."""
-    return build_index(engine.encoder, catalog.train.images, catalog.train.names)
+    made_by = fingerprint(engine.encoder)
+    return SearchIndex(photo_embeddings["train"], catalog.train.names, made_by)
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +80,8 @@ def order(index, catalog) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def wanted(engine, index, catalog) -> Results:
-    queries = predict(engine.encoder, catalog.test.images)
-    return index.search(queries, K)
+def wanted(photo_embeddings, index) -> Results:
+    return index.search(photo_embeddings["test"], K)
 
 
 # -- the files -------------------------------------------------------------------------------------
@@ -541,11 +541,10 @@ def test_categories_agree(answers, engine, catalog):
     assert np.abs(answers[1] - logits.softmax(dim=1).numpy()).max() < 0.05
 
 
-def test_the_nearest_agree(answers, wanted, order, engine, index, catalog):
+def test_the_nearest_agree(answers, wanted, order, photo_embeddings, index):
     """Weights in 8 bits swap a few that are about as near."""
     found = order[torch.tensor(answers[2])]
-    queries = predict(engine.encoder, catalog.test.images)
-    away = (queries[:, None] - index.embeddings[found]).norm(dim=2)
+    away = (photo_embeddings["test"][:, None] - index.embeddings[found]).norm(dim=2)
     assert (away - wanted.distances).abs().mean() < 0.001
     assert (away[:, 0] - wanted.distances[:, 0]).max() < 0.03
     same = [
@@ -566,12 +565,12 @@ BLEND = """async ([pairs, k]) => {
 }"""
 
 
-def test_blending_agrees(page, files, engine, catalog, order):
+def test_blending_agrees(page, files, engine, photo_embeddings, order):
     """From the same embeddings the same query, and among the stored ones the same results."""
     stored = np.frombuffer((files / "embeddings.bin").read_bytes(), "<i2")
     embeddings = torch.from_numpy(stored.reshape(len(order), -1) / UNIT).float()
     index = SearchIndex(embeddings, tuple(map(str, order.tolist())), "")
-    some = predict(engine.encoder, catalog.test.images[::50])
+    some = photo_embeddings["test"][::50]
     pairs = [(what, some[n - 3], share) for n, what in enumerate(some)
              for share in (0, 0.07, 0.5, LOOK_SHARE, 1)]  # fmt: skip
     asked = [(what.tolist(), look.tolist(), share) for what, look, share in pairs]
@@ -1012,10 +1011,10 @@ def assert_nearest(page: Page, query: torch.Tensor, index: SearchIndex, order: t
 
 
 @pytest.fixture(scope="module")
-def two(engine, catalog) -> list[tuple[Path, torch.Tensor]]:
+def two(engine, catalog, photo_embeddings) -> list[tuple[Path, torch.Tensor]]:
     """Two test photos, whose categories and looks differ most: their files and embeddings."""
     some = range(0, len(catalog.test), 9)
-    embeddings = predict(engine.encoder, catalog.test.images[::9])
+    embeddings = photo_embeddings["test"][::9]
     category, *_, colour, pattern = engine.encoder.parts(embeddings)
     looks = torch.cat([colour, pattern], dim=1)
     apart = euclidean(category, category) * euclidean(looks, looks)

@@ -24,7 +24,10 @@ def test_everything_is_run():
     assert marks == ["not clock", "clock"]
     tests = sorted(path for path in (run_tests.ROOT / "tests").rglob("test_*.py"))
     files = [str(path.relative_to(run_tests.ROOT)) for path in tests]
-    assert all(command[-len(files) :] == files for command in list(whole.values())[:2])
+    assert whole["the library and the pages"][-len(files) :] == files
+    marked = {path for path in files if "\n@pytest.mark.clock" in Path(path).read_text("utf-8")}
+    assert set(whole["what holds a stopwatch"]) >= marked
+    assert not set(whole["what holds a stopwatch"]) & (set(files) - marked)
 
 
 def test_a_word_chooses_files_and_notebooks():
@@ -34,6 +37,8 @@ def test_a_word_chooses_files_and_notebooks():
     assert chosen["the notebooks"][-1] == "notebooks/04_visual_search.ipynb"
     assert "tests" not in chosen["the library and the pages"]
     assert set(run_tests.runs("04_")) == {"the notebooks"}
+    assert set(run_tests.runs("heads")) == set()  # where no file is, nothing is run
+    assert set(run_tests.runs("blocks")) == {"the library and the pages"}
     assert set(run_tests.runs("triplets.")) >= {"the library and the pages", "the notebooks"}
 
 

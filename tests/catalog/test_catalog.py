@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from complaints import complaint
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 from tiny import drawn_split, tiny_catalog
 
 from fashionlib import drawn, files
@@ -25,6 +25,7 @@ from fashionlib.catalog import (
     Catalog,
     Split,
     cache,
+    folder_layout,
     load_catalog,
     loading,
 )
@@ -112,9 +113,9 @@ def test_photos(photos_here):
     assert load_catalog().about == catalog.about.replace("as asked", "since the photos are here")
 
 
-def test_few_photos_are_every_fourth(photos_here):
+def test_few_photos_are_every_eighth(photos_here):
     few, all_of_them = load_catalog("photos", few=True), load_catalog("photos")
-    assert counts(few) == [620, 69, 73]
+    assert counts(few) == [310, 34, 38]
     check_consistent(few, 160)
     for part, whole in zip(splits(few).values(), splits(all_of_them).values(), strict=True):
         places = [whole.names.index(name) for name in part.names]
@@ -162,7 +163,7 @@ def test_no_network_gives_the_drawn_garments_and_says_so(private_cache, own_cach
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there
     catalog = load_catalog(few=True)
     assert catalog.name == "drawn"
-    assert "drawn: 560 train, 140 validation, 140 test" in catalog.about
+    assert "drawn: 280 train, 70 validation, 70 test" in catalog.about
     assert catalog.about.endswith("in 7 classes, since there are no photos.")
     assert "no connection" in catalog.reason
     assert catalog.hint.startswith("could not download the photos from https://")
@@ -180,10 +181,10 @@ def test_photos_from_an_archive_that_is_not_one(own_cache, tmp_path, monkeypatch
 
 def test_drawn():
     catalog = load_catalog("drawn", few=True)
-    assert counts(catalog) == [560, 140, 140]
+    assert counts(catalog) == [280, 70, 70]
     assert catalog.classes == SEVEN
     check_consistent(catalog, 160)
-    assert "drawn: 560 train" in catalog.about
+    assert "drawn: 280 train" in catalog.about
     for split in splits(catalog).values():
         looks = {"kind", "colour", "pattern", "sleeve", "length", "display", "backdrop"}
         assert split.attributes.keys() == looks
@@ -308,6 +309,16 @@ def test_splits_are_known_by_the_names_that_people_give_them(tmp_path, own_cache
     assert firsts == [f"{name}/dress/00.png" for name in names]
 
 
+AFFIXES = "data set split image images img imgs photo photos picture pictures pic pics folder dir"
+
+
+@pytest.mark.parametrize("word", AFFIXES.split())
+def test_each_word_that_people_put_beside_the_name_of_a_split_is_passed_over(word):
+    for name in (f"{word}_val", f"val-{word}", f"val{word}", f"{word} VAL {word} {word}"):
+        assert folder_layout._split_of(name) == "validation"
+    assert folder_layout._split_of(f"{word}s of val") is None
+
+
 def test_splits_beside_classes_or_twice_are_refused(tmp_path, own_cache):
     """A network would learn to tell train from test, or never see the test pictures."""
     split_folders(tmp_path, ("train", "test"))
@@ -330,7 +341,14 @@ def test_splits_under_other_names_are_no_classes(tmp_path, names):
     complaint(lambda: load(tmp_path), *names, "look like splits of one set: call splits train")
 
 
-@pytest.mark.parametrize("names", [("clothes_train", "clothes_test"), ("trainA", "testA")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("clothes_train", "clothes_test"),
+        ("trainA", "testA"),
+        ("my training", "my validation"),
+    ],
+)
 def test_splits_without_class_folders_are_no_classes(tmp_path, names):
     """They became two classes: a network that tells train from test."""
     for name in names:
@@ -395,7 +413,7 @@ def test_splits_within_class_folders_are_refused(tmp_path, inner):
     complaint(lambda: load(tmp_path), "has splits in it (test, train)", "at its top")
 
 
-@pytest.mark.parametrize("within", ["", "men", "men women"])
+@pytest.mark.parametrize("within", ["", "men", "men women", "men/old men/new"])
 def test_classes_that_sound_like_splits_are_classes(tmp_path, own_cache, within):
     names = ("test prints", "trainers", "training shoes")
     for label in names:
@@ -407,9 +425,11 @@ def test_classes_that_sound_like_splits_are_classes(tmp_path, own_cache, within)
 
 def test_classes_that_share_one_kind_are_classes(tmp_path, own_cache):
     """Splits of one set would have all classes in common."""
-    for place in ("test prints/men", "test prints/boys", "trainers/men", "trainers/women"):
-        save_picture(tmp_path / place / "0.png")
-    assert load(tmp_path).classes == ("test prints", "trainers")
+    kinds = {"test prints": "men boys", "trainers": "men women", "training shoes": "men women"}
+    for label, within in kinds.items():
+        for kind in within.split():
+            save_picture(tmp_path / label / kind / "0.png")
+    assert load(tmp_path).classes == tuple(kinds)  # nor are two by one word, be they alike inside
 
 
 def test_train_alone_gives_a_tenth_to_validation_and_leaves_test_empty(tmp_path, own_cache):
@@ -513,6 +533,28 @@ def test_hidden_files_and_other_files_are_ignored(tmp_path, own_cache):
     assert catalog.classes == ("dress", "hat")
     assert sum(counts(catalog)) == 8
     assert catalog.skipped == ()
+
+
+NOT_WANTED = """.trash/|desktop.ini|__MACOSX/|thumbs/|Thumbs.DB|@eaDir/|@__thumb/|@tmp/|@sharebin/
+@snapshot/|#snapshot/|@Recently-Snapshot/|#recycle/|@Recycle/|$Recycle.Bin/|RECYCLER/|lost+found/
+System Volume Information/|Network Trash Folder/|a.txt|a.md|a.csv|a.tsv|a.json|a.jsonl|a.xml|a.XMP
+a.htm|a.html|a.css|a.js|a.yml|a.yaml|a.log|a.safetensors|a.mp3|a.MP4|a.mpg|a.mpeg|a.m4v|a.mov|a.avi
+a.mkv|a.webm|a.3gp|a.wav"""
+
+
+def test_what_disks_and_systems_put_there_and_texts_and_films_are_no_pictures():
+    names = NOT_WANTED.replace("\n", "|").split("|")
+    assert [name for name in names if folder_layout._is_wanted(name)] == []
+    like_them = [
+        "thumbs up/",
+        "recyclers/",
+        "snapshot/",
+        "desktop.ini.png",
+        "a.txt/",
+        "json",
+        "a.mp5",
+    ]
+    assert [name for name in like_them if not folder_layout._is_wanted(name)] == []
 
 
 def test_no_picture_is_left_out_without_a_word(tmp_path, own_cache):
@@ -655,6 +697,15 @@ def test_folders_within_a_class_folder_belong_to_it(tmp_path, own_cache):
     assert "hat/straw/summer.png" in where(load(tmp_path))
 
 
+def test_an_original_is_opened_at_its_full_size(tmp_path, own_cache, monkeypatch):
+    class_folders(tmp_path, 3)
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "hat" / "camera.jpg")
+    catalog = load(tmp_path)
+    smaller = lambda *_: pytest.fail("it was decoded at a smaller size")  # noqa: E731
+    monkeypatch.setattr(JpegImagePlugin.JpegImageFile, "draft", smaller)
+    assert catalog.open("hat/camera.jpg").size == (40, 30)
+
+
 def test_equal_files_in_different_splits_are_reported(tmp_path, own_cache):
     split_folders(tmp_path)
     shutil.copy(tmp_path / "train/hat/00.png", tmp_path / "test/hat/copy.png")
@@ -753,6 +804,7 @@ def test_test_folder_without_train_folder(tmp_path):
 def test_unknown_class(tmp_path):
     class_folders(tmp_path)
     complaint(lambda: load(tmp_path, classes=("hat", "sock")), tmp_path, "'sock'")
+    complaint(lambda: load(tmp_path, classes=("glove", "sock")), tmp_path, "named glove, sock:")
 
 
 @pytest.mark.parametrize("classes", [("hat",), ("hat", "hat"), (), ("hat", "dress", "hat")])
@@ -869,10 +921,11 @@ def test_all_that_is_known_of_a_catalog_comes_back_from_the_cache(
         source = split_folders(tmp_path, ("train", "validation"))
         (source / "train/hat/broken.png").write_text("not a picture")
         shutil.copy(source / "train/hat/00.png", source / "validation/hat/copy.png")
-    made = load_catalog(source, size=32, few=True)
+    options = {"size": 32, "classes": ("hat", "dress"), "few": True}
+    made = load_catalog(source, **options)
     for module, name in ((cache, "decode"), (loading, "_draw")):
         monkeypatch.setattr(module, name, lambda *_: pytest.fail("it was made again"))
-    assert known(load_catalog(source, size=32, few=True)) == known(made)
+    assert known(load_catalog(source, **options)) == known(made)
     assert made.garments or (made.skipped and made.duplicates)
 
 
@@ -1063,7 +1116,7 @@ def test_drawing_needs_no_guard_in_a_script(tmp_path, own_cache):
         "print(load_catalog('drawn', size=32, few=True).about)"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
-    assert "drawn: 560 train" in done.stdout
+    assert "drawn: 280 train" in done.stdout
 
 
 def test_pictures_at_positions_keep_all_that_is_known_of_them():

@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -111,12 +112,13 @@ def sends(content: bytes, promised: int | None = None) -> Callable:
     return answer
 
 
-def sends_without_end(handler: http.server.BaseHTTPRequestHandler) -> None:
+def sends_4_mb(handler: http.server.BaseHTTPRequestHandler) -> None:
+    """Without telling how much will come."""
     handler.send_response(200)
     handler.end_headers()
     try:
-        while True:
-            handler.wfile.write(b"x" * 65536)
+        for _ in range(64):
+            handler.wfile.write(b"x" * 62500)
     except OSError:
         pass  # the reader hung up, as it should
 
@@ -150,7 +152,7 @@ def test_manifest_has_the_known_counts():
     assert photos.MANIFEST.stat().st_size < 1_000_000
     counts = [sum(name.startswith(f"{split}/") for name in names) for split in photos.SPLITS]
     assert counts == [3068, 341, 372]
-    assert {name.split("/")[1] for name in names} == set(PHOTO_CLASSES)
+    assert sorted({name.split("/")[1] for name in names}) == list(PHOTO_CLASSES)
 
 
 def test_looks_are_of_photos_that_there_are():
@@ -295,6 +297,20 @@ def test_damaged_bytes_inside_the_zip(places):
     assert nothing_extracted(places)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "reason"), [(8, 1, "password"), (10, 99, "compression")]
+)
+def test_an_archive_that_zipfile_cannot_unpack(places, field, value, reason):
+    """Each member is said to be locked, or packed in a way of others."""
+    archive = save_archive(places / "data" / ARCHIVE, PICTURES)
+    content = bytearray(archive.read_bytes())
+    for entry in re.finditer(b"PK\1\2", bytes(content)):
+        content[entry.start() + field] = value
+    archive.write_bytes(content)
+    complaint(ensure_photos, archive, "cannot be read", reason, "Delete it")
+    assert nothing_extracted(places)
+
+
 def test_a_folder_named_like_the_archive(places):
     archive = places / "data" / ARCHIVE
     archive.mkdir(parents=True)
@@ -411,6 +427,18 @@ def test_downloads_once_and_keeps_the_archive(places):
         assert len(asked) == 1
     assert (places / "data" / ARCHIVE).read_bytes() == content
     assert os.listdir(places / "data") == [ARCHIVE]
+
+
+def test_the_bar_of_a_download_counts_each_byte_once(places, monkeypatch):
+    content, bars, bar = os.urandom(200_000), [], photos.progress_bar
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    monkeypatch.setattr(
+        photos, "progress_bar", lambda *a, **b: bars.append(bar(*a, **b)) or bars[-1]
+    )
+    with served(sends(content)) as (url, _):
+        photos._download(url, places / "served.zip")
+    assert (places / "served.zip").read_bytes() == content
+    assert [each.n for each in bars] == [len(content)]
 
 
 def test_a_transfer_that_is_cut_is_tried_once_more(places):
@@ -538,9 +566,9 @@ def test_a_server_that_does_not_answer(places, monkeypatch):
         complaint(lambda: ensure_photos(url), url, "did not answer in time")
 
 
-def test_a_download_without_end(places, monkeypatch):
+def test_a_download_of_more_than_it_may_be(places, monkeypatch):
     monkeypatch.setattr(photos, "MOST_BYTES", 1_000_000)
-    with served(sends_without_end) as (url, _):
+    with served(sends_4_mb) as (url, _):
         complaint(lambda: ensure_photos(url), url, "larger than 1 MB")
     assert os.listdir(places / "data") == []
 

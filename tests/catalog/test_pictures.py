@@ -553,6 +553,19 @@ def test_pillows_remarks_are_not_ours(tmp_path):
     assert mode == "RGB"
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(ValueError("first\nsecond"), "first"), (EOFError(), "EOFError"), (OSError(5, "I/O"), "I/O")],
+)
+def test_a_decoder_may_fail_with_many_words_or_none(monkeypatch, error, reason):
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(pictures, "_decode", fails)
+    message = complaint(lambda: read_picture(b"a picture"), "the picture cannot be read (", reason)
+    assert "second" not in message
+
+
 def test_no_pixels(tmp_path):
     path = tmp_path / "nothing.gif"
     path.write_bytes(b"GIF89a" + struct.pack("<HHBBB", 0, 0, 0, 0, 0) + b";")

@@ -35,7 +35,7 @@ LINEAR_CEILING = 0.45  # chance is 0.14
 
 @pytest.fixture(scope="module")
 def catalog() -> tuple[np.ndarray, list[Garment]]:
-    return drawn_pictures(1000, seed=3, size=80)
+    return drawn_pictures(1000, seed=3, size=40)
 
 
 def eroded(mask: np.ndarray, pixels: int) -> np.ndarray:
@@ -61,7 +61,7 @@ def test_same_seed_same_pixels():
 
 
 def test_another_seed_gives_other_garments(catalog):
-    pictures, garments = drawn_pictures(20, seed=4, size=80)
+    pictures, garments = drawn_pictures(20, seed=4, size=40)
     assert not set(garments) & set(catalog[1])
     assert (pictures != catalog[0][:20]).any((1, 2, 3)).all()
 
@@ -130,6 +130,35 @@ def test_the_label_rule_holds_in_the_outlines():
     assert min(ends["pants"]) > max(ends["shorts"])
 
 
+class Middle:
+    """Draws the middle of every range, and the first of what can be counted."""
+
+    def uniform(self, low: float = 0.0, high: float = 1.0, size: int | None = None):
+        return np.full(size or (), (low + high) / 2)[()]
+
+    def integers(self, low: int, high: int) -> int:
+        return low
+
+    def permutation(self, things: list[int]) -> list[int]:
+        return things
+
+
+def test_both_sides_of_a_garment_are_alike():
+    """Where chance favours none: sleeves, legs, collars, and the two shoes of a pair."""
+    shapes = {}
+    for category in ("dress", "longsleeve", "t-shirt", "pants", "shorts"):
+        line = LINES[category]
+        for kind in line.kinds:
+            for sleeve in {*line.sleeves}:
+                shapes[kind, sleeve] = line.shape(Middle(), kind, sleeve, line.lengths[0])
+    for kind in ("sneaker", "loafer", "pump"):
+        shapes[kind] = drawn.accessories._pair_from_above(Middle().uniform, kind)
+    for what, pieces in shapes.items():
+        points = np.concatenate([piece.outline for piece in pieces])
+        gaps = np.abs(points[:, None] * [-1, 1] - points[None]).max(axis=2)
+        assert gaps.min(axis=1).max() < 1e-9, what
+
+
 def lowest(pieces: list[Piece]) -> float:
     return max(piece.outline[:, 1].max() for piece in pieces)
 
@@ -152,6 +181,41 @@ def test_a_sleeve_reaches_as_far_as_its_label_says(reach):
     sleeve, *_ = drawn.garments._sleeve(rng, reach, angle, 0.0, 0.7, body, "short", "main")
     along = (sleeve.outline - [0.44, 0.2]) @ [np.sin(angle), np.cos(angle)]
     assert along.max() == pytest.approx(1.09 * reach, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("sleeve", "cuff", "ends"),
+    [
+        ("short", 0.9, None),
+        ("long", 0.6, None),
+        ("long", 0.9, (0.0, 0.1)),
+        ("rolled", 0.9, (-0.12, 0.0)),
+    ],
+)
+def test_a_roll_lies_on_the_end_of_its_sleeve_and_a_ribbed_cuff_below_it(sleeve, cuff, ends):
+    rng, angle, body = np.random.default_rng(0), 0.6, (0.5, 0.48)
+    main, *trim = drawn.garments._sleeve(rng, 0.7, angle, 0.0, cuff, body, sleeve, "main")
+    along = [piece.outline @ [np.sin(angle), np.cos(angle)] for piece in (main, *trim)]
+    found = [(each.min() - along[0].max(), each.max() - along[0].max()) for each in along[1:]]
+    assert found == ([] if ends is None else [pytest.approx(ends, abs=1e-6)])
+
+
+COLLARS = {  # pieces at the neck, and how far buttons run below it
+    "crew": (0, 0), "v-neck": (0, 0), "scoop": (0, 0), "polo": (2, 0.32), "henley": (0, 0.36),
+    "button-up": (2, 9), "turtleneck": (1, 0), "shift": (0, 0), "a-line": (0, 0), "slip": (0, 0),
+    "shirt-dress": (2, 9),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", COLLARS)
+def test_collars_and_buttons_are_those_of_the_kind(kind):
+    _, body, *trim = top(Middle(), kind, "none", "midi")
+    buttons = [points[:, 1].mean() for cloth, points in body.ornaments if cloth == "button"]
+    count, reach = COLLARS[kind]
+    assert len(trim) == count
+    end = min(body.outline[0, 1] + reach, lowest([body])) if reach else 0
+    assert max(buttons, default=0) == pytest.approx(end, abs=0.3 if reach == 9 else 0.17)
+    assert bool(buttons) == bool(reach)
 
 
 def test_necks_are_as_deep_and_as_pointed_as_they_are_called():
@@ -244,6 +308,21 @@ def test_clutter_lies_at_all_four_edges(monkeypatch):
     x, y = np.array(places).T - 0.5  # from the middle
     for along, out in ((x, -y), (y, x), (x, y), (y, -x)):
         assert ((np.abs(along) < 0.3) & (out > 0.3)).sum() > 10
+
+
+def test_what_is_turned_keeps_its_shape():
+    """Books and papers are rectangles, planks and tiles as wide as without the turn."""
+    for seed in range(9):
+        rng = np.random.default_rng(seed)
+        corners = drawn.backdrops._quad(rng, np.array([0.4, 0.5]), 0.1, 0.2)
+        sides = np.roll(corners, -1, axis=0) - corners
+        assert np.hypot(*sides.T) == pytest.approx([0.2, 0.4, 0.2, 0.4])
+        assert np.hypot(*(corners[0] - corners[2])) == pytest.approx(np.hypot(0.2, 0.4))
+        along, across = drawn.backdrops._turned(rng, 8)
+        for steps in (np.diff([along, across], axis=1), np.diff([along, across], axis=2)):
+            assert np.hypot(*steps) == pytest.approx(1 / 8, abs=1e-5)
+        diagonal = [each[-1, -1] - each[0, 0] for each in (along, across)]
+        assert np.hypot(*diagonal) == pytest.approx(7 / 8 * 2**0.5, abs=1e-5)
 
 
 @pytest.mark.parametrize(("category", "display"), [
@@ -366,8 +445,8 @@ def painted(monkeypatch) -> Callable[..., np.ndarray]:
     """Gray levels of pieces, told in shares of the picture: smooth plain cloth, lit from above."""
     monkeypatch.setattr(drawn.painting, "sampled", lambda _, across, down: 0 * across)
 
-    def paint(*pieces: Piece, light: float = 0.0) -> np.ndarray:
-        canvas = drawn.Canvas(np.random.default_rng(0), "grey", "plain", 160, np.eye(3))
+    def paint(*pieces: Piece, light: float = 0.0, colour: str = "grey") -> np.ndarray:
+        canvas = drawn.Canvas(np.random.default_rng(0), colour, "plain", 160, np.eye(3))
         canvas.light = light, 1.0
         for piece in pieces:
             canvas.add(piece, lambda points: points)
@@ -405,6 +484,8 @@ def test_seams_and_folds_are_dark_and_a_fold_has_a_light_flank(painted):
     assert fold.min() < -5
     assert fold.max() > 1
     assert fold.argmin() < fold.argmax()
+    black, folded = (painted(rectangle(*place, folds=x), colour="black") for x in ([], [line]))
+    assert (folded - black)[60:100, 80].max() > 0.4 * fold.max()  # it would be lost on black
     badge = rectangle(0.45, 0.45, 0.55, 0.55).outline
     shown = painted(rectangle(*place, ornaments=[("shade", badge)]))[60:100, 80] - middle
     assert (shown < -20).sum() == pytest.approx(16, abs=2)
@@ -417,6 +498,17 @@ def test_a_piece_throws_a_soft_shadow_on_what_is_below_it(painted):
     assert change[62] < change[58] < change[54] <= 0  # its edge is at 64
     assert change[62] < -8
     assert change[:40] == pytest.approx(0)
+
+
+def test_no_backdrop_shows_between_pieces_and_the_garment_stays_as_large():
+    canvas = drawn.Canvas(np.random.default_rng(0), "grey", "plain", 160, np.eye(3))
+    for left, right in ((0.2, 0.5025), (0.5025, 0.8)):  # they meet within a pixel
+        canvas.add(rectangle(left, 0.2, right, 0.8), lambda points: points)
+    before = canvas.cover.copy()
+    canvas.seal()
+    assert before[40:120, 80].max() < 0.95
+    assert (canvas.cover[40:120, 40:120] == 1).all()
+    np.testing.assert_array_equal(canvas.cover > 0.5, before > 0.5)
 
 
 def test_noise_is_seamless_and_of_deviation_1():
@@ -457,7 +549,7 @@ def test_pixels_do_not_give_the_class_away(catalog):
     """Ridge regression on pixels, and on a colour histogram, stays far from a network."""
     pictures, garments = catalog
     labels = np.array([SEVEN.index(garment.category) for garment in garments])
-    small = pictures.reshape(1000, 3, 20, 4, 20, 4).mean((3, 5)).reshape(1000, -1)
+    small = pictures.reshape(1000, 3, 20, 2, 20, 2).mean((3, 5)).reshape(1000, -1)
     bins = pictures[:, 0] // 64 * 16 + pictures[:, 1] // 64 * 4 + pictures[:, 2] // 64
     histogram = np.stack([np.bincount(b.ravel(), minlength=64) for b in bins])
     for name, features in (("pixels", small), ("colours", histogram)):
@@ -586,6 +678,12 @@ def test_garments_fill_the_picture_and_a_few_are_close_ups():
         assert 0.02 < (sizes > 1.0).mean() < 0.14
         lean = np.degrees(np.arctan2(poses[:, 1, 0], poses[:, 0, 0]))
         assert (np.abs(lean) < 30).mean() > 0.85
+        # a camera at a slant narrows and leans what it sees, however that lies
+        across, down = np.moveaxis(poses[:, :2, :2] - poses[:, :2, 2:] * poses[:, 2:, :2], 1, 0)
+        tall = (down**2).sum(axis=1)
+        wide = np.abs(np.linalg.det(np.stack([across, down], axis=1))) / tall
+        assert 0.859 < wide.min() < wide.max() < 1.061
+        assert np.abs((across * down).sum(axis=1) / tall).max() < 0.091
 
 
 def test_a_shadow_is_below_a_thing_and_softer_the_farther_off_it_is():
@@ -633,6 +731,20 @@ def test_a_camera_adds_uneven_light_a_cast_and_noise():
     steps = np.diff(shots, axis=2).std(axis=(1, 2, 3)) / np.sqrt(2)  # what neighbours share is away
     assert 0.2 < steps.min() < 1.5
     assert 3 < steps.max() < 5.5
+
+
+def test_a_camera_blurs_a_large_picture_as_much_as_a_small_one(monkeypatch):
+    """In shares of the picture: in as many pixels, a large one would be sharper."""
+    radii, blur = {64: [], 128: []}, ImageFilter.GaussianBlur
+    for size, found in radii.items():
+        monkeypatch.setattr(
+            ImageFilter, "GaussianBlur", lambda radius, found=found: found.append(radius) or blur(1)
+        )
+        for seed in range(20):
+            drawn._photographed(np.random.default_rng(seed), np.full((size, size, 3), 128.0))
+    small, large = sorted(radii[64]), sorted(radii[128])[-len(radii[64]) :]
+    assert small
+    assert large == pytest.approx([2 * radius for radius in small])
 
 
 def test_x_runs_right_and_y_runs_down():

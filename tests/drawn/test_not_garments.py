@@ -23,16 +23,19 @@ def test_another_seed_gives_other_pictures():
 
 
 def test_pieces_of_a_photograph_are_of_many_sizes(monkeypatch):
-    sides, wholes, crop = [], [], Image.Image.crop
+    sides, wholes, pieces, crop = [], [], [], Image.Image.crop
 
     def watched(picture, box):
         wholes.append(np.asarray(picture))
         sides.append((box[2] - box[0]) / min(picture.size))
+        pieces.append(np.asarray(crop(picture, box).resize((48, 48))))
         return crop(picture, box)
 
     monkeypatch.setattr(Image.Image, "crop", watched)
-    pictures_of_no_garment(15, seed=1, size=48)
+    found = pictures_of_no_garment(15, seed=1, size=48)
     assert len(sides) == 30
+    upright = torch.cat([found["temple"], found["flower"]]).permute(0, 2, 3, 1).numpy()
+    assert np.array_equal(upright, pieces)
     assert 0.39 < min(sides) < 0.55
     assert 0.85 < max(sides) <= 1.0
     for name, own in (("china.jpg", wholes[:15]), ("flower.jpg", wholes[15:])):  # temple first

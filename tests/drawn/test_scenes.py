@@ -62,6 +62,20 @@ def test_the_box_is_where_the_garment_changed_the_scene(monkeypatch):
         assert y + height / 2 == pytest.approx(rows.max() + 1, abs=1e-3)
 
 
+@pytest.mark.parametrize(("end", "edge"), [(0, 0), (-1, SIZE)])
+def test_a_garment_may_touch_every_edge_of_a_scene(end, edge):
+    class Extreme(np.random.Generator):
+        def integers(self, low, high):
+            return range(low, high)[end]
+
+    garment = sample_garment(np.random.default_rng(0), "hat")
+    square = scenes.Image.new("RGBA", (60, 40), (255, 0, 0, 255))
+    _, mask = scenes._laid_out(Extreme(np.random.PCG64(0)), square, garment, SIZE)
+    x, y, width, height = (scenes._box(mask) * SIZE).tolist()
+    side = 1 if edge else -1
+    assert (x + side * width / 2, y + side * height / 2) == pytest.approx((edge, edge), abs=1e-3)
+
+
 def test_the_shadow_of_a_garment_lies_below_it(monkeypatch):
     """A red square on a light gray backdrop: two pixels below it and above it."""
     gray = np.full((SIZE, SIZE, 3), 200, np.float32)

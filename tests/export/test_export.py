@@ -132,12 +132,12 @@ def test_one_file_without_the_folders_of_who_made_it(exported):
 
 
 @pytest.mark.parametrize("name", ["classifier_photos", "encoder_photos"])
-def test_shipped_weights_on_every_test_photo(photos_here, tmp_path, name):
+def test_shipped_weights_on_test_photos(photos_here, tmp_path, name):
     model, _ = (load_classifier if "classifier" in name else load_encoder)(shipped(name))
     export_onnx(shipped(name), tmp_path / "shipped.onnx")
     run, _ = load_onnx(tmp_path / "shipped.onnx")
-    images = load_catalog("photos").test.images
-    assert len(images) > 100
+    images = load_catalog("photos").test.images[::3]
+    assert len(images) > 90
     expected = predict(model, images)
     answer = torch.cat([run(part) for part in images.split(16)])
     difference = (answer - expected).abs().max().item()

@@ -159,12 +159,12 @@ def test_the_same_file_twice_and_another_for_other_pictures(files, tmp_path, cap
 
 @pytest.mark.parametrize("name", ["classifier_photos", "encoder_photos"])
 def test_shipped_weights_lose_little(photos_here, tmp_path, name):
-    """On every test photo; scales are set by training photos."""
+    """On every third test photo; scales are set by training photos."""
     catalog = load_catalog("photos")
     exported, small = tmp_path / "exported.onnx", tmp_path / "small.onnx"
     export_onnx(shipped(name), exported)
     quantise_onnx(exported, small, catalog.train.images[::20])
-    exact, rounded = (load_onnx(path)[0](catalog.test.images) for path in (exported, small))
+    exact, rounded = (load_onnx(path)[0](catalog.test.images[::3]) for path in (exported, small))
     assert small.stat().st_size < 0.4 * exported.stat().st_size
     if name == "classifier_photos":
         same = (exact.argmax(dim=1) == rounded.argmax(dim=1)).float().mean()

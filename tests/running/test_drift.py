@@ -5,13 +5,12 @@ import torch
 from complaints import complaint
 from scipy.stats import ks_2samp
 
-from fashionlib.catalog import load_catalog
 from fashionlib.drawn import drawn_pictures
 from fashionlib.drawn.not_garments import pictures_of_no_garment
 from fashionlib.inference import predict
 from fashionlib.running.distance_limit import distance_limit
 from fashionlib.running.drift import compare, nearest_distances
-from fashionlib.search import SearchIndex, build_index
+from fashionlib.search import SearchIndex
 from fashionlib.weights import load_encoder, shipped
 
 WINDOW = 50
@@ -70,24 +69,21 @@ def test_within_the_limit_and_yet_noticed():
     assert compare(calibration, window).alarm
 
 
-def test_photos_of_garments_are_quiet_and_strangers_raise_it(photos_here):
+def test_photos_of_garments_are_quiet_and_strangers_raise_it(photo_embeddings):
     """The shipped encoder; of each kind of stranger as many as a window holds."""
-    catalog = load_catalog("photos")
     encoder, _ = load_encoder(shipped("encoder_photos"))
-    index = build_index(encoder, catalog.train.images, catalog.train.names)
-
-    def distances(images: torch.Tensor) -> torch.Tensor:
-        return nearest_distances(index, predict(encoder, images))
-
-    calibration = distances(catalog.validation.images)
-    test = distances(catalog.test.images)
+    train = photo_embeddings["train"]
+    index = SearchIndex(train, tuple(map(str, range(len(train)))), "the encoder")
+    calibration = nearest_distances(index, photo_embeddings["validation"])
+    test = nearest_distances(index, photo_embeddings["test"])
     generator = torch.manual_seed(0)
     windows = [test[torch.randperm(len(test), generator=generator)[:WINDOW]] for _ in range(100)]
     assert sum(compare(calibration, window).alarm for window in windows) <= 3
     strangers = pictures_of_no_garment(WINDOW, seed=0, size=128)
     strangers["drawn garments"] = torch.from_numpy(drawn_pictures(WINDOW, 5, 128)[0])
     for name, images in strangers.items():
-        assert compare(calibration, distances(images)).alarm, name
+        found = nearest_distances(index, predict(encoder, images))
+        assert compare(calibration, found).alarm, name
 
 
 def test_the_nearest_is_the_nearest():

@@ -337,13 +337,17 @@ time.sleep(100)
     open_store(uri, "abc", SIZE).close()
 
 
-def test_a_folder_that_is_refused_is_let_go(uri):
+def test_a_folder_that_is_refused_is_let_go(uri, tmp_path, monkeypatch):
     """So that another process can open it with the right weights: `LOCK` is Milvus Lite's."""
-    store = open_store(uri, "abc", SIZE)
+    monkeypatch.chdir(tmp_path)
+    store = open_store(Path(uri).name, "abc", SIZE)
+    monkeypatch.chdir("/")
     with (Path(uri) / "LOCK").open() as lock:
         with pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         store.close()
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_UN)
         complaint(lambda: open_store(uri, "other", SIZE), "other weights")
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
@@ -358,6 +362,14 @@ def test_a_lost_list_of_deleted_rows_is_noticed(uri, monkeypatch):
     (part,) = Path(uri).rglob("delta/*.parquet")
     part.unlink()
     complaint(lambda: open_store(uri, "abc", SIZE), f"its part delta/{part.name} is missing")
+
+
+@pytest.mark.parametrize("left", ["manifest.json", "manifest.json.prev", "partitions"])
+def test_whatever_is_left_of_a_collection_is_no_new_store(uri, left):
+    folder = Path(uri) / "collections" / "fashionlib_abc"
+    folder.mkdir(parents=True)
+    (folder / left).touch()
+    complaint(lambda: open_store(uri, "abc", SIZE), "schema.json is missing or damaged")
 
 
 def test_a_file_where_the_folder_should_be(uri):

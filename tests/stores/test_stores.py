@@ -450,6 +450,22 @@ def test_a_store_that_came_by_a_fork_is_another_writer(tmp_path, kind):
     assert len(opened(tmp_path, kind)) == 2
 
 
+@pytest.mark.parametrize("kind", FILES)
+def test_a_store_that_another_process_made_meanwhile_is_not_made_anew(tmp_path, kind, monkeypatch):
+    """Between the look whether it is there and the lock."""
+    own = common.FileStore._own
+
+    def late(store: common.FileStore) -> None:
+        monkeypatch.setattr(common.FileStore, "_own", own)
+        other = opened(tmp_path, kind)
+        fill(other, 3)
+        other.close()
+        own(store)
+
+    monkeypatch.setattr(common.FileStore, "_own", late)
+    assert len(opened(tmp_path, kind)) == len(opened(tmp_path, kind)) == 3
+
+
 @pytest.mark.parametrize("suffix", ["safetensors", "faiss"])
 def test_the_threads_of_a_service_are_one_writer(tmp_path, suffix):
     store = open_store(str(tmp_path / f"store.{suffix}"), "abc", 8)
@@ -521,7 +537,7 @@ def test_a_relative_path_stays_where_it_was(tmp_path, kind, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "elsewhere").mkdir()
     end, index = KINDS[kind]
-    store = open_store(f"store{end}", "abc", SIZE, index)
+    store = open_store(Path(f"store{end}"), "abc", SIZE, index)
     monkeypatch.chdir(tmp_path / "elsewhere")
     fill(store, 5)
     store.close()

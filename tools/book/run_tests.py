@@ -39,9 +39,11 @@ def runs(only: str = "", book: str = "") -> dict[str, list[str]]:
     files = sorted((ROOT / "tests").rglob("test_*.py"))
     tests = [str(path.relative_to(ROOT)) for path in files if only in path.name]
     commands = {} if only else {"the book": [sys.executable, "tools/book/quick_book.py", book]}
+    timed = [path for path in tests if "\n@pytest.mark.clock" in (ROOT / path).read_text("utf-8")]
     if tests:
         commands["the library and the pages"] = [*PYTEST, *TWO, "-m", "not clock", *tests]
-        commands["what holds a stopwatch"] = [*PYTEST, "-m", "clock", *tests]
+    if timed:
+        commands["what holds a stopwatch"] = [*PYTEST, "-m", "clock", *timed]
     if chosen:
         commands["the notebooks"] = [*PYTEST, "-n2", *NBVAL, *chosen]
     return commands
