@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import Tensor
 
 from fashionlib.checks import NotYet
 
@@ -27,9 +28,31 @@ def solved(name: str, **given: Any) -> dict[str, Any]:
     return defined(EXERCISES / "solutions" / f"{name}.py", **given)
 
 
-def must_accept(check: Callable, answer: Any, number: int, capsys: pytest.CaptureFixture) -> None:
-    """The right answer of a task: the checker says so in one line that names the task."""
-    check(answer)
+def must_accept(
+    check: Callable,
+    answer: Any,
+    number: int,
+    capsys: pytest.CaptureFixture,
+    spoiled: Callable[[Tensor], bool] = lambda given: not given.is_floating_point(),
+) -> None:
+    """The right answer of a task: the checker says so in one line that names the task.
+
+    Here it leaves nothing of what it was given: labels that are changed in place, or rows that are
+    taken out of a list, must spoil no other call.
+    """
+
+    def careless(*given: Any, **named: Any) -> Any:
+        result = answer(*given, **named)
+        for each in given:
+            if isinstance(each, list):
+                for row in each:
+                    row.clear()
+                each.clear()
+            elif isinstance(each, Tensor) and spoiled(each):
+                each.zero_()
+        return result
+
+    check(careless)
     assert capsys.readouterr().out.startswith(f"task {number} ✓ ")
 
 

@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fashionlib.blocks import PLANS, InvertedResidual, MobileNetBackbone, conv_bn
 from fashionlib.counting import (
+    Field,
     count_macs,
     count_parameters,
     footprint,
@@ -109,10 +110,10 @@ def test_receptive_field_by_hand():
     network = nn.Sequential(
         conv_bn(3, 4, kernel=3, stride=2), conv_bn(4, 4, kernel=3, stride=2), nn.Conv2d(4, 4, 5)
     )
-    assert [(field.size, field.step) for field in receptive_fields(network)] == [
-        (3, 2),
-        (7, 4),
-        (23, 4),
+    assert receptive_fields(network) == [
+        Field("0.0", kernel=3, stride=2, size=3, step=2),
+        Field("1.0", kernel=3, stride=2, size=7, step=4),
+        Field("2", kernel=5, stride=1, size=23, step=4),
     ]
 
 
@@ -129,11 +130,14 @@ def test_the_formula_is_what_gradients_see(plan):
 
 
 def test_a_footprint_adds_up_how_strongly_and_not_which_way():
-    """A filter for red against green looks at the pixel, though its two gradients sum up to 0."""
-    network = nn.Sequential(nn.Conv2d(3, 1, 1))
-    network[0].weight.data = torch.tensor([2.0, -2.0, 0.0]).view(1, 3, 1, 1)
+    """A filter for red against green looks at the pixel, though its two gradients sum up to 0.
+
+    All filters of the map count: the second one here looks at blue.
+    """
+    network = nn.Sequential(nn.Conv2d(3, 2, 1))
+    network[0].weight.data = torch.tensor([[2.0, -2, 0], [0, 0, 3]]).view(2, 3, 1, 1)
     wanted = torch.zeros(3, 3, dtype=torch.float64)
-    wanted[1, 1] = 2 + 2
+    wanted[1, 1] = 2 + 2 + 3
     assert torch.equal(footprint(network, 3), wanted)
 
 

@@ -41,6 +41,8 @@ def test_a_stated_share_is_above_below_or_inside_the_interval():
     assert metrics.against(86, 100, 0.85) == "agrees with"
     assert metrics.against(86, 100, 0.95) == "is below"
     assert metrics.against(860, 1000, 0.80) == "is above"
+    # an end of the interval is in it: none of ten, and all of ten
+    assert metrics.against(0, 10, 0.0) == metrics.against(10, 10, 1.0) == "agrees with"
 
 
 def test_a_share_is_shown_with_its_count_and_its_interval():

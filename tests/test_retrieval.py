@@ -250,6 +250,9 @@ def test_resampled_intervals_cover_what_they_should():
     found, error = resampled(many), float(many.std()) / 20  # as a normal distribution has it
     assert found.low == pytest.approx(float(many.mean()) - 1.96 * error, abs=0.15 * error)
     assert found.high == pytest.approx(float(many.mean()) + 1.96 * error, abs=0.15 * error)
+    orders = (torch.randperm(400, generator=generator) for _ in range(10))
+    ends = torch.tensor([[each.low, each.high] for each in (resampled(many[o]) for o in orders)])
+    assert ends.std(dim=0).max() < 0.1 * error  # so many draws that it hardly matters which
     again = torch.rand(30, generator=generator)
     assert resampled(again) == resampled(again)
     assert resampled(again).mean == pytest.approx(float(again.mean()))

@@ -44,13 +44,19 @@ def test_a_bar_is_shown_unless_it_is_hidden(monkeypatch, capsys):
     assert re.search(r"drawing: 100%.* 3/3 .*letter", capsys.readouterr().err)
 
 
-def test_a_package_that_is_there_and_broken_is_one_line(tmp_path, monkeypatch):
-    """As one that is built for another version of numpy, say."""
-    (tmp_path / "built_for_others.py").write_text("from os import what_it_has_not")
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("from os import what_it_has_not", "cannot import name 'what_it_has_not'"),
+        ("raise ImportError('\\nnot for  1.x:\\n  build it\\n')", "not for 1.x: build it: pip ins"),
+    ],
+)
+def test_a_package_that_is_there_and_broken_is_one_line(tmp_path, monkeypatch, code, told):
+    """As one that is built for another version of numpy, which says so in many lines."""
+    (tmp_path / "built_for_others.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     advice = 'pip install "fashionlib[export]"'
-    names = "built_for_others: cannot import name 'what_it_has_not'", advice
-    complaint(lambda: optional("built_for_others", "export"), *names)
+    complaint(lambda: optional("built_for_others", "export"), f"built_for_others: {told}", advice)
 
 
 def test_what_a_package_needs_itself_is_named_where_that_is_missing(tmp_path, monkeypatch):

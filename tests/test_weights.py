@@ -285,7 +285,7 @@ def test_what_no_tensors_shape_tells_is_checked(tmp_path):
         *({"plan": plan | {"stages": [[*stem[:3], stride], *stages]}}
           for stride in (0, -2, 2.0, 2.5, "2", None, True, 10**9, [1, 10])),
         *({"preprocessing": metadata["preprocessing"] | {"size": size}}
-          for size in (1, True, 4096)),
+          for size in (1, True, 40.0, 4096)),
         *({"distance_limit": limit} for limit in ("far", None, [], {}, float("nan"), 10**400)),
         *({"names": [[name, *categories[1:]], *looks]} for name in (1, None, ["hat"])),
     ]  # fmt: skip

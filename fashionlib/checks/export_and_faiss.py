@@ -161,7 +161,7 @@ def choose_nprobe(answer: Callable) -> None:
     between = (recalls[2] + recalls[4]) / 2
     for wanted, right in {between: 4, recalls[2]: 2, 0.0: 1, 1.0: 12}.items():
         index.nprobe = 1
-        found = task.call(answer, index, queries, exact, wanted)
+        found = task.call(answer, index, queries, exact.clone(), wanted)
         whole = isinstance(found, int) and not isinstance(found, bool)
         task.need(whole, "return the number of cells, an int.")
         cells = f"for a recall of {wanted:.2f} it takes {right} of 12 cells"

@@ -21,7 +21,7 @@ def center_loss(answer: Callable) -> None:
     """Task 1: `answer(embeddings, labels, centers)` is the mean of ½ ‖x − c‖² to the own centre."""
     task = Task(1, "return half the squared distance to the own centre, the mean over the batch")
     embeddings, centers = random(10, 5, seed=0).requires_grad_(), random(4, 5, seed=1)
-    loss = task.call(answer, embeddings, LABELS, centers)
+    loss = task.call(answer, embeddings, LABELS.clone(), centers)
     plain, each = isinstance(loss, float | int), isinstance(loss, Tensor) and loss.shape == (10,)
     task.need(not plain, "a plain number has no gradient to learn from, so return the tensor.")
     task.need(not each, "that is one loss for each picture, so take their mean.")
@@ -58,7 +58,7 @@ def moved_centers(answer: Callable) -> None:
     task = Task(2, "return the centres, each moved towards the embeddings of its class")
     embeddings, centers, alpha = random(10, 5, seed=4), random(4, 5, seed=5), 0.3
     before = centers.clone()
-    moved = task.call(answer, embeddings, LABELS, centers, alpha=alpha)
+    moved = task.call(answer, embeddings, LABELS.clone(), centers, alpha=alpha)
     unharmed = torch.equal(before, centers)
     task.need(unharmed, "the old centres have changed: return new ones and leave those alone.")
     broken = isinstance(moved, Tensor) and not moved.isfinite().all()
@@ -92,7 +92,7 @@ def arcface_logits(answer: Callable) -> None:
     embeddings, margin, scale = 3 * F.normalize(weights)[LABELS] + random(10, 6, seed=7), 0.4, 10.0
 
     def logits(x: Tensor, w: Tensor) -> Tensor:
-        given = task.call(answer, x, w, LABELS, margin=margin, scale=scale)
+        given = task.call(answer, x, w, LABELS.clone(), margin=margin, scale=scale)
         return task.tensor(given, (len(x), len(w)), "arcface_logits")
 
     found = logits(embeddings, weights)
@@ -161,7 +161,7 @@ def tightness(answer: Callable) -> None:
     task = Task(4, "return the mean distance to the own class's mean, by that between the means")
     labels, classes = LABELS + 2, LABELS.unique()
     embeddings = random(10, 5, seed=9) + 2 * random(4, 5, seed=10)[LABELS]
-    found = task.one_number(task.call(answer, embeddings, labels))
+    found = task.one_number(task.call(answer, embeddings, labels.clone()))
     means = _class_means(embeddings, LABELS)
     own = (embeddings - means[LABELS]).norm(dim=1)
     pairs, with_itself = torch.pdist(means[classes]), torch.cdist(means[classes], means[classes])

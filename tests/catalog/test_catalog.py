@@ -239,7 +239,7 @@ def test_drawn_classes_can_be_chosen(own_cache):
     catalog = load_catalog("drawn", size=32, classes=("shoes", "dress"), few=True)
     assert catalog.classes == ("shoes", "dress")
     check_consistent(catalog, 32)
-    assert catalog.train.labels.bincount().tolist() == [80, 80]
+    assert catalog.train.labels.bincount().tolist() == [40, 40]
     for name, image in zip(catalog.train.names[:9], catalog.train.images[:9], strict=True):
         assert (drawn.draw_pixels(catalog.garments[name], 32) == image.numpy()).all()
     _, first_seven = drawn.drawn_pictures(7, loading.SEEDS["train"], 32)

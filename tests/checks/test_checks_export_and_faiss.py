@@ -251,11 +251,11 @@ WRONG = {
         (lambda found, exact: found.recall, "raised AttributeError"),
     ],
     "choose_nprobe": [
-        (lambda index, *rest: index.nlist, "you choose 12"),
+        (lambda index, *rest: index.nlist, "it takes 4 of 12 cells, you choose 12 (4 gives 0."),
         (choosing(lambda index, nprobe: 0.95), "an int"),
         (choosing(unset), "leave index.nprobe at 4, it is 1"),
         (trying(lambda nlist: range(1, nlist + 1)), "you choose 3"),
-        (trying(doubling, lambda share, wanted: share > wanted), "you choose 4"),
+        (trying(doubling, lambda share, wanted: share > wanted), "2 of 12 cells, you choose 4 ("),
         (trying(lambda nlist: [1, 2, 4, 8], otherwise=lambda index: 16), "you choose 16"),
         (trying(doubling, otherwise=lambda index: index.nlist), "is to be refused"),
         (trying(doubling, otherwise=no_such_setting), "raises ValueError"),

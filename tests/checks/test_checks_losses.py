@@ -108,7 +108,8 @@ def averaged(x, y):
 WRONG = {
     "center_loss": [
         (lambda x, y, c: squares(x, y, c).mean(), "half is missing"),
-        (lambda x, y, c: squares(x, y, c).sum() / 2, "sum over the batch"),
+        (lambda x, y, c: squares(x, y, c).sum() / 2, "sum over the batch, which grows with it"),
+        (lambda x, y, c: squares(x, y, c).sum(), "sum over the batch, and the half is missing"),
         (lambda x, y, c: F.mse_loss(x, c[y]), "mean over them too"),
         (lambda x, y, c: squares(x, y, c).sqrt().mean() / 2, "needs no root"),
         (lambda x, y, c: torch.cdist(x, c).square().mean() / 2, "not to all"),
@@ -151,6 +152,7 @@ WRONG = {
         (lambda x, w, y, margin, scale: right_arcface(x, w, y, math.radians(margin), scale),
          "in radians already"),
         (lambda x, w, y, margin, scale: right_arcface(x, w, y, margin), "scale is missing"),
+        (lambda x, w, y, margin, scale: right_arcface(x, w, y, scale=scale), "off by up to"),
         (lambda x, w, y, margin, scale: plain_arcface(
             x, w, y, margin, scale, x @ F.normalize(w).T), "normalise the embeddings"),
         (lambda x, w, y, margin, scale: plain_arcface(
@@ -193,6 +195,29 @@ def test_each_mistake_gets_its_own_sentence(name):
     assert len(set(sentences)) == len(sentences) >= 5
 
 
-def test_who_moves_by_the_usual_alpha_has_ignored_the_one_that_is_given():
-    with pytest.raises(NotYet, match="alpha makes no difference"):
-        losses.moved_centers(lambda x, y, c, alpha: c - 0.5 * step(x, y, c))
+AGAIN = [
+    ("center_loss", "mean over them too", lambda x, y, c: F.mse_loss(x, c[y]) / 2),
+    ("center_loss", "needs no root", lambda x, y, c: squares(x, y, c).sqrt().mean()),
+    ("center_loss", "not to all", lambda x, y, c: torch.cdist(x, c).square().sum(1).mean() / 2),
+    ("moved_centers", "alpha makes no difference", lambda x, y, c, alpha: c - 0.5 * step(x, y, c)),
+    ("moved_centers", "not by those of the batch", lambda x, y, c, alpha: (
+        c - alpha * step(x, y, c) * (1 + torch.bincount(y, minlength=4)[:, None]) / (1 + len(y)))),
+    ("moved_centers", "changes alone", lambda x, y, c, alpha: alpha * step(x, y, c)),
+    ("arcface_logits", "in radians already", lambda x, w, y, margin, scale: (
+        plain_arcface(x, w, y, math.degrees(margin), scale))),
+    ("arcface_logits", "scale is missing", lambda x, w, y, margin, scale: (
+        right_arcface(x, w, y, margin, 1))),
+    ("arcface_logits", "scale is missing", lambda x, w, y, margin, scale: (
+        right_arcface(x, w, y, margin, 64))),
+    ("tightness", "not squared", lambda x, y: (
+        own_distances(x, y).square().mean() / F.pdist(class_means(x, y)).square().mean())),
+    ("tightness", "not between pictures", lambda x, y: (
+        own_distances(x, y).mean() / torch.cdist(x, x)[y[:, None] != y].mean())),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "part", "answer"), AGAIN)
+def test_the_same_mistake_made_in_another_way_is_told_too(name, part, answer):
+    with pytest.raises(NotYet) as caught:
+        TASKS[name](answer)
+    assert part in str(caught.value)

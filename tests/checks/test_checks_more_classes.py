@@ -1,6 +1,8 @@
 """Exercise 1: the checkers accept the solution, and tell each mistake from the others."""
 
 import copy
+import re
+from functools import cache
 
 import pytest
 import torch
@@ -154,7 +156,9 @@ WRONG = {
         "this is the precision": lambda a, y, c: found(a, y, c) / count(a, c),
         "these are counts": found,
         "number of all pictures": lambda a, y, c: found(a, y, c) / len(y),
-        "so its recall is unknown": lambda a, y, c: recall_by_class(a, y, c).nan_to_num(0),
+        "class 2 has no picture here, so its recall is unknown: give nan, not 0.0": (
+            lambda a, y, c: recall_by_class(a, y, c).nan_to_num(0)
+        ),
         "right answers of its pictures": lambda a, y, c: count(a, c) / count(y, c),
         r"the shape \[4\]": lambda a, y, c: torch.stack(
             [(a[y == n] == n).float().mean() for n in y.unique()]
@@ -165,8 +169,9 @@ WRONG = {
     "class_weights": {
         "the other way round": lambda y, c: count(y, c) / len(y),
         "square root": lambda y, c: count(y, c).float().rsqrt(),
-        "scale it to 1": lambda y, c: 1 / count(y, c),
-        "it goes from": lambda y, c: 1 - count(y, c) / len(y),
+        # of counts of 50, 10, 30 and 10
+        "over all pictures the mean weight is 0.040: scale it to 1": lambda y, c: 1 / count(y, c),
+        "it goes from 9.00 to 25.00": lambda y, c: 1 - count(y, c) / len(y),
         "weight 0": lambda y, c: len(y) / (c * count(y, c)),
         "raised IndexError": lambda y, c: 1 / torch.bincount(y)[range(c + 1)],
         r"the shape \[100\]": lambda y, c: class_weights(y, c)[y],
@@ -174,7 +179,7 @@ WRONG = {
     "own_classifier": {
         "train with the recipe": no_training,
         "start from it": from_nothing,
-        "your classifier answers 5": other_classes,
+        "the folder has 4 classes, your classifier answers 5": other_classes,
         "you start from has changed": changes_the_old,
         "with a `backbone`": history_too,
         "the catalog of the folder": other_catalog,
@@ -193,19 +198,22 @@ def test_an_untouched_task_is_still_to_do(name):
     must_ask_for(getattr(more_classes, name), lambda *arguments: None, TASKS.index(name) + 1)
 
 
+@cache  # two tests look at it
+def told(name, sentence):
+    """What is said of a wrong answer that the sentence describes."""
+    with pytest.raises(NotYet) as caught:
+        getattr(more_classes, name)(WRONG[name][sentence])
+    return str(caught.value)
+
+
 @pytest.mark.parametrize(("name", "sentence"), [(n, s) for n in TASKS for s in WRONG[n]])
 def test_a_wrong_answer_is_told_what_is_wrong(name, sentence):
-    with pytest.raises(NotYet, match=sentence):
-        getattr(more_classes, name)(WRONG[name][sentence])
+    assert re.search(sentence, told(name, sentence))
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_each_mistake_has_a_sentence_of_its_own(name):
-    said = set()
-    for answer in WRONG[name].values():
-        with pytest.raises(NotYet) as caught:
-            getattr(more_classes, name)(answer)
-        said.add(str(caught.value))
+    said = {told(name, sentence) for sentence in WRONG[name]}
     assert len(said) == len(WRONG[name]) >= 5
 
 

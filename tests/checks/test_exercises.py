@@ -4,6 +4,7 @@ import ast
 import base64
 import io
 import json
+import math
 import re
 import sys
 from pathlib import Path
@@ -321,6 +322,26 @@ def test_results_are_equal_within_the_tolerance_that_is_given():
     assert not checks.close(zero, zero + 0.00009, 0.00001)
 
 
+def nothing_said():
+    raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [(nothing_said, "ValueError, at `raise ValueError`."),
+     (lambda: len(3), "TypeError: object of type 'int' has no len(), at `")],
+)  # fmt: skip
+def test_an_error_without_a_word_is_told_by_its_kind(answer, sentence):
+    with pytest.raises(NotYet) as caught:
+        TASK.call(answer)
+    assert str(caught.value).startswith(f"Task 3: your function raised {sentence}")
+
+
+def test_an_error_in_a_function_that_has_no_lines_is_told_without_one():
+    with pytest.raises(NotYet, match=r"raised TypeError: object of type 'int' has no len\(\)\.$"):
+        TASK.call(len, 3)
+
+
 def test_an_answer_that_takes_other_arguments_is_told_so():
     with pytest.raises(NotYet, match=r"raised TypeError: .* takes 0 positional arguments"):
         TASK.call(lambda: 1, 2)
@@ -358,6 +379,41 @@ def test_a_called_function_is_told_from_a_function():
 def test_what_is_no_such_tensor_is_described(result, sentence):
     with pytest.raises(NotYet, match=f"^Task 3: {sentence}$"):
         TASK.tensor(result, (2,))
+
+
+NUMBERS = torch.tensor([1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("judge", "sentence"),
+    [
+        *((lambda number=number: TASK.one_number(number), "the answer has to be one finite number.")
+          for number in (math.inf, -math.inf, math.nan, "much", [1.0], NUMBERS, NUMBERS[0] / 0)),
+        (lambda: TASK.need(torch.tensor(False), "no."), "no."),
+        (lambda: TASK.rule_out({"a.": [], "b.": [0], "c.": True}), "b."),
+        *((lambda result=result: TASK.several(result, 2, "two."), "two.")
+          for result in ((1,), [1, 2, 3], "ab", NUMBERS)),
+        (lambda: TASK.compare(NUMBERS * 3, NUMBERS, {"a.": NUMBERS, "b.": [NUMBERS, NUMBERS * 3]}),
+         "b."),
+        (lambda: TASK.compare(NUMBERS + 0.5 * NUMBERS, NUMBERS, {"a.": NUMBERS}),
+         "on an example the answer is off by up to 1."),
+        (lambda: TASK.compare(NUMBERS - 7, NUMBERS, {}, "by {}."), "by 7.0."),
+    ],
+)  # fmt: skip
+def test_what_is_not_as_asked_for_is_told_in_its_sentence(judge, sentence):
+    with pytest.raises(NotYet) as caught:
+        judge()
+    assert str(caught.value) == f"Task 3: {sentence}"
+
+
+def test_what_is_as_asked_for_is_passed_on():
+    assert TASK.one_number(torch.tensor([0.25])) == 0.25
+    assert TASK.tensor(NUMBERS, (2,)) is NUMBERS
+    TASK.need(torch.tensor(True), "no.")
+    TASK.rule_out({"a.": False, "b.": torch.tensor(False)})
+    TASK.compare(NUMBERS + 1e-5, NUMBERS, {"a.": NUMBERS})
+    for two in ((1, 2), [1, 2]):
+        TASK.several(two, 2, "two.")
 
 
 def test_a_checker_is_found_by_its_module():
