@@ -36,6 +36,7 @@ from playwright.sync_api import Page, expect
 from quick_book import NOWHERE
 from serving import served
 from tiny import PLAN, SIZE, THREE_CLASSES, settled, sized, tiny_catalog
+from torch import nn
 
 from fashionlib.catalog import Catalog, Split, load_catalog
 from fashionlib.catalog.pictures import read_picture, to_square
@@ -115,10 +116,17 @@ def fragment() -> str:
 
 
 @pytest.fixture(scope="module")
-def site(catalog, tmp_path_factory) -> Path:
+def site(catalog, index, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     themed(fragment(), folder)
+
+    def known(encoder: nn.Module, images: torch.Tensor) -> torch.Tensor:
+        assert fingerprint(encoder) == index.made_by
+        assert torch.equal(images, catalog.train.images)
+        return index.embeddings
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(browser_engine, "predict", known)  # they were embedded once
         patch.setenv("FASHIONLIB_BUDGET", "full")  # as large as for a reader
         patch.setenv("FASHIONLIB_DATA", str(catalog.root))  # decoded already
         write_search_engine(folder / "_static" / "search_engine", "photos")
