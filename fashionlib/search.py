@@ -130,7 +130,6 @@ class SearchIndex:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @torch.no_grad()
     def search(self, queries: Tensor, k: int) -> Results:
         """The k nearest to one query [D], or to each of queries [Q, D], by Euclidean distance.
 

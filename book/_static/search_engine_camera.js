@@ -11,12 +11,15 @@ export async function startCamera(video) {
   if (!navigator.mediaDevices) {
     throw new Error("Browsers give the camera only to https pages: choose a picture file instead.");
   }
-  stopCamera(video); // of a second press
+  let stream;
   try {
     const wanted = { facingMode: "environment" };
-    video.srcObject = await navigator.mediaDevices.getUserMedia({ video: wanted });
+    stream = await navigator.mediaDevices.getUserMedia({ video: wanted });
+    stopCamera(video); // what an earlier press has got
+    video.srcObject = stream;
     await video.play();
   } catch (error) {
+    if (stream && video.srcObject !== stream) return; // a later press has taken its place
     stopCamera(video);
     throw new Error(PROBLEMS[error.name] || "The camera did not start: choose a file instead.");
   }

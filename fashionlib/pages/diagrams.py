@@ -163,7 +163,8 @@ def layer_bars(counts: Mapping[str, Mapping[str, int]]) -> Figure:
     thick = 0.8 / len(counts)
     for number, (network, values) in enumerate(counts.items()):
         places = np.arange(len(names)) + (number - (len(counts) - 1) / 2) * thick
-        bars = axis.barh(places, values.values(), thick, label=network, color=PALETTE[number])
+        colour = PALETTE[number % len(PALETTE)]
+        bars = axis.barh(places, values.values(), thick, label=network, color=colour)
         axis.bar_label(bars, [f"{value:,}" for value in values.values()], padding=3, fontsize=7)
     axis.grid(axis="y", visible=False)
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

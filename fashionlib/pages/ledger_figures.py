@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
@@ -77,7 +78,7 @@ def accuracy_against_time(
 def accuracy_time_figure(points: Sequence[Point]) -> Figure:
     """Test accuracy of each seed against milliseconds for one picture, on a logarithmic axis."""
     figure, axis = plt.subplots(figsize=(8, 4))
-    for colour, marker, point in zip(PALETTE, "osD^vP", points, strict=False):
+    for colour, marker, point in zip(cycle(PALETTE), cycle("osD^vP"), points, strict=False):
         low, high = point.interval
         axis.plot([point.milliseconds] * 2, [100 * low, 100 * high], color=colour, lw=1.2)
         shares = 100 * np.array(point.shares)
@@ -102,7 +103,7 @@ def accuracy_time_alt(points: Sequence[Point]) -> str:
 def triplet_curves(triplets: Mapping[str, Sequence[Sequence[Mapping[str, float]]]]) -> Figure:
     """Loss and precision@5 over the epochs: mean of the seeds, and the range around it."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
-    for style, (name, seeds) in zip(("-", "--", ":", "-."), triplets.items(), strict=False):
+    for style, (name, seeds) in zip(cycle(("-", "--", ":", "-.")), triplets.items(), strict=False):
         for axis, what in ((left, "loss"), (right, "precision@5")):
             values = np.array([[row[what] for row in history] for history in seeds])
             epochs = np.arange(1, values.shape[1] + 1)

@@ -1,6 +1,7 @@
 """Figures of more than one chapter: pictures in rows, class shares, training curves, confusions."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -92,7 +93,7 @@ def _shares(catalog: Catalog) -> dict[str, np.ndarray]:
 def training_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
     """Two panels over the epochs, a line a run: training loss, and validation accuracy in %."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3))
-    for marker, (name, history) in zip("osD^vP", histories.items(), strict=False):
+    for marker, (name, history) in zip(cycle("osD^vP"), histories.items(), strict=False):
         epochs = [row["epoch"] for row in history]
         look = {"marker": marker, "ms": 4, "label": printable(name)}
         left.plot(epochs, [row["loss"] for row in history], **look)

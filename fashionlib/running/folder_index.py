@@ -162,9 +162,7 @@ def embed_named(
                 yield name, picture if isinstance(picture, str) else next(rows)
 
 
-def sorted_out(
-    found: Iterable[tuple[str, Tensor | str]],
-) -> tuple[dict[str, Tensor], list[str]]:
+def sorted_out(found: Iterable[tuple[str, Tensor | str]]) -> tuple[dict[str, Tensor], list[str]]:
     """What `embed_named` gives, in two: embeddings by name, a line for each broken picture."""
     found = list(found)
     broken = [row for _, row in found if isinstance(row, str)]

@@ -1,12 +1,18 @@
-"""The browser of the tests is one that is there."""
+"""The browser of the tests is one that is there, and pages are served while it looks at them."""
 
 import contextlib
+import os
 import shutil
+import subprocess
+import sys
+import threading
+import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
 
 import browser
 import pytest
+from serving import served
 
 
 @pytest.fixture
@@ -49,3 +55,46 @@ def test_the_first_that_is_there_is_taken(here, names, wanted):
 
 def test_without_a_choice_it_is_looked_for(here):
     assert here("own", "path") == "path"
+
+
+@pytest.mark.parametrize(
+    ("apt", "user", "code", "wanted"),
+    [
+        (True, 0, 0, ["apt-get update", "apt-get install"]),
+        (True, 0, 100, ["apt-get update", "apt-get install", "playwright install"]),
+        (True, 1000, 0, ["playwright install"]),
+        (False, 0, 0, ["playwright install"]),
+    ],
+)
+def test_who_may_is_given_debians_browser_and_else_playwrights(
+    monkeypatch, apt, user, code, wanted
+):
+    """Apt is for root alone; where it fails, or is not there, playwright has one for anybody."""
+    ran = []
+
+    def run(command, **_):
+        ran.append(command)
+        return SimpleNamespace(returncode=code)
+
+    monkeypatch.setattr(shutil, "which", lambda name: name if apt else None)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(subprocess, "run", run)
+    browser.install()
+    assert [" ".join(command[:2] if command[0] == "apt-get" else command[2:4])
+            for command in ran] == wanted  # fmt: skip
+    assert all(command[-1] == "chromium" for command in ran if "install" in command)
+    assert all(command[0] == sys.executable for command in ran if "playwright" in command)
+
+
+def test_a_folder_is_served_as_long_as_it_is_needed(tmp_path):
+    (tmp_path / "page.html").write_text("here")
+    before = set(threading.enumerate())
+    with served(tmp_path) as address:
+        with urllib.request.urlopen(f"{address}/page.html") as page:
+            assert page.read() == b"here"
+        serving = set(threading.enumerate()) - before
+    for thread in serving:
+        thread.join(timeout=5)
+        assert not thread.is_alive()
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"{address}/page.html")

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import shutil
@@ -31,6 +32,7 @@ from browser_engine import (
 )
 from browsing import LUMINANCE, opened, overflow, weighed
 from fetch_runtime import FILES
+from onnx import helper, numpy_helper
 from PIL import Image
 from playwright.sync_api import Page, expect
 from quick_book import NOWHERE
@@ -213,6 +215,26 @@ def test_weights_are_rounded_to_the_nearest_step_of_their_channel():
     assert steps.dtype == np.int8
     assert steps.tolist() == [[127, 2, -2, 0], [0, 0, 0, 0], [-127, 2, 0, 64]]
     assert scale[[0, 2]] == pytest.approx([1.0, 0.02])
+
+
+def test_kernels_are_stored_in_8_bits_and_what_looks_are_read_with_in_16():
+    """What is short stays as it is, and so does what holds no weights."""
+    shapes = {"a.weight": (2, 2, 3, 3), "few.weight": (4, 2, 1, 2), "look.weight": (8, 4),
+              "a.bias": (20,)}  # fmt: skip
+    values = {
+        n: np.linspace(-1, 1, math.prod(s)).reshape(s).astype("f4") for n, s in shapes.items()
+    }
+    values["shape"] = np.arange(20)
+    stored = [numpy_helper.from_array(each, name) for name, each in values.items()]
+    model = helper.make_model(helper.make_graph([], "graph", [], [], stored))
+    small = browser_engine.with_small_weights(model).graph
+    assert {each.name: str(numpy_helper.to_array(each).dtype) for each in small.initializer} == {
+        "a.weight_small": "int8", "a.weight_scale": "float32", "few.weight": "float32",
+        "look.weight_small": "float16", "a.bias_small": "float16", "shape": "int64",
+    }  # fmt: skip
+    assert {node.output[0]: node.op_type for node in small.node} == {
+        "a.weight": "DequantizeLinear", "look.weight": "Cast", "a.bias": "Cast",
+    }  # fmt: skip
 
 
 def test_every_picture_has_its_colour_and_pattern(files, order, catalog):
@@ -1246,6 +1268,10 @@ def test_a_picture_from_the_camera(page):
     shoot = page.get_by_role("button", name="Take the picture")
     expect(shoot).to_be_focused()
     assert page.evaluate("wanted.video.facingMode") == "environment"  # not the reader's face
+    page.evaluate("window.first = stream; 0")
+    page.get_by_role("button", name="Use the camera").click()  # again, and the first is let go
+    expect(shoot).to_be_focused()
+    assert page.evaluate("first.getTracks().every((track) => track.readyState === 'ended')")
     shoot.press("Enter")
     settle(page, before)
     assert page.locator(".se-own").get_attribute("alt") == "your query: the camera's picture"
@@ -1265,13 +1291,37 @@ def test_a_picture_from_the_camera(page):
     assert page.locator("video").is_hidden()
 
 
+ASKED = """
+  const soon = navigator.mediaDevices.getUserMedia;
+  window.given = [];
+  window.asked = [];
+  navigator.mediaDevices.getUserMedia = (wanted) => new Promise((resolve) => {
+    asked.push(async () => { given.push(await soon(wanted)); resolve(given.at(-1)); });
+  });
+  window.allow = () => asked.forEach((answer) => answer());
+"""
+
+
+def test_of_two_presses_while_the_browser_asks_one_camera_is_on(page):
+    """The later one's, and it shows: the first one's light must not stay on."""
+    page.evaluate(CAMERA)
+    page.evaluate(ASKED)
+    for _ in range(2):
+        page.get_by_role("button", name="Use the camera").click()
+    page.evaluate("allow()")
+    expect(page.get_by_role("button", name="Take the picture")).to_be_focused()
+    page.wait_for_function("!document.querySelector('video').paused", timeout=5000)
+    assert page.evaluate("given.map((each) => each.active)") == [False, True]
+    assert page.evaluate("document.querySelector('video').srcObject === given[1]")
+    assert not page.locator(".se-problem").inner_text()
+    page.get_by_role("button", name="Close the camera").click()
+    assert page.evaluate("given.some((each) => each.active)") is False
+
+
 def test_a_camera_that_comes_too_late_is_let_go(page):
     """Closed while the browser still asks for permission: its light must not stay on."""
     page.evaluate(CAMERA)
-    page.evaluate(
-        "(soon => navigator.mediaDevices.getUserMedia = (wanted) => new Promise((resolve) => "
-        "window.allow = () => resolve(soon(wanted))))(navigator.mediaDevices.getUserMedia); 0"
-    )
+    page.evaluate(ASKED)
     page.get_by_role("button", name="Use the camera").click()
     page.get_by_role("button", name="Close the camera").click()
     page.evaluate("allow()")

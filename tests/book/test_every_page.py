@@ -143,14 +143,23 @@ def test_what_scrolls_in_an_answer_takes_the_focus_once_it_is_opened(chromium, t
     """In browsers that give what is closed no size; Chromium gives it one, unless it is told."""
     script = (ROOT / "book" / "_static" / "scroll_focus.js").as_uri()
     (tmp_path / "page.html").write_text(
-        "<style>details:not([open]) > div { display: none }</style>"
-        f'<script src="{script}"></script><details><summary>The answer</summary>'
+        "<style>details:not([open]) > div { display: none }</style><script>"
+        "window.MathJax = { startup: { promise: new Promise(done => { window.typeset = done }) } }"
+        f'</script><script src="{script}"></script><mjx-container></mjx-container>'
+        "<details><summary>The answer</summary>"
         '<div class="cell_output" style="width: 99px; overflow-x: auto">'
         '<div style="width: 999px">wide</div></div></details>'
         '<div class="ledger" style="overflow-x: auto"><div style="width: 500px">a</div></div>'
     )
     page = chromium.new_page(viewport=WIDE)
     page.goto((tmp_path / "page.html").as_uri())
+    # a formula gets its width late
+    page.evaluate(
+        """() => { const formula = document.querySelector("mjx-container"); typeset();
+            formula.innerHTML = '<div style="width: 999px">x</div>';
+            formula.style = "display: block; overflow-x: auto; width: 99px" }"""
+    )
+    page.wait_for_selector('mjx-container[tabindex="0"]', timeout=5000)
     for size, count in ((NARROW, 1), (WIDE, 0)):  # in a window that got narrower, then wider
         page.set_viewport_size(size)
         expect(page.locator('.ledger[tabindex="0"]')).to_have_count(count)

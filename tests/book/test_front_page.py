@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import front_page
 import numpy as np
 import pytest
+import readme_picture
 import torch
 from chapters import ROOT
 from PIL import Image
@@ -49,13 +50,17 @@ def test_it_takes_the_place_of_its_mark(monkeypatch):
     assert "\n\n" not in front_page.FIGURE.template  # an empty line would end the HTML
 
 
-def test_a_query_and_its_five_results_with_words(made):
+def test_a_query_and_its_five_results_with_words(few, made):
     assert made.count("<li ") == 6
     alts = re.findall(r'alt="([^"]+)"', made)
     assert alts[0] == "the query: dress"
     assert [alt.partition(":")[0] for alt in alts[1:]] == [f"result {n}" for n in range(1, 6)]
     right = sum(alt.endswith(": dress") for alt in alts[1:])
     assert f"the 5 nearest of 40 drawn garments: {right} of 5 are dresses" in made
+    queries = int((few.test.labels == few.classes.index("dress")).sum())
+    assert f"Of the {queries} dresses kept for testing, this one has the nearest results." in made
+    below = re.findall(r"<span>(.+?)</span>", made)
+    assert below == ["query", *(alt.removeprefix("result ").replace(":", ".") for alt in alts[1:])]
 
 
 def test_the_results_are_those_of_the_encoder_for_its_nearest_query(few, made):
@@ -118,3 +123,41 @@ def test_each_build_reads_the_front_page():
     env = SimpleNamespace(found_docs={"index", "other"})
     assert front_page.outdated(None, env) == ["index"]
     assert front_page.outdated(None, SimpleNamespace(found_docs={"other"})) == []
+
+
+def test_the_picture_of_the_readme_shows_a_query_and_what_was_found_in_the_catalog(
+    tmp_path, monkeypatch
+):
+    """Test pictures are nearly black, training pictures nearly white: a row for each query."""
+
+    def split(shade: int, labels: torch.Tensor) -> SimpleNamespace:
+        images = torch.full((len(labels), 3, 8, 8), shade, dtype=torch.uint8)
+        return SimpleNamespace(images=images, labels=labels, names=())
+
+    asked = []
+    classes = ("dress", "hat", "longsleeve", "shorts")
+    catalog = SimpleNamespace(
+        classes=classes,
+        train=split(230, torch.arange(9) % 4),
+        test=split(20, torch.arange(8).flip(0) % 4),
+    )
+    catalog.test.images += torch.arange(8, dtype=torch.uint8)[:, None, None, None]
+
+    def search(queries: torch.Tensor, k: int) -> SimpleNamespace:
+        asked.append((queries[:, 0, 0, 0].tolist(), k))
+        return SimpleNamespace(positions=torch.zeros(3, k, dtype=torch.int64))
+
+    monkeypatch.setattr(readme_picture, "load_catalog", lambda *_, **__: catalog)
+    monkeypatch.setattr(readme_picture, "load_encoder", lambda _: (None, None))
+    monkeypatch.setattr(readme_picture, "build_index", lambda *_: SimpleNamespace(search=search))
+    monkeypatch.setattr(readme_picture, "predict", lambda _, images: images)
+    monkeypatch.setattr(readme_picture, "TARGET", tmp_path / "searched.jpg")
+    readme_picture.main()
+    assert asked == [([23, 21, 20], 5)]  # the first dress, longsleeve and pair of shorts
+    sheet = np.asarray(Image.open(tmp_path / "searched.jpg").convert("L"), dtype=int)
+    places = range(70, sheet.shape[1], 146)
+    for row in range(3):
+        query, *results = (sheet[70 + 146 * row, place + 18 * (place > 70)] for place in places)
+        assert abs(query - 22) < 6
+        assert len(results) == 5
+        assert max(abs(result - 230) for result in results) < 6

@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import string
 import subprocess
 import sys
 import tomllib
@@ -156,6 +157,16 @@ def test_on_colab_the_first_cell_installs_the_library(monkeypatch):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     offered = project["optional-dependencies"].keys()
     assert set(extras.split(",")) == offered - {"notebooks", "book", "test"}
+
+
+def test_the_cell_is_the_same_each_time(monkeypatch):
+    """The order of a set differs from run to run; of so many letters it is never theirs."""
+    extras = dict.fromkeys(reversed(string.ascii_lowercase))
+    project = {
+        "project": {"optional-dependencies": extras | dict.fromkeys(launch.WORK_ON_THE_BOOK)}
+    }
+    monkeypatch.setattr(tomllib, "loads", lambda _: project)
+    assert f"fashionlib[{','.join(string.ascii_lowercase)}] @ " in launch.install_cell(REPOSITORY)
 
 
 def test_anywhere_else_it_does_nothing(monkeypatch):

@@ -1,14 +1,17 @@
 """The files around the code agree with each other."""
 
+import io
 import os
 import re
 import subprocess
+import tarfile
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import quick_book
+import vendor
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,10 +92,12 @@ def built_by_the_tests(monkeypatch, folder: Path) -> tuple[list, dict[str, str]]
         ran.append((command, env))
         return SimpleNamespace(returncode=0)
 
-    monkeypatch.setattr(quick_book.fetch_runtime, "runtime_package", lambda: None)
+    monkeypatch.setattr(quick_book.fetch_runtime, "runtime_package", lambda: ran.append("fetched"))
     monkeypatch.setattr(subprocess, "run", run)
     quick_book.build(folder)
-    return ran[0]
+    fetched, built = ran
+    assert fetched == "fetched"  # before, for the build has no network
+    return built
 
 
 def test_the_book_of_the_tests_allows_no_warning_either(monkeypatch, tmp_path):
@@ -151,6 +156,27 @@ def test_no_photo_is_committed():
     names = {line.split("/")[-1] for line in lines}
     assert len(names) > 3000
     assert [path for path in committed() if path.name in names] == []
+
+
+def test_of_a_vendored_package_the_named_files_are_taken(tmp_path, monkeypatch):
+    """Npm prints the name of what it packed behind what else it has to say."""
+
+    def pack(command, **_):
+        place = Path(command[command.index("--pack-destination") + 1])
+        with tarfile.open(place / "a-1.0.tgz", "w:gz") as archive:
+            for name in ("dist/a.js", "dist/b.js", "LICENSE"):
+                entry = tarfile.TarInfo(f"package/{name}")
+                entry.size = len(name)
+                archive.addfile(entry, io.BytesIO(name.encode()))
+        assert (command[:2], command[-1]) == (["npm", "pack"], "a@1.0")
+        return SimpleNamespace(stdout="a warning\na-1.0.tgz\n")
+
+    monkeypatch.setattr(subprocess, "run", pack)
+    vendor.fetch("a@1.0", tmp_path / "new" / "a", ["dist/a.js", "LICENSE"])
+    files = {path.name: path.read_text() for path in (tmp_path / "new" / "a").iterdir()}
+    assert files == {"a.js": "dist/a.js", "LICENSE": "LICENSE"}
+    with pytest.raises(SystemExit, match=r"a@1\.0 has no file dist/c\.js"):
+        vendor.fetch("a@1.0", tmp_path, ["dist/c.js"])
 
 
 def test_vendored_files_come_with_their_licences():

@@ -10,6 +10,8 @@ import jupytext
 import pytest
 import reference
 from chapters import AROUND, CHAPTERS, EXERCISES
+from docutils import nodes
+from docutils.utils import new_document
 from reference import (
     NOT_SHOWN,
     described,
@@ -168,3 +170,18 @@ def test_each_build_reads_the_page_of_the_library():
     env = SimpleNamespace(found_docs={"reference", "other"})
     assert reference.outdated(None, env) == ["reference"]
     assert reference.outdated(None, SimpleNamespace(found_docs={"other"})) == []
+
+
+def test_the_first_mention_of_a_name_in_a_text_leads_to_it():
+    """Not one in a title, a link or a call's second mention; other code stays as it is."""
+    page = new_document("one")
+    page += nodes.title("", "", nodes.literal("", "FashionError"))
+    words = ("SearchIndex", "FashionError", "SearchIndex(…)", "FashionError", "nothing.known")
+    paragraph = nodes.paragraph("", "", *(nodes.literal("", word) for word in words))
+    page += paragraph
+    reference.link_names(SimpleNamespace(env=SimpleNamespace(docname="chapters/one")), page)
+    links = [
+        (n, each["reftarget"]) for n, each in enumerate(paragraph) if each.tagname != "literal"
+    ]
+    assert links == [(0, targets()["SearchIndex"]), (1, targets()["FashionError"])]
+    assert page.astext().split() == ["FashionError", *"".join(words).split()]

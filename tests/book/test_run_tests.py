@@ -30,6 +30,14 @@ def test_everything_is_run():
     assert not set(whole["what holds a stopwatch"]) & (set(files) - marked)
 
 
+@pytest.mark.parametrize("word", ["stores", "exercises", "book", "tests"])
+def test_a_word_chooses_by_names_and_not_by_folders(word):
+    for command in run_tests.runs(word).values():
+        chosen = [Path(part) for part in command if part.startswith(("tests/", "notebooks/"))]
+        assert chosen
+        assert [path for path in chosen if word not in path.name] == []
+
+
 def test_a_word_chooses_files_and_notebooks():
     chosen = run_tests.runs("search")
     assert "tests/test_search.py" in chosen["the library and the pages"]

@@ -255,9 +255,11 @@ def test_the_archive_holds_what_pip_asks_for_and_nothing_made(taken):
 
 
 def test_the_archive_is_whole_wherever_the_clone_lies(tmp_path, monkeypatch):
-    """Trainings in `runs` are left out; the clone itself may lie in a folder of that name."""
+    """What is made there is left out; the clone itself may lie in a folder of such a name."""
     root = tmp_path / "runs" / "book"
-    for name in ("fashionlib/core.py", "notebooks/one.ipynb", "notebooks/runs/own.safetensors"):
+    made = ("notebooks/runs/own.safetensors", "fashionlib/__pycache__/core.pyc",
+            "notebooks/exercises/.ipynb_checkpoints/two-checkpoint.ipynb")  # fmt: skip
+    for name in ("fashionlib/core.py", "notebooks/one.ipynb", *made):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
     monkeypatch.setattr(downloads, "ROOT", root)

@@ -56,6 +56,10 @@ checks.mining.twice(twice)
 """
 
 
+TODO = "    # TODO return twice x\n"
+UNTIL_ITS_END = SOLUTION[SOLUTION.index(TODO) : SOLUTION.index("    ### END")]
+
+
 def by_name(path):
     return path.stem
 
@@ -132,6 +136,7 @@ def test_the_generator_takes_out_the_solution_and_leaves_the_rest():
         (("    ### END SOLUTION\n", ""), "do not pair"),
         (("    ### END SOLUTION", "### END SOLUTION"), "do not pair"),
         (("# TODO return", "# return"), "no # TODO"),
+        ((UNTIL_ITS_END, f"    ### BEGIN SOLUTION\n{TODO}"), "no # TODO"),
         (("checks.mining.twice(twice)", "twice(2)"), "does not check"),
         (('# %% tags=["nbval-check-output"]\n', "# %% [markdown]\n# "), "does not check"),
         ((SOLUTION[SOLUTION.index("\n\n# %% tags") :], ""), "does not check"),
@@ -422,18 +427,38 @@ def test_a_checker_is_found_by_its_module():
         checks.nothing  # noqa: B018 - the access is what is tested
 
 
-def test_the_page_of_a_solution_says_that_its_trainings_are_short_and_so_they_are(monkeypatch):
-    """By the book's own function: its settings as a whole would write the pages."""
+@pytest.fixture(scope="module")
+def page_of():
+    """The book's own function: its settings as a whole would write the pages."""
     settings = ast.parse((exercises.ROOT / "book" / "conf.py").read_text()).body
     named = [
         n for n in settings if getattr(n, "name", "") == "page_of" or "SHORT" in ast.unparse(n)
     ]
     space = {"re": re, "Path": Path, "for_the_book": exercises.for_the_book}
     exec(ast.unparse(ast.Module(named, [])), space)
+    return space["page_of"]
+
+
+def test_the_page_of_a_solution_says_that_its_trainings_are_short_and_so_they_are(
+    monkeypatch, page_of
+):
     monkeypatch.setenv("FASHIONLIB_BUDGET", "full")
-    page = space["page_of"](exercises.solutions()[0])
+    page = page_of(exercises.solutions()[0])
     title, note, setting, *_ = jupytext.reads(page, fmt="py:percent").cells
     assert title.source.startswith("# ")
     assert "ran as short as they do in the tests" in note.source
     exec(setting.source, {})
     assert budget("full", quick="quick") == "quick"
+
+
+def test_pages_of_chapters_and_solutions_lead_to_each_other(page_of):
+    """By the scripts that the book reads, among which the unsolved exercises are not."""
+    notebooks = exercises.ROOT / "notebooks"
+    scripts = [*notebooks.glob("*.py"), *exercises.solutions()]
+    found = [
+        (script.parent / link).resolve()
+        for script in scripts
+        for link in re.findall(r"\]\(([\w/.]+\.(?:py|ipynb))\b", page_of(script))
+    ]
+    assert len(found) > 50
+    assert set(found) - set(scripts) == set()

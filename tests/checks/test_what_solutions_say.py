@@ -1,5 +1,8 @@
 """What the pages of the exercises conclude follows from what they measured."""
 
+import copy
+import itertools
+import re
 from dataclasses import replace
 from functools import partial
 from statistics import fmean
@@ -10,10 +13,14 @@ import numpy as np
 import pytest
 import torch
 from chapter_cells import cells_of, code_of, grid, shown_by, the_one_with
+from tiny import sized
 from torch.nn import functional as F
 
 from fashionlib import metrics, retrieval
 from fashionlib.catalog import SEVEN, Catalog, Split
+from fashionlib.training import Recipe
+from fashionlib.transforms import Preparation
+from fashionlib.triplets import triplet_loss
 
 
 def cells(name: str) -> partial:
@@ -183,15 +190,20 @@ def test_curves_of_backbones_are_over_their_own_seconds():
 
 
 def test_objectives_are_ranked_by_their_mean_and_held_query_by_query():
-    """By precision one is best, by mAP another; the start is none of them."""
+    """By precision one is best, by mAP another; the start is none of them.
+
+    Queries differ, by some objectives more than by others.
+    """
     shares = {
         "the start": (0.9, 0.9),
         "triplets": (0.5, 0.6),
         "center": (0.7, 0.3),
         "arc": (0.6, 0.4),
     }
+    noise = torch.linspace(-0.1, 0.1, 60)
     measured = {
-        name: ([torch.full((60,), share) for share in both], 0.1) for name, both in shares.items()
+        name: ([share + n * noise for share in both], 0.1)
+        for n, (name, both) in enumerate(shares.items())
     }
     runs = dict.fromkeys(list(shares)[1:])
     (said,) = shown_by(
@@ -200,9 +212,14 @@ def test_objectives_are_ranked_by_their_mean_and_held_query_by_query():
     ).said  # fmt: skip
     assert said.startswith(
         "By precision@5, **center** is best, 0.700, and **triplets** lowest, 0.500: 0.200 apart on "
-        "the same queries (0.200 to 0.200). By mAP, **triplets** is best, 0.600, and **center** "
-        "lowest, 0.300: 0.300 apart"
+        "the same queries ("
     )
+    assert (
+        "). By mAP, **triplets** is best, 0.600, and **center** lowest, 0.300: 0.300 apart" in said
+    )
+    for found in re.findall(r"([\d.]+) apart on the same queries \(([\d.]+) to ([\d.]+)\)", said):
+        gap, low, high = map(float, found)
+        assert low < gap < high
 
 
 def test_each_objective_has_its_own_measures_and_time():
@@ -258,8 +275,8 @@ def test_recall_stands_over_time_and_each_point_says_its_cells():
 
 def test_positions_and_distances_are_held_against_our_index():
     """Of four positions three are the same; one distance is a quarter off."""
-    wanted = SimpleNamespace(positions=torch.tensor([[1, 2], [3, 4]]), distances=torch.zeros(2, 2))
-    theirs = torch.tensor([[0.0, 0.25], [0.0, -0.1]]), torch.tensor([[1, 2], [3, 5]])
+    wanted = SimpleNamespace(positions=torch.tensor([[1, 2], [3, 4]]), distances=torch.ones(2, 2))
+    theirs = torch.tensor([[1.0, 1.25], [1.0, 0.9]]), torch.tensor([[1, 2], [3, 5]])
     found = shown_by(
         FAISS("of the positions are those of our index"), queries=None,
         exact=SimpleNamespace(search=lambda *_, **__: wanted), search_faiss=lambda *_: theirs,
@@ -274,8 +291,8 @@ def test_positions_and_distances_are_held_against_our_index():
 
 
 def test_the_hardest_triplets_are_those_whose_negative_is_nearest_for_their_positive():
-    """Anchors at 0; positives at 1, 5, 5 and 2, of which two are one picture; negatives at 3."""
-    points = torch.tensor([0.0, 1, 5, 2, 3])[:, None]
+    """Anchors at 7; positives 1, 5, 5 and 2 away, of which two are one picture; negatives 3."""
+    points = torch.tensor([7.0, 8, 12, 9, 10])[:, None]
     parts = torch.tensor([0, 0, 0, 0]), torch.tensor([1, 2, 2, 3]), torch.tensor([4, 4, 4, 4])
     labels = torch.tensor([0, 0, 0, 0, 1])
 
@@ -293,6 +310,8 @@ def test_the_hardest_triplets_are_those_whose_negative_is_nearest_for_their_posi
     )  # fmt: skip
     assert found.said[0].startswith("In 50% of the 4 hardest triplets the negative is nearer than")
     assert "Only 3 different pictures are a positive in them" in found.said[0]
+    assert sorted(found.space["worst"][:2].tolist()) == [1, 2]
+    assert found.space["worst"][2:].tolist() == [3, 0]
 
 
 def test_an_odd_picture_is_shown_once_as_a_positive():
@@ -348,3 +367,300 @@ def test_a_small_spread_is_a_collapse_where_precision_falls_too(spread, precisio
     assert "The best mAP is 0.550, with **my random**; before this training it was 0.400." in said
     assert f"The smallest spread, {spread:.2f}, is" in said
     assert told in said
+
+
+# What they compute on the way
+
+
+def test_classes_in_the_three_splits_are_shown():
+    stub = SimpleNamespace(class_shares=lambda of: of, class_shares_alt=lambda of: f"of {of}")
+    found = shown_by(MORE_CLASSES("plots.class_shares(ten)"), plots=stub, ten="ten")
+    assert (found.figures, found.alts) == (["ten"], ["of ten"])
+
+
+def test_both_starts_are_trained_as_copies_by_one_recipe():
+    asked = []
+    found = shown_by(
+        MORE_CLASSES('"from nothing": build_classifier'), copy=copy, torch=torch, Recipe=Recipe,
+        EPOCHS=3, SIZE=80, SEVEN=SEVEN, classifier="shipped",
+        ten=SimpleNamespace(classes=("hat", "shoes")),
+        build_classifier=lambda plan, classes: [plan, classes], grown=lambda *given: list(given),
+        training=SimpleNamespace(
+            train_classifier=lambda *given: asked.append(given) or (given[0], "history")),
+    )  # fmt: skip
+    starts, models = found.space["starts"], found.space["models"]
+    assert starts == models == {
+        "from nothing": ["fashion", 2], "grown": ["shipped", SEVEN, ("hat", "shoes")],
+    }  # fmt: skip
+    assert all(models[name] is not starts[name] for name in starts)
+    assert [given[2] for given in asked] == [
+        Recipe(3, 80, 80, learning_rate=1e-3, label_smoothing=0.0)
+    ] * 2
+    assert set(found.space["histories"]) == set(starts)
+
+
+def test_a_confusion_is_that_of_the_grown_classifier():
+    known = more_classes()
+    stub = SimpleNamespace(
+        confusion_figure=lambda matrix, _: matrix.tolist(),
+        confusion_alt=lambda matrix, classes: f"{matrix.trace()} {classes[0]}",
+    )
+    found = shown_by(
+        MORE_CLASSES('metrics.confusion_matrix(answers["grown"]'), plots=stub, metrics=metrics,
+        ten=known.ten, answers=known.answers, labels=known.labels,
+    )  # fmt: skip
+    assert found.figures == [[[6, 0, 0], [2, 1, 0], [1, 0, 0]]]
+    assert found.alts == ["7 hat"]
+
+
+def test_each_picture_weighs_as_its_class_in_the_loss_of_the_second_training():
+    """Three hats and one shoe: a picture of a shoe weighs three times as much."""
+    labels, logits = torch.tensor([0, 0, 0, 1]), torch.tensor([[2.0, 1.0], [0, 3], [1, 1], [4, 2]])
+    split = SimpleNamespace(labels=labels, images=logits)
+    tables = []
+    found = shown_by(
+        MORE_CLASSES("def weighted_loss"), copy=copy, F=F, answers={}, recalls={}, models={},
+        histories={}, starts={"grown": "start"}, recipe=None, labels=labels,
+        ten=SimpleNamespace(classes=("hat", "shoes"), train=split, validation=split),
+        class_weights=lambda labels, _: len(labels) / (2 * labels.bincount()),
+        training=SimpleNamespace(classifier_training=lambda start, *_: SimpleNamespace(model=start),
+                                 finish=lambda training: (training, "history")),
+        predict=lambda _, images: images, recall_table=lambda: tables.append(1),
+        recall_by_class=recall,
+    )  # fmt: skip
+    trained = found.space["models"]["weighted"]
+    singly = F.cross_entropy(logits, labels, reduction="none")
+    wanted = (singly[:3].sum() * 4 / 6 + singly[3] * 2) / 4
+    assert float(trained.loss_of(lambda x: x, logits, labels)) == pytest.approx(float(wanted))
+    assert found.space["answers"]["weighted"].tolist() == [0, 1, 0, 0]
+    assert found.space["recalls"]["weighted"].tolist() == pytest.approx([2 / 3, 0])
+    assert (found.space["histories"], tables) == ({"weighted": "history"}, [1])
+
+
+def test_the_own_folder_is_judged_on_pictures_that_it_was_not_trained_with():
+    test = SimpleNamespace(images="test", labels=torch.tensor([0, 1, 1, 1]))
+    asked = []
+    found = shown_by(
+        MORE_CLASSES("Right on pictures it has never seen"), metrics=metrics, replace=replace,
+        recipe=Recipe(), budget=lambda full, quick: full, stand_in="folder", classifier="c",
+        SEVEN=SEVEN, own_classifier=lambda *given: asked.append(given) or (
+            "mine", SimpleNamespace(test=test, about="four")),
+        predict=lambda *given: F.one_hot(torch.tensor([0, 0, 1, 1]), 2)
+        if given == ("mine", "test") else None,
+    )  # fmt: skip
+    assert asked == [("folder", "c", SEVEN, replace(Recipe(), epochs=10))]
+    assert found.said[0].startswith("Right on pictures it has never seen: 75.0% (3 of 4, ")
+
+
+def test_the_centre_loss_has_a_weight_and_moves_the_centres():
+    """By hand: one picture at (1, 0), whose centre is at 0: half of 1, of which a tenth."""
+    space = shown_by(
+        LOSSES("def softmax_and_center"), nn=torch.nn, torch=torch, F=F, CLASSES=2,
+        center_loss=lambda x, y, centers: 0.5 * (x - centers[y]).square().sum(dim=1).mean(),
+        moved_centers=lambda x, y, centers: centers + 1,
+        arcface_logits=lambda x, directions, y: 2 * (x @ directions.T),
+    ).space  # fmt: skip
+    model = space["Model"](None, 2).requires_grad_(False)
+    x, labels = torch.tensor([[1.0, 0.0]]), torch.tensor([1])
+    model.directions.data = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
+    plain = float(-torch.tensor([0.0, 1.0]).log_softmax(0)[1])
+    assert float(space["softmax"](model, x, labels)) == pytest.approx(plain)
+    assert float(space["softmax_and_center"](model, x, labels)) == pytest.approx(plain + 0.05)
+    assert model.centers.tolist() == [[1, 1], [1, 1]]
+    doubled = float(-torch.tensor([0.0, 2.0]).log_softmax(0)[1])
+    assert float(space["arcface"](model, x, labels)) == pytest.approx(doubled)
+
+
+def test_triplets_are_those_that_break_the_margin_among_unit_embeddings():
+    """The positive is as far as the negative, at √2: each costs the margin."""
+    asked, found = [], [torch.tensor([0, 1]), torch.tensor([2, 2]), torch.tensor([3, 3])]
+
+    def breaking(margin):
+        return lambda unit, labels: asked.append((margin, unit, labels)) or found
+
+    space = shown_by(
+        LOSSES("OBJECTIVES = {"), F=F, siamese=SimpleNamespace(breaking=breaking),
+        triplet_loss=triplet_loss, softmax=None, softmax_and_center=None, arcface=None,
+    ).space  # fmt: skip
+    embeddings = torch.tensor([[5.0, 0], [7, 0], [0, 2], [0, 9]])
+    assert float(space["triplets"](None, embeddings, "labels")) == pytest.approx(0.2)
+    ((margin, unit, labels),) = asked
+    assert (margin, labels) == (0.2, "labels")
+    assert unit.tolist() == [[1, 0], [1, 0], [0, 1], [0, 1]]
+    found[:] = [torch.tensor([], dtype=torch.int64)] * 3
+    assert float(space["triplets"](None, embeddings, "labels")) == 0
+
+
+def test_flat_maps_start_alike_and_are_of_validation_pictures():
+    given = []
+
+    def epoch(model, average, optimizer, batches, loss_of, recipe, epoch):
+        given.append((model.encoder[0].weight.sum().item(), batches))
+        assert average is not model
+        loss_of(model, torch.ones(2, 64), torch.zeros(2))
+
+    asked = []
+    found = shown_by(
+        LOSSES("def flat_map("), torch=torch, nn=torch.nn, copy=copy,
+        budget=lambda full, quick: quick, features={
+            "train": torch.arange(5.0), "validation": torch.zeros(3, 64)},
+        catalog=SimpleNamespace(train=Split(
+            torch.zeros(5), torch.arange(5) + 10, ("",) * 5)),
+        Model=lambda encoder, dimensions: SimpleNamespace(encoder=encoder, size=dimensions),
+        training=SimpleNamespace(
+            Recipe=Recipe, make_optimizer=lambda *_: None, train_epoch=epoch,
+            Batches=lambda order, load: (len(order), load(torch.tensor([4])))),
+        OBJECTIVES={name: lambda model, points, labels, name=name: asked.append(
+            (name, model.size, tuple(points.shape))) for name in ("one", "two")},
+    )  # fmt: skip
+    (first, batches), (second, _) = given
+    assert first == second
+    count, (values, labels) = batches
+    assert (count, values.item(), labels.item()) == (60, 4, 14)
+    assert asked == [("one", 2, (2, 2)), ("two", 2, (2, 2))]
+    assert {name: tuple(points.shape) for name, points in found.space["places"].items()} == {
+        "one": (3, 2), "two": (3, 2)}  # fmt: skip
+
+
+def test_maps_in_the_plane_have_their_tightness_above_and_in_words():
+    points = {name: torch.tensor([[n, 0.0], [0, n]]) for n, name in enumerate("abcd", start=1)}
+    found = shown_by(
+        LOSSES("Four scatter plots"), plt=plt, places=points, CLASSES=2,
+        tightness=lambda points, labels: float(points.max()) / 4,
+        catalog=SimpleNamespace(classes=("hat", "shoes"),
+                                validation=SimpleNamespace(labels=torch.tensor([0, 1]))),
+    )  # fmt: skip
+    axes = found.figures[0].axes
+    assert [axis.get_title() for axis in axes][::3] == ["a\ntightness 0.25", "d\ntightness 1.00"]
+    places = [dots.get_offsets().tolist() for dots in axes[3].collections]
+    assert places == [[[4, 0]], [[0, 4]]]
+    assert found.alts[0].endswith("Tightness: a 0.25; b 0.50; c 0.75; d 1.00.")
+    labels = [text.get_text() for text in found.figures[0].legends[0].get_texts()]
+    assert labels == ["hat", "shoes"]
+
+
+def test_a_file_of_the_encoder_answers_for_all_pictures_at_once(tmp_path):
+    """Forty pictures in parts of sixteen; one number of the other way is a quarter off."""
+    images = torch.arange(40.0)[:, None]
+    parts = []
+    session = SimpleNamespace(
+        run=lambda _, given: parts.append(len(given["images"])) or [given["images"] * 2]
+    )
+    found = shown_by(
+        FAISS("the largest difference of any number is"), np=np, torch=torch, folder=tmp_path,
+        encoder=None, export_encoder=lambda _, path: path.write_bytes(bytes(1_250_000)),
+        onnxruntime=SimpleNamespace(InferenceSession=lambda *_, **__: session),
+        predict=lambda _, images: 2 * images + 0.00002 * (images == 7),
+        catalog=SimpleNamespace(test=SimpleNamespace(images=images)),
+    )  # fmt: skip
+    assert parts == [16, 16, 8]
+    assert torch.equal(found.space["queries"], 2 * images)
+    assert found.said[0].startswith("Over 40 test pictures the largest difference of any number")
+    assert "**1.9e-05**" in found.said[0] or "**2.0e-05**" in found.said[0]
+    assert found.said[0].endswith("The file has 1.2 MB.")
+
+
+def test_cells_are_chosen_by_validation_pictures_and_told_for_test():
+    asked = []
+    found = shown_by(
+        FAISS("it takes **{nprobe} of {cells} cells**"), budget=lambda full, quick: quick,
+        vectors=torch.zeros(5, 3), queries="of test", recall=lambda *given: asked.append(given)
+        or 0.975, wanted=SimpleNamespace(positions="right for test"),
+        faiss=SimpleNamespace(IndexFlatL2=int, IndexIVFFlat=lambda flat, size, cells:
+                              SimpleNamespace(train=asked.append, add=asked.append)),
+        catalog=SimpleNamespace(validation=SimpleNamespace(images="of validation")),
+        embed=lambda images: images, search_faiss=lambda _, queries, k: (None, (queries, k)),
+        exact=SimpleNamespace(search=lambda queries, k: SimpleNamespace(positions=(queries, k))),
+        choose_nprobe=lambda _, *given: asked.append(given) or 4,
+    )  # fmt: skip
+    assert asked[2:] == [
+        ("of validation", ("of validation", 10), 0.95), (("of test", 10), "right for test"),
+    ]  # fmt: skip
+    assert found.said == [
+        "For a recall@10 of 95% on validation it takes **4 of 32 cells**. On the test pictures "
+        "that gives 97.5%."
+    ]
+
+
+def test_milliseconds_are_the_best_of_three_runs_for_each_query():
+    """Of four queries: 8, 2 and 4 seconds; each search is of its own index and cells."""
+    clock = itertools.chain([0.0, 8.0, 8.0, 10.0, 10.0, 14.0], itertools.repeat(20.0))
+    ivf = SimpleNamespace(nprobe=2)
+    found = shown_by(
+        FAISS("def milliseconds"), time=SimpleNamespace(perf_counter=lambda: next(clock)),
+        cells=8, nprobe=2, ivf=ivf, flat="flat", queries=range(4),
+        wanted=SimpleNamespace(positions=None),
+        exact=SimpleNamespace(search=lambda *_: None),
+        search_faiss=lambda index, *_: (None, getattr(index, "nprobe", None)),
+        recall=lambda found, _: found / 8,
+    )  # fmt: skip
+    assert found.space["rows"] == [(0.125, 500), (0.25, 0), (0.5, 0), (1, 0)]
+    assert found.space["probes"] == [1, 2, 4, 8]
+    assert ivf.nprobe == 2  # as it was chosen
+    assert (found.space["slow"], found.space["brute"]) == (0, 0)
+
+
+def test_the_start_is_judged_on_pictures_of_the_size_of_the_training():
+    histories = {name: trained(0.1 * n, 0.2, 0.3, 0.4) for n, name in enumerate("ab", start=1)}
+    judged = []
+
+    def evaluate_encoder(encoder, catalog):
+        judged.append(encoder.preparation.size)
+        return {"spread": 0.9, "precision@5": 0.8, "mAP": 0.7}
+
+    found = shown_by(
+        MINING('rows.insert(0, ["before"'), MINERS=dict.fromkeys(histories), catalog=None, SIZE=64,
+        run=lambda name: (None, histories[name]), classifier=None, Preparation=Preparation,
+        pick_device=lambda: "cpu", siamese=SimpleNamespace(
+            encoder_from=lambda _: sized(torch.nn.Identity(), 128),
+            evaluate_encoder=evaluate_encoder),
+    )  # fmt: skip
+    assert judged == [64]
+    ((header, rows),) = found.tables
+    assert header == ["last epoch", "loss", "active", "spread", "precision@5", "mAP"]
+    assert rows == [
+        ["before", "", "", "0.900", "0.800", "0.700"],
+        ["a", "0.100", "0.100", "0.200", "0.300", "0.400"],
+        ["b", "0.100", "0.200", "0.200", "0.300", "0.400"],
+    ]
+
+
+def test_curves_of_miners_are_what_their_titles_say():
+    rows = [{"epoch": n, "active": 0.1 * n, "spread": 0.2 * n, "mAP": 0.3 * n} for n in (1, 2)]
+    histories = {"one": rows, "two": rows[::-1], "three": rows[:1]}
+    found = shown_by(MINING("The same training with three miners"), plt=plt,
+                     histories=histories)  # fmt: skip
+    for axis, factor in zip(found.figures[0].axes, (0.1, 0.2, 0.3), strict=True):
+        one, two, three = axis.lines
+        assert one.get_xydata().tolist() == [[n, pytest.approx(factor * n)] for n in (1, 2)]
+        assert two.get_xydata().tolist() == one.get_xydata().tolist()[::-1]
+        assert three.get_xydata().tolist() == one.get_xydata().tolist()[:1]
+    assert [axis.get_title() for axis in found.figures[0].axes] == ["active", "spread", "mAP"]
+    assert found.alts[0].endswith(
+        "one active 0.20, spread 0.40, mAP 0.60; two active 0.10, spread 0.20, mAP 0.30; "
+        "three active 0.10, spread 0.20, mAP 0.30."
+    )
+
+
+def test_each_backbone_starts_as_its_name_says_and_is_trained_by_the_same_recipe():
+    """Two are pretrained, of which one stays as it is; all but the learning rate is the same."""
+    asked = []
+    found = shown_by(
+        BACKBONES('yield "ViT-Tiny"'), torch=torch, LITE="lite", EPOCHS=3, SIZE=96,
+        MobileNetBackbone=lambda plan: (plan,), Frozen=lambda backbone: ("frozen", *backbone),
+        TimmBackbone=lambda name, pretrained=False, **more: (name, pretrained, *more.items()),
+        classifier_on=lambda backbone, classes: (backbone, classes),
+        catalog=SimpleNamespace(classes=("hat", "shoes")), training=SimpleNamespace(
+            Recipe=Recipe, train_classifier=lambda *given: asked.append(given) or "trained"),
+    )  # fmt: skip
+    assert [model for model, _, _ in asked] == [
+        (("fashion",), 2), (("lite", False), 2), (("lite", True), 2), (("frozen", "lite", True), 2),
+        (("vit_tiny_patch16_224", False, ("img_size", 96)), 2),
+    ]  # fmt: skip
+    rates = [recipe.learning_rate for _, _, recipe in asked]
+    assert rates == [3e-3, 2e-3, 1e-3, 3e-3, 5e-4]
+    for (_, _, recipe), rate in zip(asked, rates, strict=True):
+        assert recipe == Recipe(3, 96, 96, batch_size=32, learning_rate=rate)
+    assert found.printed == [
+        "trained: ours, Lite0, from scratch, Lite0, pretrained, Lite0, frozen, ViT-Tiny"
+    ]

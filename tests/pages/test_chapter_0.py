@@ -2,11 +2,13 @@
 
 from types import SimpleNamespace
 
+import pytest
 import torch
 from chapter_cells import cells_of, code_of, grid, shown_by, the_one_with
 
+from fashionlib import inference, search, weights
 from fashionlib.catalog import Catalog, Split
-from fashionlib.pages import plots
+from fashionlib.pages import diagrams, plots
 from fashionlib.pages.result_strips import result_strip_alt
 from fashionlib.search import SearchIndex
 
@@ -31,6 +33,45 @@ def test_the_share_of_test_is_that_of_test():
         ["shoes", 1, 1, 4, "25%", "80%"],
         ["all", 4, 2, 5, "", ""],
     ]
+
+
+def test_the_first_search_is_for_the_second_test_picture(monkeypatch):
+    made = []
+    monkeypatch.setattr(search, "build_index", lambda *given: made.append(given) or SearchIndex(
+        torch.arange(8.0)[:, None], tuple("abcdefgh"), ""))  # fmt: skip
+    monkeypatch.setattr(search, "embed_picture", lambda encoder, picture: picture.flatten())
+    monkeypatch.setattr(weights, "load_encoder", lambda path: (f"from {path}", None))
+    monkeypatch.setattr(weights, "shipped", str)
+    catalog = SimpleNamespace(
+        name="drawn", train=SimpleNamespace(images="pictures", names="names"),
+        test=SimpleNamespace(images=torch.tensor([[0.0], [7.0]])),
+    )  # fmt: skip
+    found = shown_by(the_one_with("print(*results.ids[0]", CODE), catalog=catalog)
+    assert made == [("from encoder_drawn", "pictures", "names")]
+    assert found.printed == ["h\ng\nf\ne\nd"]
+
+
+def test_both_heads_answer_for_the_query(monkeypatch):
+    """Probabilities of a tenth, three tenths and six tenths."""
+    logits = torch.tensor([[1.0, 3.0, 6.0]]).log()
+    monkeypatch.setattr(inference, "predict", lambda classifier, pictures: logits)
+    monkeypatch.setattr(weights, "load_classifier", lambda path: (path, None))
+    found = shown_by(
+        the_one_with("from the origin", CODE), shipped=str, query=torch.zeros(1), encoder=None,
+        catalog=SimpleNamespace(name="few", classes=("hat", "shoes", "skirt")),
+        embed_picture=lambda *_: torch.tensor([3.0, 4.0]),
+    )  # fmt: skip
+    assert [line.split() for line in found.printed[:2]] == [["skirt:", "0.60"], ["shoes:", "0.30"]]
+    assert found.printed[2] == "a point of 2 numbers, at distance 5.00 from the origin"
+
+
+@pytest.mark.parametrize("name", ["photos", "drawn"])
+def test_photos_are_shown_where_they_are_here(name):
+    sheets, catalog = [], SimpleNamespace(name=name)
+    cell = the_one_with("photos = catalog if", CODE)
+    found = shown_by(cell, catalog=catalog, contact_sheet=sheets.append)
+    assert found.space["photos"] is (catalog if name == "photos" else None)
+    assert (len(sheets), len(found.said)) == ((1, 0) if name == "photos" else (0, 1))
 
 
 def test_results_are_marked_by_the_class_of_the_query():
@@ -78,3 +119,9 @@ def test_a_contact_sheet_has_a_row_of_each_class(monkeypatch):
     ((figure,), (caption,)) = found.figures, found.captions
     assert (figure.images, figure.columns) == ([1, 3, 0, 2], 2)
     assert caption == "The few catalog. Rows from top to bottom: hat, shoes."
+
+
+def test_the_two_heads_are_drawn_over_the_query(monkeypatch):
+    monkeypatch.setattr(diagrams, "two_heads", lambda picture: picture)
+    cell = the_one_with("One backbone, two heads. The search", CODE)
+    assert shown_by(cell, query="the query").figures == ["the query"]

@@ -11,9 +11,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from chapter_cells import cells_of, code_of, shown_by, the_one_with
+from chapter_cells import cells_of, code_of, into, shown_by, the_one_with
 
 from fashionlib import blocks, counting
+from fashionlib.heads import build_classifier
 from fashionlib.pages import diagrams
 from fashionlib.pages.latency import middle
 
@@ -86,21 +87,21 @@ def test_the_counts_are_asserted_in_the_chapter():
 
 
 def test_the_bars_in_words_name_each_networks_own_counts():
-    cell = cell_with("diagrams.layer_bars(")
-    alts = []
-    space = {
-        "dense": {"filter": 396_460, "head": 7}, "sparse": {"filter": 100, "head": 7},
-        "differing": ["filter"], "without_groups": None, "count_parameters": lambda _: 429_399,
-        "diagrams": diagrams, "say": lambda _: None,
-        "show": lambda figure, alt, caption: alts.append((figure, alt)),
-    }  # fmt: skip
-    exec(cell, space)
-    ((figure, alt),) = alts
+    found = shown_by(
+        cell_with("diagrams.layer_bars("), dense={"filter": 396_460, "head": 7},
+        sparse={"filter": 100, "head": 7}, differing=["filter"], without_groups=None,
+        count_parameters=lambda _: 429_399, diagrams=diagrams,
+    )  # fmt: skip
+    (figure,), (alt,) = found.figures, found.alts
     assert "with and without groups" in alt
     assert alt.endswith(": filter 396,460 against 100.")
     bars = {bars.get_label(): bars.datavalues.tolist() for bars in figure.axes[0].containers}
     assert bars == {"without groups": [396_460, 7], "with groups": [100, 7]}
     plt.close(figure)
+    assert found.said == [
+        "Without `groups`, the three filters hold 396,460 weights, 92% of the network; with it "
+        "100. The difference, 396,360, is exactly what separates the two counts."
+    ]
 
 
 def test_a_true_skip_is_one_without_a_convolution():
@@ -134,7 +135,7 @@ def test_a_layer_is_slower_where_most_rounds_say_so(times, told):
     heard = []
     space = {
         "spent": {"dense": [1.0] * 4, "depthwise": times}, "rows": [["", 1], ["", 1]],
-        "statistics": statistics, "middle": middle, "say": heard.append,
+        "statistics": statistics, "middle": middle, "say": into(heard),
     }  # fmt: skip
     exec(cell, space)
     assert told in heard[0]
@@ -270,3 +271,96 @@ def test_the_articles_claim_is_held_against_our_count():
         cell_with("claimed = 429_000"), network=None, count_parameters=lambda _: 33_039
     ).said
     assert said.startswith("We count 33,039. The article says 429K, **13 times** as many.")
+
+
+def test_there_and_back_is_the_best_linear_map_and_the_one_that_undoes_the_lift():
+    """By numpy's least squares; where no point is folded both give it back."""
+    space = shown_by(cell_with("def there_and_back"), torch=torch, Tensor=torch.Tensor,
+                     F=torch.nn.functional).space  # fmt: skip
+    points = space["spiral"](50)
+    assert points.norm(dim=1).numpy() == pytest.approx(np.linspace(0.05, 1, 50))
+    lifted, by_inverse, best = space["there_and_back"](points, 3, seed=4)
+    lift = torch.randn(2, 3, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    assert lifted.numpy() == pytest.approx(np.maximum(points.numpy() @ lift.numpy(), 0))
+    assert by_inverse.numpy() == pytest.approx(lifted.numpy() @ np.linalg.pinv(lift.numpy()))
+    known = np.column_stack([lifted.numpy(), np.ones(50)])
+    weights = np.linalg.lstsq(known, points.numpy(), rcond=None)[0]
+    assert best.numpy() == pytest.approx(known @ weights, abs=1e-9)
+
+
+def test_weights_of_each_layer_and_all_the_rest_are_those_of_the_network():
+    dense, sparse = (build_classifier(plan, 7) for plan in ("article-dense", "article"))
+    found = shown_by(cell_with("def weights_by_layer"), nn=torch.nn, without_groups=dense,
+                     with_groups=sparse, count_parameters=counting.count_parameters)  # fmt: skip
+    for name, network in (("dense", dense), ("sparse", sparse)):
+        weights = found.space[name]
+        assert sum(weights.values()) == sum(each.numel() for each in network.parameters())
+        assert weights["stem"] == network.backbone.blocks[0][0].weight.numel()
+        assert weights["block 1.filter"] == network.backbone.blocks[1].filter[0].weight.numel()
+    assert found.printed == ["different: block 1.filter, block 2.filter, block 3.filter"]
+
+
+def test_what_the_last_relu_zeroes_is_told_of_the_block_as_printed():
+    """Of four numbers two are below zero; the last is zero before."""
+    blocks_of = {"AsPrinted": lambda *_: torch.relu, "InvertedResidual": lambda *_: lambda x: -x}
+    x = SimpleNamespace(relu=lambda: torch.tensor([-1.0, -2.0, 3.0, 0.0]))
+    found = shown_by(cell_with("The last ReLU sets"), x=x, **blocks_of)
+    assert found.tables[0][1] == [["as printed", "0%", "75%"], ["ours", "25%", "25%"]]
+    assert found.said[0].startswith("The last ReLU sets 75% of the narrow map to zero")
+
+
+def test_the_step_with_most_macs_is_named_and_each_with_its_costs():
+    steps = [counting.LayerCount(name, (1, 1, 1), parameters, macs) for name, parameters, macs in (
+        ("expand", 1_000, 200), ("filter", 3_000, 100), ("project", 2_000, 4_000))]  # fmt: skip
+    stub = SimpleNamespace(block_boxes=lambda *given: given)
+    found = shown_by(cell_with("dear = max("), steps=steps, diagrams=stub)
+    assert found.figures == [((24, 32, 32), steps)]
+    assert "The step with most MACs is “project”" in found.captions[0]
+    assert (
+        "expand: 1,000 parameters, 200 MACs. filter: 3,000 parameters, 100 MACs." in found.alts[0]
+    )
+
+
+def test_footprints_stand_under_the_field_of_their_last_block():
+    stub = SimpleNamespace(footprints=lambda *given: given)
+    found = shown_by(
+        cell_with("counting.footprint("), diagrams=stub, picture="it", model="a blue hat",
+        counting=SimpleNamespace(footprint=lambda blocks, size: f"{blocks} at {size}"),
+        backbones={n: SimpleNamespace(blocks=n) for n in ("article", "fashion")},
+        fields={"article": [3, 31], "fashion": [3, 200]},
+    )  # fmt: skip
+    maps = {"article": "article at 128", "fashion": "fashion at 128"}
+    assert found.figures == [("it", maps, [31, 200])]
+    assert "over a blue hat. Left" in found.alts[0]
+    assert "a small square of 31 pixels" in found.alts[0]
+
+
+def test_kernels_of_three_convolutions_stand_beside_each_other():
+    stub = SimpleNamespace(kernel_grid=lambda convolutions: list(convolutions.values()))
+    found = shown_by(cell_with("Three grids of kernels"), nn=torch.nn, diagrams=stub)
+    (convolutions,) = found.figures
+    assert [(conv.kernel_size[0], conv.groups) for conv in convolutions] == [(3, 1), (3, 8), (1, 1)]
+    assert all(conv.in_channels == conv.out_channels == 8 for conv in convolutions)
+
+
+def test_each_size_has_its_spirals_below_it():
+    """By a number of the size: 100 more by T⁻¹ and 200 more by the best map."""
+    stub = SimpleNamespace(spirals=lambda rows, titles: (rows, titles))
+    found = shown_by(
+        cell_with("diagrams.spirals("), diagrams=stub, spiral=lambda: "spiral",
+        there_and_back=lambda points, n, seed: (points, n + 100, n + 200),
+    )  # fmt: skip
+    ((rows, titles),) = found.figures
+    assert titles == ["the spiral", "n = 2", "n = 3", "n = 5", "n = 15", "n = 30"]
+    assert rows == {"back by T⁻¹": ("spiral", 102, 103, 105, 115, 130),
+                    "best linear map": ("spiral", 202, 203, 205, 215, 230)}  # fmt: skip
+
+
+def test_maps_of_the_one_picture_are_shown_step_by_step():
+    garment = SimpleNamespace(colour="blue", category="hat", pattern="dots")
+    stub = SimpleNamespace(activation_rows=lambda picture, tensors: (picture, tensors))
+    tensors = {name: [n] for n, name in enumerate(("input", "expand"))}
+    found = shown_by(cell_with("diagrams.activation_rows("), diagrams=stub, picture="picture",
+                     tensors=tensors, garment=garment)  # fmt: skip
+    assert found.figures == [("picture", {"input": 0, "expand": 1})]
+    assert found.alts[0].startswith("On the left a blue hat with dots. On the right")

@@ -1,6 +1,7 @@
 """Chapter 2 looks at the test pictures last, and finds copies that file names do not show."""
 
 import ast
+import copy
 import json
 import re
 from collections import Counter
@@ -11,12 +12,13 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import pytest
 import torch
-from chapter_cells import cells_of, code_of, grid, shown_by, the_one_with
+from chapter_cells import cells_of, code_of, grid, into, shown_by, the_one_with
 from torch.nn import functional as F
 
-from fashionlib import metrics
+from fashionlib import metrics, training
 from fashionlib.catalog import Split
 from fashionlib.pages import recorded_results
+from fashionlib.training import Recipe
 
 CELLS = cells_of("02_train_a_classifier")
 cell_with = partial(the_one_with, code=code_of(CELLS))
@@ -88,7 +90,7 @@ def test_the_majority_baseline_is_told_of_each_split():
     )
     splits = {"train": train, "validation": validation, "test": test}
     catalog, heard = SimpleNamespace(classes=("hat", "shoes"), splits=splits, **splits), []
-    exec(cell, {"torch": torch, "metrics": metrics, "catalog": catalog, "say": heard.append})
+    exec(cell, {"torch": torch, "metrics": metrics, "catalog": catalog, "say": into(heard)})
     assert "**hat**: 75% of train, 50% of validation and 20% of test." in heard[0]
     assert "right for 50.0% of validation and 20.0% of test." in heard[0]
 
@@ -107,7 +109,7 @@ def test_test_is_held_against_validation_with_the_mix_of_test(of_validation, mix
     heard = []
     space = {
         "plain": [0.9, 0.8], "as_test": [of_validation, 0.8], "test_right": 80,
-        "test_labels": range(100), "metrics": metrics, "say": heard.append,
+        "test_labels": range(100), "metrics": metrics, "say": into(heard),
     }  # fmt: skip
     exec(cell, space)
     assert f": the mix {mix}. " in heard[0]
@@ -125,7 +127,7 @@ def test_a_network_that_is_surer_than_right_is_called_so(sure, told):
     heard = []
     space = {
         "sureness": torch.full((100,), sure), "is_right": (torch.arange(100) < 80).float(),
-        "metrics": metrics, "smoothing": 0.1, "most": 0.9, "say": heard.append,
+        "metrics": metrics, "smoothing": 0.1, "most": 0.9, "say": into(heard),
     }  # fmt: skip
     exec(cell, space)
     assert heard[0].startswith(f"Mean probability of the answers: {sure:.0%}. Right: 80.0% (")
@@ -138,7 +140,7 @@ def test_every_network_of_every_seed_counts_as_a_look_at_test():
     results = {"article": [{"classifiers": dict.fromkeys("abc")}] * 2,
                "rivals": [{}] * 4, "small": [{}] * 5, "ten_classes": [{}] * 7}  # fmt: skip
     heard = []
-    exec(cell, {"recorded": lambda name: {"runs": results[name]}, "say": heard.append})
+    exec(cell, {"recorded": lambda name: {"runs": results[name]}, "say": into(heard)})
     assert "of 22 classifiers: 6 for the article's claims and 4 of other networks" in heard[0]
     assert "5 small ones and 7 for all ten classes" in heard[0]
 
@@ -225,7 +227,7 @@ def test_the_closest_pairs_are_those_that_are_shown():
 def test_copies_are_sought_in_validation_and_in_test():
     """Two of four validation pictures are closer to a training picture than any of test is."""
     cell = cell_with("have a training picture that is")
-    places = {"train": [0.0], "validation": [0.1, 0.2, 0.4, 0.9], "test": [0.3, 0.5]}
+    places = {"train": [0.0, 5.0], "validation": [0.1, 0.2, 0.4, 0.9], "test": [0.3, 0.5]}
 
     body = "known = thumbnails" + cell.partition("known = thumbnails")[2]
     found = shown_by(
@@ -335,3 +337,150 @@ def test_what_ten_epochs_reach_is_recorded_seed_by_seed():
     assert said == (
         "After 10 epochs, recorded with 2 seeds, it has 50.0%, 75.0% of the validation photos."
     )
+
+
+def test_each_class_has_a_row_of_its_first_eight_pictures():
+    labels = torch.arange(20) % 2
+    train = SimpleNamespace(images=torch.arange(20), labels=labels)
+    found = shown_by(
+        cell_with("first = ["), torch=torch, plots=SimpleNamespace(picture_grid=grid),
+        catalog=SimpleNamespace(classes=("hat", "shoes"), train=train),
+    )  # fmt: skip
+    (figure,) = found.figures
+    assert (figure.images, figure.columns) == ([*range(0, 16, 2), *range(1, 17, 2)], 8)
+
+
+def test_the_loss_of_a_network_that_knows_nothing_is_that_of_all_classes_alike():
+    given = []
+    found = shown_by(
+        cell_with("Loss of an untrained network"), torch=torch, F=F,
+        build_classifier=lambda _: lambda inputs: given.append(inputs) or torch.zeros(16, 7),
+        to_input=lambda images, size: images,
+        catalog=SimpleNamespace(train=Split(
+            torch.arange(32)[:, None, None, None], torch.arange(32) % 7, ("",) * 32)),
+    )  # fmt: skip
+    assert found.said == ["Loss of an untrained network: 1.95; ln 7 = 1.95."]
+    assert given[0].flatten().tolist() == list(range(0, 32, 2))
+
+
+def test_the_schedule_is_drawn_from_its_start_to_its_end():
+    found = shown_by(cell_with("The one-cycle schedule"), torch=torch, plt=plt)
+    (line,) = found.figures[0].axes[0].lines
+    x, y = line.get_xdata(), line.get_ydata()
+    assert (x[0], x[-1], y[-1]) == (0, 1, pytest.approx(0))
+    assert abs(float(x[max(range(200), key=y.__getitem__)]) - 0.3) < 0.01
+    plt.close(found.figures[0])
+
+
+def test_three_halvings_leave_an_eighth_of_the_way():
+    found = shown_by(cell_with("after three halvings"), torch=torch)
+    assert found.printed == ["after three halvings of the distance to 1: 0.875"]
+
+
+def test_the_loop_of_the_chapter_goes_through_its_epochs():
+    """Batches of every fifth picture; the loss is that of the epoch."""
+    trained = []
+    stub = SimpleNamespace(make_optimizer=lambda *_: None,
+                           labelled_batches=lambda some, recipe: (some, recipe))  # fmt: skip
+    found = shown_by(
+        cell_with("mean loss {loss:.2f}"), torch=torch, copy=copy, replace=replace, training=stub,
+        build_classifier=lambda _: torch.nn.Linear(1, 1), pick_device=lambda: "cpu",
+        budget=lambda full, quick: full, recipe=Recipe(), classification_loss=None,
+        catalog=SimpleNamespace(train=Split(
+            torch.arange(12)[:, None, None, None], torch.zeros(12), tuple("abcdefghijkl"))),
+        train_epoch=lambda *given: trained.append(given) or 2.0 / (1 + given[-1]),
+    )  # fmt: skip
+    assert found.printed == ["epoch 1: mean loss 2.00", "epoch 2: mean loss 1.00"]
+    assert [given[-1] for given in trained] == [0, 1]
+    some, recipe = trained[0][3]
+    assert some.images.flatten().tolist() == [0, 5, 10]
+    assert (recipe.epochs, recipe.size) == (2, 64)
+    assert trained[0][0] is not trained[0][1]  # the average is a copy
+
+
+def test_both_networks_are_trained_by_their_own_recipes(monkeypatch):
+    asked = []
+    monkeypatch.setattr(training, "train_classifier", lambda *given, **more: asked.append(given))
+    found = shown_by(
+        cell_with('"trained:", ", ".join(runs)'), torch=torch, replace=replace, training=training,
+        budget=lambda full, quick: full, build_classifier=lambda plan, classes: (plan, classes),
+        catalog=SimpleNamespace(classes=("hat", "shoes")),
+    )  # fmt: skip
+    (theirs, _, first), (ours, _, second) = asked
+    assert (theirs, ours) == (("article", 2), ("fashion", 2))
+    assert first == replace(training.ARTICLE_RECIPE, epochs=5)
+    assert second == Recipe(epochs=5, size=64, evaluation_size=80)
+    assert found.printed == ["trained: article, fashion"]
+
+
+def test_the_confusions_are_those_of_our_network_on_validation():
+    answers = torch.tensor([0, 1, 1, 1])
+    validation = SimpleNamespace(images="validation", labels=torch.tensor([0, 0, 1, 1]))
+    asked = []
+    found = shown_by(
+        cell_with("true class (row) against answer (column)"), metrics=metrics,
+        runs={"article": ("theirs",), "fashion": ("ours",)},
+        catalog=SimpleNamespace(classes=("hat", "shoes"), validation=validation),
+        predict=lambda *given: asked.append(given) or F.one_hot(answers, 2),
+        plots=SimpleNamespace(confusion_figure=lambda matrix, _: matrix.tolist(),
+                              confusion_alt=lambda matrix, _: f"{matrix.tolist()}"),
+    )  # fmt: skip
+    assert asked == [("ours", "validation")]
+    assert found.figures == [[[1, 1], [0, 2]]]
+    assert found.alts == ["[[1, 1], [0, 2]]"]
+
+
+def test_the_test_pictures_have_their_own_accuracy():
+    test = SimpleNamespace(images=None, labels=torch.tensor([0, 1, 1, 1]))
+    found = shown_by(
+        cell_with("**Test: "), metrics=metrics, model=None, catalog=SimpleNamespace(test=test),
+        predict=lambda *_: F.one_hot(torch.tensor([0, 1, 1, 0]), 2),
+    )  # fmt: skip
+    assert found.said[0].startswith("**Test: 75.0% (3 of 4, ")
+
+
+def test_the_page_says_with_which_catalog_and_on_what_it_was_made():
+    catalog = SimpleNamespace(name="few", about="about it")
+    found = shown_by(cell_with("This page was made with"), load_catalog=lambda few: catalog,
+                     budget=lambda full, quick: full,
+                     pick_device=lambda: torch.device("cpu"))  # fmt: skip
+    assert found.printed == ["about it"]
+    assert found.said == ["This page was made with the **few** catalog, on **cpu**."]
+
+
+def test_shares_of_the_classes_are_shown_and_told():
+    stub = SimpleNamespace(class_shares=lambda of: of, class_shares_alt=lambda of: f"of {of}")
+    found = shown_by(cell_with("plots.class_shares(catalog)"), plots=stub, catalog="it")
+    assert (found.figures, found.alts) == (["it"], ["of it"])
+
+
+def test_draws_of_both_recipes_stand_in_their_own_row():
+    stub = SimpleNamespace(seeded=training.seeded)
+    found = shown_by(
+        cell_with("eight draws each"), torch=torch, training=stub, first=[torch.tensor([3, 5])],
+        catalog=SimpleNamespace(train=SimpleNamespace(
+            images=torch.arange(9)[:, None, None, None].expand(-1, 3, 1, 1))),
+        AUGMENTATIONS={"article": lambda size: size, "fashion": lambda size: size + 1000},
+        augment=lambda pictures, by: pictures + by, plots=SimpleNamespace(picture_grid=grid),
+    )  # fmt: skip
+    (figure,) = found.figures
+    numbers = torch.tensor(figure.images).view(16, 3)[:, 0].tolist()
+    assert (numbers, figure.columns) == ([115] * 8 + [1115] * 8, 8)
+
+
+def test_batches_of_an_epoch_are_counted():
+    batches = [(torch.zeros(16, 3, 8, 8), torch.zeros(16))] * 5
+    stub = SimpleNamespace(seeded=training.seeded, Recipe=Recipe,
+                           labelled_batches=lambda train, recipe: batches)  # fmt: skip
+    found = shown_by(cell_with("make an epoch, by this recipe"), training=stub,
+                     catalog=SimpleNamespace(train=None))  # fmt: skip
+    assert found.printed == ["inputs (16, 3, 8, 8) labels (16,)"]
+    assert found.said[0].startswith("5 batches of 16 make an epoch")
+
+
+def test_curves_are_those_of_both_histories():
+    stub = SimpleNamespace(training_curves=dict, training_curves_alt=lambda of: f"of {list(of)}")
+    runs = {"article": ("model", "slow"), "fashion": ("model", "fast")}
+    found = shown_by(cell_with("plots.training_curves(histories)"), plots=stub, runs=runs)
+    assert found.figures == [{"article": "slow", "fashion": "fast"}]
+    assert found.alts == ["of ['article', 'fashion']"]

@@ -2,18 +2,21 @@
 
 import copy
 import re
+import sys
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
-from chapter_cells import cells_of, code_of, grid, shown_by, the_one_with
+from chapter_cells import cells_of, code_of, grid, into, shown_by, the_one_with
 from tiny import tiny_catalog
 from torch import nn
 from torch.nn import functional as F
 
 from fashionlib import siamese, training
-from fashionlib.catalog import Split
+from fashionlib.catalog import Catalog, Split, photos
 from fashionlib.heads import build_classifier
 from fashionlib.pages import recorded_results, search_explorer
 from fashionlib.pages import slider as sliders
@@ -83,8 +86,8 @@ def test_active_shares_of_miners_are_not_compared():
 
 @pytest.mark.parametrize(("end", "told"), [(0.45, "-0.050"), (0.5, "+0.000"), (0.52, "+0.020")])
 def test_where_the_loss_fell_precision_says_whether_the_search_got_better(monkeypatch, end, told):
-    rows = [{"loss": 1.0, "active": 0.2, "precision@5": 0.5},
-            {"loss": 0.25, "active": 0.9, "precision@5": end}]  # fmt: skip
+    rows = [{"loss": 2.0, "active": 0.2, "precision@5": 0.5},
+            {"loss": 0.5, "active": 0.9, "precision@5": end}]  # fmt: skip
     runs = [{"network": "to the letter", "triplets": rows}]
     results = {
         "article": {"runs": [{"triplets": {"random": rows}}]},
@@ -93,7 +96,7 @@ def test_where_the_loss_fell_precision_says_whether_the_search_got_better(monkey
     monkeypatch.setattr(recorded_results, "recorded", results.get)
     monkeypatch.setattr(recorded_results, "about", lambda _: "here")
     heard = []
-    exec(cell_with("fall = max("), {"say": heard.append, "table": lambda *_: None})
+    exec(cell_with("fall = max("), {"say": into(heard), "table": lambda *_: None})
     assert f"falls by up to 75%, and the precision changes by {told} at best. " in heard[0]
     assert ("the search got no better" in heard[0]) == (end <= 0.5)
 
@@ -109,7 +112,7 @@ def test_a_change_of_precision_is_a_gain_where_its_interval_is_above_0(change, t
         "before": {"loss": torch.tensor([0.4]), "precision@5": torch.full((60,), 0.5)},
         "after": {"loss": torch.tensor([0.3]), "precision@5": 0.5 + change + noise},
     }
-    space = {"found": found, "resampled": resampled, "say": heard.append}
+    space = {"found": found, "resampled": resampled, "say": into(heard)}
     exec(cell_with("before, after = found.values()"), space)
     assert heard[0].startswith(f"The loss is lower by 25%. Precision@5 changes by {change:+.3f} (")
     assert f"), {told}" in heard[0]
@@ -121,7 +124,7 @@ def said_of_transfer(moved: list[float], long: list[float]) -> str:
     heard = []
     space = {
         "precisions": lambda name: torch.tensor([by_run[name]] * 2),
-        "seeds": [{"classifier": [{}]}], "say": heard.append,
+        "seeds": [{"classifier": [{}]}], "say": into(heard),
     }  # fmt: skip
     exec(cell_with("moved, long = "), space)
     return heard[0]
@@ -172,7 +175,7 @@ def test_transfer_is_held_against_the_best_epoch_from_scratch(moved, told):
 
 def judging(heard: list[str]) -> dict:
     """What a cell needs to say how sure a difference is."""
-    space = {"resampled": resampled, "say": heard.append, "torch": torch}
+    space = {"resampled": resampled, "say": into(heard), "torch": torch}
     exec(cell_with("def signed(").partition("\n\n\nbefore, after")[0], space)
     return space
 
@@ -389,3 +392,182 @@ def test_a_loss_is_lower_where_all_lies_on_one_point():
     for part in (*seen[1], *seen[2]):
         assert torch.allclose(part.norm(dim=1), torch.ones(len(part)))
     assert len(seen[2][1].unique(dim=0)) == 1
+
+
+def test_triplets_of_the_catalog_are_judged_beside_the_search_of_the_queries():
+    """On a line: of two triplets one costs nothing; of the queries one finds its class first."""
+    known, asked = torch.tensor([[0.0], [0.1], [5.0]]), torch.tensor([[0.0], [4.9]])
+    given = []
+    found = shown_by(
+        cell_with("def judged"), torch=torch, siamese=None,
+        triplets=torch.tensor([[0, 1, 2], [0, 2, 1]]),
+        triplet_losses=lambda a, p, n: F.relu((a - p).abs() - (a - n).abs() + 1)[:, 0],
+        evaluate_retrieval=lambda *parts: given.append(parts) or {"mAP": 0.5},
+        queries=SimpleNamespace(labels="of queries", images=asked),
+        train=SimpleNamespace(labels="of train", images=known), predict=lambda _, images: images,
+    )  # fmt: skip
+    for judged in (found.space["judged"](asked, known), found.space["measures"](None)):
+        assert judged["loss"].tolist() == pytest.approx([0, 5.9])
+        assert judged["active"].tolist() == [0, 1]
+        assert judged["mAP"] == 0.5
+    assert torch.equal(given[1][0], asked)
+    assert given[1][1::2] == ("of queries", "of train")
+    assert torch.equal(given[1][2], known)
+
+
+def test_each_training_starts_from_the_same_draw_with_its_own_objective():
+    asked = []
+
+    def train_siamese(encoder, catalog, recipe):
+        asked.append((encoder, recipe, float(torch.rand(1))))
+        return encoder, []
+
+    space = shown_by(
+        cell_with("def judged"), torch=torch, catalog=None, classifier="start", replace=replace,
+        base=SiameseRecipe("random", epochs=2), train_siamese=train_siamese,
+        siamese=SimpleNamespace(encoder_for=lambda objective, _, start: (objective, start)),
+    ).space  # fmt: skip
+    space["measures"] = lambda encoder: encoder
+    assert space["run"]("random", margin=0.3) == ("random", "start")
+    assert space["run"]("batch-hard") == ("batch-hard", "start")
+    (_, first, one), (_, second, other) = asked
+    assert (first.objective, first.margin, first.epochs) == ("random", 0.3, 2)
+    assert second == SiameseRecipe("batch-hard", epochs=2)
+    assert one == other
+
+
+def test_miners_choose_from_one_batch_and_each_has_its_own_row(monkeypatch):
+    """Of eight points the miners' triplets cost what their distances say; random ones are eight."""
+    points = torch.tensor([0.0, 0.15, 0.3, 0.9, 0.1, 0.45, 0.7, 1.2])[:, None]
+    labels = torch.tensor([0] * 4 + [1] * 4)
+    chosen = {"semihard": ([0, 1], [1, 2], [5, 6]), "hard": ([0, 1, 2], [3, 3, 3], [4, 4, 4])}
+    asked = []
+
+    def miner(kind, *settings):
+        def mine(embeddings, of):
+            asked.append(
+                (kind, *settings, torch.equal(embeddings, points), torch.equal(of, labels))
+            )
+            return [torch.tensor(part) for part in chosen[kind]]
+
+        return mine
+
+    stub = SimpleNamespace(TripletMarginMiner=lambda margin, kind: miner(kind, margin),
+                           BatchHardMiner=lambda: miner("hard"))  # fmt: skip
+    monkeypatch.setitem(sys.modules, "pytorch_metric_learning", SimpleNamespace(miners=stub))
+    monkeypatch.setitem(sys.modules, "pytorch_metric_learning.miners", stub)
+    found = shown_by(
+        cell_with('"of one batch", "triplets"'), torch=torch, known=points,
+        train=SimpleNamespace(labels=labels), TripletDataset=TripletDataset,
+        triplet_losses=lambda a, p, n, margin: F.relu(
+            (a - p).norm(dim=1) - (a - n).norm(dim=1) + margin),
+        siamese=SimpleNamespace(balanced_batches=lambda *_: iter([torch.arange(8)]),
+                                active_share=siamese.active_share),
+    )  # fmt: skip
+    assert asked == [("semihard", 0.2, True, True), ("hard", True, True)]
+    random, *mined = found.tables[0][1]
+    assert random[:2] == ["random", 8]
+    # by hand: 0.15 - 0.45 and 0.15 - 0.55 with the margin; 0.9 - 0.1, 0.75 - 0.05 and 0.6 - 0.2
+    assert mined == [["semi-hard", 2, "0.000", "0%"], ["batch-hard", 3, "0.833", "100%"]]
+
+
+def test_curves_of_transfer_are_means_with_the_range_of_the_seeds():
+    """The classifier's own training is no curve; each ends where its own seeds end."""
+    shares = {"classifier": [0.9], "transfer": [0.5, 0.7], "scratch": [0.1, 0.4],
+              "scratch, twice as long": [0.1, 0.2, 0.3, 0.6]}  # fmt: skip
+    runs = [
+        {"histories": {name: [{"precision@5": share + more} for share in each]
+                       for name, each in shares.items()}}
+        for more in (-0.1, 0.1)
+    ]  # fmt: skip
+    found = shown_by(cell_with("Mean and range of"), torch=torch, plt=plt,
+                     recorded=lambda _: {"runs": runs})  # fmt: skip
+    axis = found.figures[0].axes[0]
+    assert {line.get_label(): line.get_ydata().tolist() for line in axis.lines} == {
+        name: pytest.approx(each) for name, each in list(shares.items())[1:]
+    }
+    assert axis.lines[2].get_xdata().tolist() == [1, 2, 3, 4]
+    heights = axis.collections[0].get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == pytest.approx((0.4, 0.8))
+    assert "transfer 0.700; scratch 0.400; scratch, twice as long 0.600." in found.alts[0]
+    assert found.captions[0].startswith("Mean and range of 2 seeds.")
+    plt.close(found.figures[0])
+
+
+def test_both_passes_are_told_look_by_look(monkeypatch):
+    monkeypatch.setattr(photos, "two_passes", lambda: {"colour": 0.9, "pattern": 0.812})
+    (said,) = shown_by(cell_with("Two independent passes")).said
+    assert said.startswith("Two independent passes agree on the colour of 90.0% and on the pattern")
+    assert "pattern of 81.2% of the validation and test photos" in said
+
+
+def test_looks_are_those_of_the_five_nearest():
+    """Queries at 0 and 9 of a line of ten pictures, of which half are red and half are plain."""
+    colour, pattern = ("red", "blue") * 5, ("plain",) * 5 + ("dots",) * 5
+    train = Split(torch.arange(10.0)[:, None], torch.tensor([0] * 5 + [1] * 5), ("",) * 10,
+                  {"colour": colour, "pattern": pattern})  # fmt: skip
+    queries = train.at(torch.tensor([0, 9]))
+    space = shown_by(cell_with("def looks("), queries=queries, train=train,
+                     predict=lambda _, images: images).space  # fmt: skip
+    assert space["header"] == ["class @5", "colour @5", "pattern @5",
+                               "pattern, if patterned @5", "alike @5"]  # fmt: skip
+    values = space["looks"](None)
+    assert values["category"].tolist() == [1, 1]
+    assert values["alike"].tolist() == pytest.approx([0.6, 0.6])
+    assert space["mean_looks"](values)[:3] == ["1.000", "0.600", "1.000"]
+
+
+def test_two_epochs_of_names_are_held_against_the_features():
+    names = ("category", "alike")
+    by_encoder = {"features": 0.4, "trained": 0.6}
+    heard: list[str] = []
+    space = judging(heard) | {"NAMES": dict.fromkeys(names)}
+    found = shown_by(
+        cell_with("two epochs of names"), **{k: v for k, v in space.items() if k != "say"},
+        source=lambda _: None, siamese=SimpleNamespace(
+            named_parts=None, RECIPE=SiameseRecipe("looks", epochs=30),
+            encoder_for=lambda *_: None),
+        replace=replace, SIZE=96, LARGER=112, catalog=None, header=["class @5", "alike @5"],
+        classifier="features", Features=lambda classifier: classifier,
+        train_siamese=lambda _, __, recipe: ("trained", recipe),
+        looks=lambda encoder: {n: torch.full((60,), by_encoder[encoder]) for n in names},
+        mean_looks=lambda values: [f"{float(values[n].mean()):.3f}" for n in names],
+    )  # fmt: skip
+    assert found.tables[0][1] == [
+        ["classifier features", "0.400", "0.400"], ["two epochs of names", "0.600", "0.600"],
+    ]  # fmt: skip
+    assert found.said[0].startswith("The change of alike@5 is +0.200 (")
+    recipe = found.space["_"]
+    assert (recipe.epochs, recipe.size, recipe.evaluation_size) == (2, 96, 112)
+
+
+def test_the_second_picture_is_of_another_class_striped_and_in_stock():
+    """Blue stripes are in stock for a hat twice; the hat itself is red, the other one is shoes."""
+
+    def split(*looks: tuple[int, str, str]) -> Split:
+        kinds, colours, patterns = zip(*looks, strict=True)
+        return Split(torch.zeros(len(looks)), torch.tensor(kinds), ("",) * len(looks),
+                     {"colour": colours, "pattern": patterns})  # fmt: skip
+
+    queries = split((0, "blue", "stripes"), (1, "red", "stripes"), (0, "red", "plain"),
+                    (1, "blue", "stripes"), (1, "blue", "dots"))  # fmt: skip
+    train = split(*[(0, "blue", "stripes")] * 2, *[(0, "blue", "dots")] * 9, (0, "red", "stripes"))
+    space = shown_by(cell_with("Two validation pictures, the second striped"), queries=queries,
+                     train=train).space  # fmt: skip
+    assert (space["what"], space["look"]) == (2, 3)
+
+
+def test_every_fourth_training_picture_is_trained_with():
+    def split(count: int) -> Split:
+        return Split(torch.arange(count)[:, None], torch.zeros(count), ("",) * count)
+
+    catalog = Catalog("few", ("hat",), split(10), split(7), split(3))
+    found = shown_by(
+        cell_with("so that a training takes"), torch=torch, replace=replace,
+        load_catalog=lambda few: catalog, budget=lambda full, quick: full,
+        labelled=lambda part: part.at(torch.arange(5)),
+    )  # fmt: skip
+    assert found.space["train"].images.flatten().tolist() == [0, 4, 8]
+    assert found.space["catalog"].train is found.space["train"]
+    assert found.said[0].startswith("We train with 3 pictures at 96 pixels, ")
+    assert "search them with 5 validation pictures" in found.said[0]

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from chapter_cells import cells_of, code_of, grid, shown_by, the_one_with
+from chapter_cells import cells_of, code_of, grid, into, shown_by, the_one_with
 
 from fashionlib import retrieval
+from fashionlib.catalog import Split
 from fashionlib.pages import plots, result_strips
 from fashionlib.retrieval import resampled
 from fashionlib.search import SearchIndex
@@ -48,7 +49,7 @@ def test_one_of_five_is_held_against_chance(dresses, said):
     chosen = torch.tensor([0, 0, 0, 19, 19])
     space = {
         "train": train, "test": SimpleNamespace(labels=torch.tensor([0])), "white": 0,
-        "found": SimpleNamespace(positions=chosen[None]), "say": heard.append,
+        "found": SimpleNamespace(positions=chosen[None]), "say": into(heard),
     }  # fmt: skip
     exec(cell_with("so the article's one of five"), space)
     assert heard[0].startswith("Here **3 of the five**")
@@ -61,7 +62,7 @@ def test_the_stand_in_is_called_misleading_where_it_is(best, said):
     colour = {name: {"colour": torch.tensor([float(name == best)])} for name in "ab"}
     exec(
         cell_with("by_stand_in = "),
-        {"stand_in": {"a": 0.3, "b": 0.5}, "alike": colour, "say": heard.append},
+        {"stand_in": {"a": 0.3, "b": 0.5}, "alike": colour, "say": into(heard)},
     )
     assert said in heard[0]
 
@@ -77,15 +78,15 @@ def test_the_gain_of_our_encoder_is_that_over_the_classifiers_features(more, sai
     alike, heard = {name: {"alike": share} for name, share in shares.items()}, []
     exec(
         cell_with('alike["our encoder"]["alike"] -'),
-        {"alike": alike, "resampled": resampled, "say": heard.append},
+        {"alike": alike, "resampled": resampled, "say": into(heard)},
     )
     assert f"features by {more:+.3f} (" in heard[0]
     assert said in heard[0]
 
 
 def test_the_weakest_class_and_the_picture_that_is_found_most_often():
-    """One picture is among the five of all three queries, another is the sixth of each."""
-    order = torch.tensor([[7, 1, 2, 3, 4, 0], [5, 6, 7, 8, 9, 0], [1, 7, 3, 5, 6, 0]])
+    """Some pictures are among the five of two queries, another is the sixth of all three."""
+    order = torch.tensor([[7, 1, 2, 3, 4, 0], [5, 6, 7, 8, 9, 0], [1, 8, 3, 5, 6, 0]])
     scores = {
         "hat": SimpleNamespace(mean=0.8, low=0.7, high=0.9, queries=2),
         "shoes": SimpleNamespace(mean=0.4, low=0.3, high=0.5, queries=1),
@@ -93,14 +94,14 @@ def test_the_weakest_class_and_the_picture_that_is_found_most_often():
     heard = []
     space = {
         "torch": torch, "by_class": {"precision@5": scores}, "order": order,
-        "precision": torch.tensor([0.6, 0.8, 0.4]), "train": range(10), "test": range(3),
-        "say": heard.append,
+        "precision": torch.tensor([0.8, 0.8, 0.2]), "train": range(10), "test": range(3),
+        "say": into(heard),
     }  # fmt: skip
     exec(cell_with("weakest = "), space)
     assert heard[0] == (
         "On average 3.00 of five results are of the right class. The weakest class is **shoes**, "
         "at 0.400. With 1 queries it could be anything from 0.300 to 0.500. The picture that is "
-        "found most often is among the five of 3 queries, where 1.5 would be its share."
+        "found most often is among the five of 2 queries, where 1.5 would be its share."
     )
 
 
@@ -261,3 +262,51 @@ def test_chance_and_the_best_stand_around_the_encoders():
             ("chance in the class", 0), ("a", 100), ("our encoder", 200), ("best possible", 500),
         )
     ]  # fmt: skip
+
+
+def test_each_measure_is_of_its_own_queries_and_classes():
+    """Of hats one of two is right at once; both find half of their four in time."""
+    right = torch.tensor([[1, 0, 0, 0, 1], [0, 1, 0, 0, 1], [1, 1, 1, 1, 1]]).bool()
+    space = shown_by(
+        cell_with('"Recall@1": hit_at_k(right, 1)'), right=right, names=["hat", "shoes"],
+        precision=torch.tensor([0.4, 0.4, 1.0]),
+        test=SimpleNamespace(labels=torch.tensor([0, 0, 1])),
+    ).space  # fmt: skip
+    means = {name: [by[kind].mean for kind in ("hat", "shoes")]
+             for name, by in space["by_class"].items()}  # fmt: skip
+    assert means["Recall@1"] == [0.5, 1]
+    assert means["precision@5"] == pytest.approx([0.4, 1])
+    # (1 + 2/5) / 2 and (1/2 + 2/5) / 2
+    assert means["mAP"] == pytest.approx([(0.7 + 0.45) / 2, 1])
+    score = SimpleNamespace(mean=0.5, low=0.25, high=1)
+    assert space["with_interval"](score) == "0.500 (0.250–1.000)"
+
+
+def test_a_mean_colour_is_a_number_from_0_to_1_beside_unit_features():
+    """So that white and black are as far apart as two features can be; times two."""
+    images = torch.tensor([0, 255], dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 8, 8)
+    looks = {"colour": ("black", "white"), "pattern": ("plain", "plain")}
+    split = Split(images, torch.tensor([0, 1]), ("a", "b"), looks)
+    unit = torch.eye(2)
+    found = shown_by(
+        cell_with("features and 2 × mean colour"), torch=torch, test=split, train=split,
+        mean_colours=retrieval.mean_colours, ranking=retrieval.ranking,
+        vectors={"classifier features": (unit, unit), "reversed": (unit, unit.flip(0))},
+    )  # fmt: skip
+    for part in found.space["vectors"]["features and 2 × mean colour"]:
+        assert torch.equal(part[:, :2], unit)
+        assert part[:, 2:].tolist() == [[0, 0, 0], [pytest.approx(2)] * 3]
+    assert found.space["orders"]["reversed"].tolist() == [[1, 0], [0, 1]]
+    assert list(found.space["alike"]) == list(found.space["vectors"])
+
+
+def test_the_explorer_of_the_page_begins_with_one_picture_of_each_of_six_classes(monkeypatch):
+    asked = []
+    monkeypatch.setattr("IPython.display.display", lambda _: None)
+    shown_by(
+        cell_with("search_explorer_page(index, encoder, catalog, chosen"), index="index",
+        encoder="encoder", catalog="catalog", names=list("abcdefg"),
+        search_explorer_page=lambda *given, k: asked.append((*given, k)) or "",
+        test=SimpleNamespace(labels=torch.tensor([6, 1, 0, 0, 2, 5, 4, 3, 1])),
+    )  # fmt: skip
+    assert asked == [("index", "encoder", "catalog", [2, 1, 4, 7, 6, 5], 6)]

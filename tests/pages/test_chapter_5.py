@@ -11,9 +11,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from chapter_cells import cells_of, code_of, shown_by, the_one_with
+from chapter_cells import cells_of, code_of, into, shown_by, the_one_with
 
 from fashionlib.blocks import PLANS, MobileNetBackbone
+from fashionlib.counting import layer_table
+from fashionlib.heads import build_classifier
 from fashionlib.pages import latency, ledger, recorded_results
 from fashionlib.pages import ledger_figures as figures
 from fashionlib.pages.ledger import MARKS
@@ -166,7 +168,7 @@ def test_a_control_agrees_within_two_percent_and_differs_beyond(factor, told):
     catalog, heard = SimpleNamespace(name="photos", classes="abcdefg", train=range(3)), []
     space = {
         "torch": torch, "build_classifier": lambda *_: None, "ARTICLE_RECIPE": ARTICLE_RECIPE,
-        "replace": replace, "catalog": catalog, "say": heard.append,
+        "replace": replace, "catalog": catalog, "say": into(heard),
         "train_classifier": lambda *_, **__: (None, [{"loss": 1.5 * factor}]),
         "article": {"controls": {"photos, 3 pictures": 1.5}},
     }  # fmt: skip
@@ -184,7 +186,13 @@ def entered(text: str, **known) -> dict[str, ledger.Entry]:
                      "uncheckable")
     }  # fmt: skip
     space |= {"comb": math.comb, "fmean": statistics.fmean, "median": statistics.median}
-    exec(cell, space | {"enter": lambda *all: found.update({e.claim: e for e in all})} | known)
+
+    def enter(*entries: ledger.Entry) -> None:
+        for entry in entries:
+            into([])(entry.measured)
+            found[entry.claim] = entry
+
+    exec(cell, space | {"enter": enter} | known)
     return found
 
 
@@ -298,7 +306,7 @@ def test_what_the_relu_after_the_sum_does_is_with_it_less_without(change, told):
     space = {
         "recorded": lambda _: {"validation": 100, "runs": runs}, "about": lambda _: "here",
         "mean_and_interval": ledger.mean_and_interval, "t_interval": ledger.t_interval,
-        "table": lambda header, rows: tables.append(rows), "say": heard.append,
+        "table": lambda header, rows: tables.append(rows), "say": into(heard),
     }  # fmt: skip
     for text in ("def seeds_of", "without for with_relu"):
         cell = cell_with(text)
@@ -322,7 +330,7 @@ def test_the_search_got_better_where_it_ends_above_what_it_was_before_the_triple
     }  # fmt: skip
     heard = []
     found = entered(
-        "triplets = {name:", pair=names, seeds_of=runs.get, say=heard.append,
+        "triplets = {name:", pair=names, seeds_of=runs.get, say=into(heard),
         show=lambda *_, **__: None,
         figures=SimpleNamespace(triplet_curves=len, triplet_curves_alt=len),
     )  # fmt: skip
@@ -349,7 +357,7 @@ def test_transfer_passes_what_the_long_run_reaches_at_its_best():
     space = {
         "recorded": lambda _: {"runs": runs},
         "mean_and_interval": ledger.mean_and_interval, "table": lambda *_: None,
-        "say": heard.append,
+        "say": into(heard),
     }  # fmt: skip
     exec(cell, space)
     assert heard == ["Transfer passes in epoch 2, 4, one number for each seed. Here 4 means never."]
@@ -481,7 +489,7 @@ def test_one_backbone_is_enough_where_neither_task_loses_by_it(
 ):
     """Three seeds of two networks; 60 queries, of which the features have half right.
 
-    Triplets by class change each query by something else.
+    Triplets by class, and ours, change each query by something else.
     """
     alike = {"shared": 0.5, "by class": 0.5 + by_class, "ours": 0.5 + ours}
     right = {name: [0.6, 0.7, 0.8] for name in ("one", "two")}
@@ -491,7 +499,7 @@ def test_one_backbone_is_enough_where_neither_task_loses_by_it(
         by_class="by class", resampled=resampled,
         after={name: [a + classifier for a in shares] for name, shares in right.items()},
         five=lambda way, what: (alike[way] if what == "alike" else 9.0)
-        + torch.linspace(-0.3, 0.3, 60) * (way == "by class"),
+        + torch.linspace(-0.3, 0.3, 60) * (way != "shared"),
         count_parameters=lambda _: 429_000, setting="here, {}", latency=None,
         build_classifier=lambda _: SimpleNamespace(backbone=None),
         timing=SimpleNamespace(rounds_of=lambda *_: {"here, onnxruntime": [1.0, 2.0, 9.0]}),
@@ -566,7 +574,7 @@ def test_enough_numbers_find_nearly_all_that_all_numbers_find():
     train = SimpleNamespace(images=points.repeat(3, 1), labels=torch.arange(16).repeat(3))
     said, tables = [], []
     entries = entered(
-        "An embedding has 64 numbers", torch=torch, shipped=str, say=said.append,
+        "An embedding has 64 numbers", torch=torch, shipped=str, say=into(said),
         catalog=SimpleNamespace(name="few", splits={"train": train, "test": split}, test=split,
                                 train=train),
         load_encoder=lambda _: (None, None), predict=lambda _, images: images,
@@ -688,3 +696,56 @@ def test_a_classifier_is_shown_before_and_after_the_triplets():
         ["one", "50.0%", "30.0%"], ["two", "75.0%", "60.0%"],
     ]  # fmt: skip
     assert found.space["after"] == {"one": [0.3] * 3, "two": [0.6] * 3}
+
+
+@pytest.mark.parametrize(
+    ("adds", "channels", "verdicts"),
+    [
+        (False, [72, 72, 32], (ledger.HOLDS, ledger.HOLDS_IF)),
+        (True, [72, 72, 32], (ledger.HOLDS, ledger.HOLDS)),
+        (False, [48, 48, 32], (ledger.DOES_NOT_HOLD, ledger.HOLDS_IF)),
+    ],
+)
+def test_the_block_of_the_article_has_its_channels_and_adds_where_they_are_equal(
+    adds, channels, verdicts
+):
+    entries = entered(
+        "A block that goes from 24 over 72", adds=adds, same=torch.zeros(1, 32, 4, 4),
+        steps=dict(zip(("expand", "filter", "project"), channels, strict=True)),
+        InvertedResidual=lambda first, last, _: torch.nn.Conv2d(first, last, 1),
+    )  # fmt: skip
+    first, second = entries.values()
+    assert (first.verdict, second.verdict) == verdicts
+    assert first.measured == f"24 → {channels[0]} → 32"
+    assert second.measured.startswith("works" if adds else "an error for 24 and 32 channels")
+
+
+def test_the_last_blocks_filters_are_shown_as_they_are():
+    """By hand: 96 channels, 9 weights for each; or 96 · 96 · 9."""
+    networks = {name: build_classifier(plan, 7) for name, plan in (
+        ("printed", "article"), ("dense", "article-dense"))}  # fmt: skip
+    found = shown_by(cell_with('"weight of the filter"'), layer_table=layer_table, **networks)
+    assert [[row[0], *row[2:]] for row in found.tables[0][1]] == [
+        ["as printed", [192, 1, 3, 3], "1,728"], ["without groups", [192, 192, 3, 3], "331,776"],
+    ]  # fmt: skip
+    assert [shape[0] for shape in found.tables[0][1][0][1]] == [192, 192, 64]
+
+
+def test_classes_of_the_data_set_are_the_folders_of_its_manifest():
+    names = ["train/hat/1.jpg", "test/dress/2.jpg", "clothing/validation/hat/3.jpg"]
+    found = shown_by(cell_with('"classes:", ", ".join(classes)'), read_manifest=lambda: names)
+    assert found.space["places"] == [["train", "hat"], ["test", "dress"], ["validation", "hat"]]
+    assert found.printed == ["2 classes: dress, hat"]
+
+
+def test_the_book_shows_the_whole_ledger_and_glues_what_surprised_us():
+    glued, shown, asked = {}, [], []
+    shown_by(
+        cell_with('glue("surprises"'), ledger="entries", HTML=str, display=shown.append,
+        ledger_html=lambda entries: f"table of {entries}", glue=glued.__setitem__,
+        surprises_html=lambda entries, names: asked.append(names) or f"list of {entries}",
+    )  # fmt: skip
+    assert shown == ["table of entries"]
+    assert glued == {"ledger": "table of entries", "surprises": "list of entries"}
+    claims = [node.value for node in ast.walk(TREE) if isinstance(node, ast.Constant)]
+    assert all(claims.count(name) == 2 for name in asked[0])  # there, and where it is judged

@@ -3,12 +3,16 @@
 import itertools
 import re
 import statistics
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import phone
+import pytest
 import torch
-from chapter_cells import cells_of, code_of, shown_by, the_one_with
+from chapter_cells import cells_of, code_of, into, shown_by, the_one_with
 
 from fashionlib import search
 from fashionlib.catalog import Split
@@ -16,7 +20,7 @@ from fashionlib.drawn import not_garments
 from fashionlib.metrics import format_accuracy
 from fashionlib.pages import production_figures as figures
 from fashionlib.pages.recorded_results import recorded
-from fashionlib.running import drift
+from fashionlib.running import drift, shards
 
 CELLS = cells_of("06_into_production")
 CODE = code_of(CELLS)
@@ -90,7 +94,7 @@ def test_the_faster_of_two_indexes_is_the_one_that_takes_less_time():
         heard = []
         sizes = [{"vectors": 1_000_000, "rows": rows}]
         space = {"figures": figures, "sizes": sizes, "WANTED": 0.95,
-                 "say": heard.append, "table": lambda *_: None}  # fmt: skip
+                 "say": into(heard), "table": lambda *_: None}  # fmt: skip
         exec(cell, space)
         assert heard[0].endswith(f"The faster of these: **{names[times.index(1.0)]}**.")
         assert f"{names[0]} finds 1.000 of the ten nearest, {40 / times[0]:.0f} times" in heard[0]
@@ -104,27 +108,31 @@ def test_what_export_brings_for_one_photo_is_not_that_of_a_batch():
              "processor_ms": [1.0] * 3} for (way, batch), factor in factors.items()]  # fmt: skip
     heard, classifier = [], {"rows": rows}
     space = {"figures": figures, "exported": {"networks": {"classifier": classifier}},
-             "classifier": classifier, "say": heard.append, "table": lambda *_: None}  # fmt: skip
+             "classifier": classifier, "say": into(heard), "table": lambda *_: None}  # fmt: skip
     exec(cell, space)
     assert "the exported classifier is 2.0 times as fast as PyTorch" in heard[0]
     assert "another factor of 1.5." in heard[0]
 
 
-def test_the_networks_have_a_time_of_their_own_beside_the_whole_search():
-    cell = cell_with('phone = recorded("phone")')
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [((100, 30), "less than a second: 400 ms"), ((300, 30), "a second or more: 1200 ms")],
+)
+def test_the_networks_have_a_time_of_their_own_beside_the_whole_search(times, told):
+    whole, alone = times
     slow = [
-        {"slowed by": rate, "search": [100 * rate] * 4, "networks": [30 * rate] * 4}
+        {"slowed by": rate, "search": [whole * rate] * 4, "networks": [alone * rate] * 4}
         for rate in (1, 4)
     ]
-    tables, heard = [], []
-    space = {
-        "recorded": lambda _: {"rows": slow, "processor": "one"}, "about": lambda _: "here",
-        "statistics": statistics, "table": lambda _, rows: tables.append(rows),
-        "say": heard.append,
-    }  # fmt: skip
-    exec(cell, space)
-    assert tables == [[["1×", "100 (100 to 100)", "30"], ["4×", "400 (400 to 400)", "120"]]]
-    assert "400 ms, of which the two networks are 120." in heard[0]
+    found = shown_by(
+        cell_with('phone = recorded("phone")'), statistics=statistics,
+        recorded=lambda _: {"rows": slow, "processor": "one"},
+    )  # fmt: skip
+    assert found.tables[0][1] == [
+        [f"{rate}×", f"{whole * rate} ({whole * rate} to {whole * rate})", f"{alone * rate}"]
+        for rate in (1, 4)
+    ]
+    assert f"a search takes {told}, of which the two networks are 120." in found.said[0]
 
 
 def test_theory_is_of_a_catalog_that_grows():
@@ -138,7 +146,7 @@ def test_theory_is_of_a_catalog_that_grows():
         for vectors, ms in ((100_000, 1.0), (1_000_000, 7.0))
     ]  # fmt: skip
     heard = []
-    space = {"figures": figures, "sizes": sizes, "WANTED": 0.95, "say": heard.append}
+    space = {"figures": figures, "sizes": sizes, "WANTED": 0.95, "say": into(heard)}
     exec("".join(cell.partition("ends, grown = ")[1:]), space)
     assert heard[0] == (
         "From 100,000 to 1,000,000 vectors: flat 7.0 times as long (theory: 10.0), "
@@ -264,3 +272,115 @@ def test_drift_is_held_against_the_validation_pictures():
     assert [[row[0], row[1], row[2], row[-1]] for row in rows] == [
         ["alike", "1.500", "1.500", "quiet"], ["farther", "1.500", "2.250", "alarm"],
     ]  # fmt: skip
+
+
+class StubStore(dict):
+    """Names to embeddings and categories; `finds` are the answers, without and with a category."""
+
+    def __init__(self, *finds):
+        self.finds = finds
+
+    def upsert(self, names, embeddings, categories):
+        self.update(zip(names, zip(embeddings.tolist(), categories, strict=True), strict=True))
+
+    def search(self, queries, k, category=None):
+        ids, distance = self.finds[category is not None]
+        return SimpleNamespace(ids=ids, distances=torch.full((1, 2), distance))
+
+
+def test_every_store_is_given_all_and_says_how_many_it_has():
+    opened = {}
+
+    def open_store(path, made_by, dimensions):
+        assert (made_by, dimensions) == ("who", 2)
+        return opened.setdefault(path.name, StubStore())
+
+    found = shown_by(
+        cell_with('table(["store", "rows"]'), open_store=open_store, folder=Path("here"),
+        encoder=None, fingerprint=lambda _: "who", predict=lambda _, images: images,
+        catalog=SimpleNamespace(classes=("hat", "shoes"), train=SimpleNamespace(
+            images=torch.eye(2), labels=torch.tensor([1, 0]), names=("a", "b"))),
+    )  # fmt: skip
+    names = ["catalog.safetensors", "catalog.faiss", "catalog.db"]
+    assert found.tables[0][1] == [[name, "2"] for name in names]
+    assert list(opened) == names
+    for store in opened.values():
+        assert store == {"a": ([1, 0], "shoes"), "b": ([0, 1], "hat")}
+
+
+def test_stores_are_held_against_the_first_and_asked_for_hats_alone():
+    """The second finds the same, a little further away; the third no hats, and something else."""
+    same, hats, mixed = (("a", "b"),), (("a", "a"),), (("a", "b"),)
+    stores = {
+        "catalog.safetensors": StubStore((same, 0.5), (hats, 0.5)),
+        "other": StubStore((same, 0.6), (hats, 0.5)),
+        "third": StubStore((hats, 0.5), (mixed, 0.5)),
+    }
+    found = shown_by(
+        cell_with('"only hats when asked"'), torch=torch, stores=stores, encoder=None,
+        predict=lambda *_: None, catalog=SimpleNamespace(test=SimpleNamespace(images=[])),
+        categories=["hat", "shoes"], train=SimpleNamespace(names=("a", "b")),
+    )  # fmt: skip
+    assert found.tables[0][1] == [
+        ["catalog.safetensors", True, True, True], ["other", True, False, True],
+        ["third", False, True, False],
+    ]  # fmt: skip
+
+
+def test_a_second_run_over_a_folder_embeds_nothing_and_a_lost_shard_is_mended(
+    tmp_path, monkeypatch
+):
+    """By how many pictures each run embedded; a picture that is none is named."""
+    runs = iter([
+        SimpleNamespace(pictures=40, fresh=40, shards=3, skipped=["broken.jpg is no picture"]),
+        SimpleNamespace(pictures=40, fresh=0, shards=3, skipped=["broken.jpg is no picture"]),
+        SimpleNamespace(pictures=40, fresh=16, shards=3, skipped=[]),
+    ])  # fmt: skip
+    asked = []
+    monkeypatch.setattr(shards, "embed_folder", lambda *given, shard_size: asked.append(
+        (*given, shard_size)) or next(runs))  # fmt: skip
+    monkeypatch.setattr(shards, "index_from_shards", lambda *_: range(40))
+    images = torch.zeros(50, 3, 4, 4, dtype=torch.uint8)
+    space = {"folder": tmp_path, "WEIGHTS": "weights", "budget": lambda full, quick: quick,
+             "encoder": None,
+             "catalog": SimpleNamespace(test=SimpleNamespace(images=images))}  # fmt: skip
+    found = shown_by(cell_with('"embedded in this run"'), **space)
+    assert found.tables[0][1] == [["first", 40, 40, 3], ["again", 40, 0, 3]]
+    assert found.said == ["Skipped: broken.jpg is no picture"]
+    assert len(list((tmp_path / "shop").glob("*.png"))) == 40
+    assert asked == [(tmp_path / "shop", tmp_path / "shards", "weights", 16)] * 2
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "shards" / "shard-000001.safetensors").touch()
+    known = {
+        name: found.space[name] for name in (*space, "shop", "embed_folder", "index_from_shards")
+    }
+    (said,) = shown_by(cell_with("pictures were embedded, and"), **known).said
+    assert said == "16 of 40 pictures were embedded, and the index has 40."
+    assert not any((tmp_path / "shards").iterdir())
+
+
+def test_searches_while_the_index_changes_are_counted_by_what_they_found():
+    """The first eighty are answered by the old index, the others once the new one is there."""
+    number, swapped = itertools.count(), threading.Event()
+
+    def answer(picture, k):
+        name = "old" if next(number) < 80 else "new"
+        assert name == "old" or swapped.wait(10)
+        far = 0.25 if picture == 19 else 0.0
+        return SimpleNamespace(ids=((f"{name}:{picture}",),), distances=torch.tensor([[far]]))
+
+    live = SimpleNamespace(search=answer, swap=lambda new: swapped.set())
+    (said,) = shown_by(cell_with("searches by eight threads"), live=live, new=None,
+                       ThreadPoolExecutor=ThreadPoolExecutor,
+                       train=SimpleNamespace(images=range(30))).said  # fmt: skip
+    assert said.startswith("200 searches by eight threads, none failed: 80 found the old index, ")
+    assert "index, 120 the new one. " in said
+    assert "it is 2.5e-01 at most" in said
+
+
+def test_stores_of_all_sizes_stand_in_one_table():
+    stub = SimpleNamespace(store_table=lambda sizes: (["store"], [sizes]))
+    found = shown_by(
+        cell_with("figures.store_table(sizes)"), figures=stub, sizes=["small", "large"]
+    )
+    assert found.tables == [(["store"], [["small", "large"]])]

@@ -1,5 +1,6 @@
 """What chapter 8 concludes follows from what it measured."""
 
+import re
 from collections import Counter
 from functools import partial
 from types import SimpleNamespace
@@ -8,11 +9,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from chapter_cells import cells_of, code_of, grid, shown_by, the_one_with
+from chapter_cells import cells_of, code_of, grid, into, shown_by, the_one_with
 
-from fashionlib.catalog import Split
+from fashionlib import heads, transforms
+from fashionlib.catalog import Split, new_backdrops
 from fashionlib.catalog.photos import read_manifest
-from fashionlib.pages import embedding_map, plots, recorded_results
+from fashionlib.drawn import not_garments
+from fashionlib.pages import depths, embedding_map, plots, recorded_results, search_explorer
 from fashionlib.pages.recorded_results import recorded
 from fashionlib.retrieval import matches, precision_at_k, ranking, resampled, score
 from fashionlib.siamese import RECIPE
@@ -46,7 +49,7 @@ def test_what_swapped_edges_are_worth_is_chosen_by_their_measurement(wall, right
     exec(
         cell_with("plain, swapped = again.values()"),
         {"again": {"own": plain, "swapped": swapped}, "resampled": resampled,
-         "still": range(60), "say": heard.append},
+         "still": range(60), "say": into(heard)},
     )  # fmt: skip
     assert said in heard[0]
     assert f"right class by {right:+.3f}" in heard[0]
@@ -93,7 +96,7 @@ def test_a_loss_on_white_is_sure_where_its_interval_is_below_0(change, said):
     noise -= noise.mean()
     shares, heard = torch.full((60,), 0.5), []
     space = {"resampled": resampled, "shares": {"our encoder": (None, None, shares)},
-             "on_white": shares + change + noise, "say": heard.append}  # fmt: skip
+             "on_white": shares + change + noise, "say": into(heard)}  # fmt: skip
     exec(
         cell_with("on_white = ").partition("loss = ")[1]
         + cell_with("on_white = ").partition("loss = ")[2],
@@ -111,7 +114,7 @@ def test_strangers_refused_are_told_by_the_limit_that_refused_them():
     }
     heard = []
     space = {"refused": refused, "strangers": ["flowers", "noise"], "photos": True,
-             "say": heard.append}  # fmt: skip
+             "say": into(heard)}  # fmt: skip
     exec(cell_with("by_distance, by_probability = "), space)
     assert "on the distance refuses 5% of the test garments and 70% of the strangers" in heard[0]
     assert "the one on the probability 10% and 30%." in heard[0]
@@ -157,7 +160,7 @@ def test_backdrops_are_searched_where_the_interval_is_above_chance():
         "classifier features": [0.31 + spread, torch.full((60,), 0.4)],
     }
     heard = []
-    space = {"shares": shares, "chance": 0.3, "resampled": resampled, "say": heard.append}
+    space = {"shares": shares, "chance": 0.3, "resampled": resampled, "say": into(heard)}
     exec(cell_with("above = ["), space)
     assert "More than chance explains: **our encoder**. No more" in heard[0]
     assert "chance may give: **classifier features**." in heard[0]
@@ -176,8 +179,10 @@ def test_results_of_the_same_person_are_held_against_chance(more, change, said):
     spread, half = torch.linspace(-0.01, 0.01, 60), torch.full((60,), 0.5)
     heard = []
     space = {
-        "of_person": {"our encoder": [0.3 + more + spread, half - 0.2, half, half + change]},
-        "photos": True, "WHAT": "person", "resampled": resampled, "say": heard.append,
+        "of_person": {
+            "our encoder": [0.3 + more + spread, half - 0.2, half, half + change + spread]
+        },
+        "photos": True, "WHAT": "person", "resampled": resampled, "say": into(heard),
     }  # fmt: skip
     exec(cell_with("same, by_chance, all_right, other_right = "), space)
     assert f"it would be 30.0%: {said[0]}" in heard[0]
@@ -188,11 +193,11 @@ def test_results_of_the_same_person_are_held_against_chance(more, change, said):
 def test_a_way_to_send_is_a_sure_loss_where_its_interval_is_below_0():
     spread = torch.linspace(-0.3, 0.3, 60)
     changes = {"as they are": 0, "dark": -0.2, "sideways": -0.4, "far away": -0.01 + spread,
-               "narrow and stretched": -0.1, "narrow and padded": -0.05}  # fmt: skip
+               "narrow and stretched": -0.1, "narrow and padded": -0.05 + spread / 10}  # fmt: skip
     right = {name: torch.full((60,), 0.8) + change for name, change in changes.items()}
     heard = []
     space = {
-        "right": right, "resampled": resampled, "say": heard.append,
+        "right": right, "resampled": resampled, "say": into(heard),
         "changes": {name: resampled(each - 0.8) for name, each in right.items()},
     }  # fmt: skip
     exec(cell_with("hardest = min(changes"), space)
@@ -366,3 +371,166 @@ def test_each_person_is_served_by_their_own_pictures():
         name: space[name] for name in ("means", "rows", "precision", "test")}).said  # fmt: skip
     assert said.startswith("From 0.00 for person b to 0.33 for person a. The mean over all")
     assert "pictures, 0.20, hides that: 60% of them belong to person a." in said
+
+
+def drawn_stub(**more: object) -> SimpleNamespace:
+    images = torch.arange(40.0)
+    validation = SimpleNamespace(images=images + 100, labels=torch.arange(40) % 2)
+    train = SimpleNamespace(images=images, labels=torch.arange(40) % 2)
+    return SimpleNamespace(about="forty", classes=("hat", "shoes"), train=train,
+                           validation=validation, **more)  # fmt: skip
+
+
+def test_garments_on_new_backdrops_stand_below_themselves(monkeypatch):
+    drawn, asked = drawn_stub(), []
+    monkeypatch.setattr(new_backdrops, "on_new_backdrops", lambda *given, seed: asked.append(
+        given) or given[1].images + 100)  # fmt: skip
+    found = shown_by(
+        cell_with("Below: the same garments on other backdrops"), torch=torch,
+        load_catalog=lambda *_, **__: drawn, plots=SimpleNamespace(picture_grid=grid),
+    )  # fmt: skip
+    assert asked == [(drawn, drawn.validation)]
+    (figure,) = found.figures
+    assert (figure.images, figure.columns) == ([*range(100, 108), *range(200, 208)], 8)
+
+
+def test_what_stays_of_five_results_is_what_both_searches_find(monkeypatch):
+    """Pictures lie on a line; the first garment moves by 3 places of 5, the third by 9."""
+    monkeypatch.setattr(search_explorer, "thumbnail", lambda picture: f"{float(picture):.1f}")
+    pages = []
+    monkeypatch.setattr("IPython.display.display", lambda html: pages.append(html.data))
+    still = SimpleNamespace(images=torch.tensor([2.0, 12, 22]), labels=torch.tensor([0, 1, 0]))
+    shown_by(
+        cell_with("of five stay"), torch=torch, drawn=drawn_stub(), still=still,
+        moved=torch.tensor([5.0, 12, 31]), predict=lambda _, images: images[:, None],
+        load_encoder=lambda _: ("ours", None), shipped=str,
+    )  # fmt: skip
+    assert [re.search(r"(\d) of five stay", page)[1] for page in pages] == ["2", "5", "0"]
+    assert '<img alt="hat, as it was" src="2.0">' in pages[0]
+    assert '<img alt="the same hat on another backdrop" src="5.0">' in pages[0]
+    before, after = pages[0].split("Before:")[1].split("After:")
+    assert sorted(re.findall(r'src="(.*?)"', before)) == ["0.0", "1.0", "2.0", "3.0", "4.0"]
+    assert sorted(re.findall(r'src="(.*?)"', after)) == ["3.0", "4.0", "5.0", "6.0", "7.0"]
+    assert before.count('alt="hat"') == 3
+
+
+def test_backdrops_are_shared_before_the_move_and_classes_before_and_after():
+    """Ten pictures on a line; the query at 0 goes to 9, where all is of another class and floor."""
+    labels, walls = torch.tensor([0] * 5 + [1] * 5), ("wall",) * 4 + ("floor",) * 6
+    split = Split(torch.arange(10.0)[:, None], labels, ("",) * 10, {"backdrop": walls})
+    space = shown_by(
+        cell_with("def backdrop_shares"), ranking=ranking, matches=matches,
+        precision_at_k=precision_at_k, kept_at_k=new_backdrops.kept_at_k,
+        still=split.at(torch.tensor([0])), drawn=SimpleNamespace(train=split), moved="moved",
+        predict=lambda network, images: (network, images),
+    ).space  # fmt: skip
+    shares = space["backdrop_shares"](split.images, torch.zeros(1, 1), torch.full((1, 1), 6.0))
+    assert [share.tolist() for share in shares] == [
+        [pytest.approx(0.8)], [pytest.approx(0.2)], [1], [pytest.approx(0.2)],
+    ]  # fmt: skip
+    network, pictures = space["embed"]("it")[2]
+    assert (network, pictures) == ("it", "moved")
+
+
+def test_each_encoder_is_measured_by_its_own_vectors(monkeypatch):
+    monkeypatch.setattr(heads, "build_encoder", lambda plan: torch.nn.Identity())
+    monkeypatch.setattr(depths, "UpTo", lambda start, depth, images: f"{depth} of {start}")
+    monkeypatch.setattr(depths, "Features", lambda start: f"features of {start}")
+    found = shown_by(
+        cell_with('"average of the stem": embed('), torch=torch, shipped=str,
+        load_classifier=lambda path: (path, None), embed=lambda network: [network],
+        drawn=drawn_stub(), ours_embedded=[torch.ones(2, 4)],
+        ours=SimpleNamespace(parts=lambda each: each.cumsum(1).split([1, 1, 1, 1], dim=1)),
+        backdrop_shares=lambda *vectors: vectors,
+    )  # fmt: skip
+    shares = found.space["shares"]
+    assert shares["average of the stem"] == ("1 of classifier_drawn",)
+    assert shares["classifier features"] == ("features of classifier_drawn",)
+    assert torch.equal(shares["our encoder"][0], torch.ones(2, 4))
+    assert shares["look of our encoder"][0].tolist() == [[3, 4], [3, 4]]
+
+
+def test_pictures_with_swapped_edges_stand_below_themselves(monkeypatch):
+    monkeypatch.setattr(transforms, "swap_frames", lambda pictures: pictures + 100)
+    found = shown_by(
+        cell_with("the same middles on another's edges"), torch=torch,
+        train=Split(torch.arange(24), torch.zeros(24), ("",) * 24),
+        plots=SimpleNamespace(picture_grid=grid),
+    )  # fmt: skip
+    assert found.figures[0].images == [*range(0, 24, 3), *range(100, 124, 3)]
+
+
+def test_shares_of_a_person_are_those_of_validation_pictures():
+    """By each encoder: its own vectors of the queries, and of the catalog."""
+    asked = []
+    found = shown_by(
+        cell_with("of_person = {"), catalog=SimpleNamespace(validation=SimpleNamespace(images=5)),
+        train=SimpleNamespace(images=9), classifier="c", encoder="e", embeddings="known",
+        predict=lambda network, images: (network, images), Features=lambda classifier: "f",
+        person_shares=lambda *given: asked.append(given) or len(asked), WHAT="person",
+        rows_of=lambda shares: list(shares.items()),
+    )  # fmt: skip
+    validation = found.space["asked"]
+    assert asked == [(validation, ("f", 5), ("f", 9)), (validation, ("e", 5), "known")]
+    assert found.tables[0][1] == [["classifier features", 1], ["our encoder", 2]]
+
+
+@pytest.mark.parametrize("photos", [{}, {"a": "1"}])
+def test_strangers_are_parts_of_test_pictures_and_classes_that_were_left_out(monkeypatch, photos):
+    monkeypatch.setattr(not_garments, "pictures_of_no_garment", lambda count, seed: {
+        "noise": torch.full((count, 3, 8, 8), 7)})  # fmt: skip
+    asked = []
+    left = torch.full((4, 3, 160, 160), 9)
+    found = shown_by(
+        cell_with('strangers["corners"]'), torch=torch, photos=photos,
+        budget=lambda full, quick: full, test=SimpleNamespace(
+            images=torch.arange(160).expand(2, 3, 160, 160)),
+        load_catalog=lambda name, classes, few: asked.append((name, classes)) or SimpleNamespace(
+            test=SimpleNamespace(images=left)),
+        plots=SimpleNamespace(picture_grid=grid),
+    )  # fmt: skip
+    strangers = found.space["strangers"]
+    assert len(strangers["noise"]) == 40
+    assert torch.equal(strangers["corners"], torch.arange(40).expand(2, 3, 40, 40))
+    assert ("left-out classes" in strangers) == bool(photos)
+    assert asked == ([("photos", ("outwear", "shirt", "skirt"))] if photos else [])
+    assert found.figures[0].titles == list(strangers)
+    assert found.alts[0] == "A picture of each kind of stranger: " + ", ".join(strangers) + "."
+
+
+def test_the_limits_are_those_of_the_weights_own_card(tmp_path):
+    (tmp_path / "encoder_few.md").write_text("# A\n\n**Limits**: none.\n\nMore.\n")
+    found = shown_by(
+        cell_with('"**Limits**" in line'), catalog=SimpleNamespace(name="few"),
+        shipped=lambda name: tmp_path / f"{name}.safetensors",
+    )  # fmt: skip
+    assert found.said == ["**Limits**: none."]
+
+
+@pytest.mark.parametrize(
+    ("both", "photos", "least", "told"),
+    [
+        (
+            (0.7, 0.3),
+            True,
+            0.08,
+            ("nobody who sent one sent a training photo", "The distance tells"),
+        ),
+        ((0.7, 0.3), False, 0.08, ("10% and 30%. The distance tells more. ",)),
+        ((0.3, 0.7), True, 0.03, ("10% and 70%. The probability tells more. ",)),
+        ((0.5, 0.55), True, 0.03, ("10% and 55%. Neither is clearly better. ",)),
+    ],
+)
+def test_the_limit_that_tells_more_is_told_and_why_test_garments_are_refused(
+    both, photos, least, told
+):
+    """Of the test garments more than one in twenty, by their interval, or it may be chance."""
+    refused = {
+        kind: [SimpleNamespace(mean=mean, low=low) for mean in means]
+        for kind, means, low in (("test garments", (0.1, 0.1), least), ("noise", both, 0.0))
+    }
+    (said,) = shown_by(
+        cell_with("by_distance, by_probability = "), refused=refused, strangers=["noise"],
+        photos=photos,
+    ).said  # fmt: skip
+    assert all(words in said for words in told)

@@ -12,7 +12,7 @@ import ablation
 import look_ablation
 import pytest
 import torch
-from chapter_cells import cells_of, code_of, grid, shown_by, the_one_with
+from chapter_cells import cells_of, code_of, grid, into, shown_by, the_one_with
 
 from fashionlib import metrics
 from fashionlib.pages import ablation_figures, recorded_results, show
@@ -39,7 +39,7 @@ def said(monkeypatch):
         texts: list[str] = []
         changed = lambda name: results if name == "ablation" else RECORDED(name)  # noqa: E731
         monkeypatch.setattr(recorded_results, "recorded", changed)
-        monkeypatch.setattr(show, "say", texts.append)
+        monkeypatch.setattr(show, "say", into(texts))
         monkeypatch.setattr(show, "show", lambda *_, **__: None)
         monkeypatch.setattr(show, "source", lambda _: None)
         monkeypatch.setattr("fashionlib.catalog.load_catalog", lambda **_: None)
@@ -73,13 +73,6 @@ def test_the_average_pays_if_training_without_it_is_far_worse(said):
     assert "photos, a number for each seed. It pays." in text
 
 
-def test_the_recipe_can_win_too(said):
-    """As if our recipe brought as much to the article's network as depth does."""
-    text = said({"the article's network, our recipe": 75, "our network, the article's recipe": 0})
-    assert "neither of the two brings more in every row and column" in text
-    assert "the two help each other" not in text
-
-
 @pytest.mark.parametrize(
     ("more", "told"),
     [
@@ -101,7 +94,7 @@ def test_the_encoders_recipe_is_judged_by_what_was_recorded(monkeypatch, more, t
     results = RECORDED("ablation") | {"runs": runs, "queries": 276}
     monkeypatch.setattr(recorded_results, "recorded", lambda _: results)
     texts: list[str] = []
-    monkeypatch.setattr(show, "say", texts.append)
+    monkeypatch.setattr(show, "say", into(texts))
     monkeypatch.setattr(show, "table", lambda *_: None)
     space: dict = {}
     exec(CODE[0].source.partition("catalog = ")[0], space)
@@ -171,7 +164,7 @@ def test_a_change_that_helps_one_thing_and_harms_another_is_not_better():
             for name in names
         }
         texts: list[str] = []
-        space = {"NAMES": names, "means": means, "found": found, "say": texts.append,
+        space = {"NAMES": names, "means": means, "found": found, "say": into(texts),
                  "ablation": ablation_figures}  # fmt: skip
         exec(cell, space)
         assert texts[-1] == "Better in something and worse in nothing: **one**."
@@ -186,7 +179,7 @@ def test_what_the_teachers_brought_is_from_the_first_network_to_the_last():
         "test accuracy": "84.0%",
     }
     texts: list[str] = []
-    space = {"card": {"figures": figures}, "of": 100, "say": texts.append,
+    space = {"card": {"figures": figures}, "of": 100, "say": into(texts),
              "table": lambda *_: None}  # fmt: skip
     exec(cell, space)
     assert "From the first to the last that is +5 of 100 photos" in texts[0]
@@ -201,7 +194,7 @@ def test_each_network_has_its_own_gain_by_our_recipe():
         "by_either_recipe": {name: (f"{name} 0", f"{name} 1") for name in counts},
         "right": {f"{name} {n}": {0: two[n] - 1, 1: two[n] + 1}
                   for name, two in counts.items() for n in (0, 1)},
-        "of": 100, "fmean": fmean, "say": texts.append,
+        "of": 100, "fmean": fmean, "say": into(texts),
     }  # fmt: skip
     exec(cell, space)
     assert "+30 points by the article's recipe, +25 by ours." in texts[0]
@@ -209,6 +202,27 @@ def test_each_network_has_its_own_gain_by_our_recipe():
     assert texts[0].endswith(told)
     exec(cell_with("the dense network, which has"), space)
     assert texts[1].endswith("as many parameters as the article's, is 15 points better.")
+
+
+@pytest.mark.parametrize(
+    ("network", "recipe", "told"),
+    [
+        ([30, 25], [10, 5], ("the **network** brings more", "about as much to either")),
+        ([30, 25], [28, 5], ("neither of the two brings more", "about as much to either")),
+        ([30, 25], [5, 28], ("neither of the two brings more", "far more to our network")),
+        ([30, 4], [3, 5], ("neither of the two brings more", "about as much to either")),
+        ([30, 25], [-2, 1], ("the **network** brings more", "far more to our network")),
+    ],
+)
+def test_the_network_brings_more_where_its_least_is_more_than_the_recipes_most(
+    network, recipe, told
+):
+    (said,) = shown_by(
+        cell_with("the dense network, which has"), network_gains=network, recipe_gains=recipe,
+        dense=[50.0, 68.0], printed=[40.0, 64.0],
+    ).said  # fmt: skip
+    assert all(words in said for words in told)
+    assert said.endswith("as many parameters as the article's, is 4 points better.")
 
 
 def test_four_times_the_seeds_halve_what_chance_does():
@@ -232,7 +246,7 @@ def test_the_published_share_is_held_against_the_seed_in_the_middle():
     texts: list[str] = []
     space = {
         "ten": {"runs": runs, "classes": classes}, "photos": 45, "published": (336, 372),
-        "fmean": fmean, "metrics": metrics, "ablation": ablation_figures, "say": texts.append,
+        "fmean": fmean, "metrics": metrics, "ablation": ablation_figures, "say": into(texts),
         "about": lambda _: "here",
     }  # fmt: skip
     exec(cell, space)
@@ -505,3 +519,59 @@ def test_the_people_of_the_test_photos_are_told_first(said):
     sent = Counter(RECORDED("senders")["test"].values())
     most = max(sent.values()) / sum(sent.values())
     assert f"come from {len(sent)} people, {most:.0%} of them from one person." in said({})
+
+
+def test_all_changes_are_drawn_and_listed_with_the_band_of_chance():
+    stub = SimpleNamespace(
+        gain_figure=lambda *given: given, gain_alt=lambda results: f"of {results}",
+        gain_table=lambda results: (["change"], [[results]]),
+    )  # fmt: skip
+    found = shown_by(cell_with("ablation.gain_figure("), ablation=stub, changes="all", band=2.0)
+    assert found.figures == [("all", 2.0)]
+    assert found.alts == ["of all"]
+    found = shown_by(cell_with("*ablation.gain_table("), ablation=stub, changes="all")
+    assert found.tables == [(["change"], [["all"]])]
+
+
+@pytest.mark.parametrize(
+    ("better", "change", "told"),
+    [
+        (["no change of light"], 0.1, "So our encoder trains without"),
+        (["no change of light"], -0.1, "This table does not call for it, but our"),
+        ([], 0.1, "This table does not call for it, but our"),
+    ],
+)
+def test_the_encoder_trains_longer_where_the_table_calls_for_it(better, change, told):
+    names, before = ("colour", "alike"), {"colour": 0.5, "alike": 0.5}
+    after = {"colour": 0.7, "alike": 0.5 + change}
+    (said,) = shown_by(
+        cell_with("training twice as long changes"), NAMES=dict(zip(names, names, strict=True)),
+        RECIPE=RECIPE, better=better, means={
+            "no change of light": before, "no change of light, twice as long": after},
+    ).said  # fmt: skip
+    assert f": colour +20.0, alike {100 * change:+.1f} points. {told}" in said
+
+
+@pytest.mark.parametrize(
+    ("helps", "told"),
+    [(["twenty epochs"], "Twenty epochs pass the test."), (["Muon"], "Even twenty epochs do not")],
+)
+def test_twenty_epochs_are_held_against_ten(helps, told):
+    shares = {"as it is": {0: 0.79, 1: 0.81}, "with mirror image": {0: 0.82, 1: 0.82},
+              "twenty epochs": {0: 0.84, 1: 0.86}}  # fmt: skip
+    (said,) = shown_by(
+        cell_with("after ten epochs, "), fmean=fmean, measured=None, helps=helps,
+        costs={"twenty epochs": 2.04}, ablation=SimpleNamespace(shares=lambda _: shares),
+    ).said  # fmt: skip
+    assert said.startswith(
+        "80.0% after ten epochs, 82.0% with the mirror image, 85.0% after twenty epochs, for 2.0 "
+        f"times the work. {told}"
+    )
+
+
+def test_a_dense_network_that_is_half_a_point_ahead_is_no_better():
+    (said,) = shown_by(
+        cell_with("the dense network, which has"), network_gains=[1, 1], recipe_gains=[0, 0],
+        dense=[50.0, 64.5], printed=[40.0, 64.0],
+    ).said  # fmt: skip
+    assert said.endswith("the article's, is no better.")

@@ -81,6 +81,7 @@ def test_boxes_of_a_block_are_to_scale_and_say_what_a_step_costs():
     widths, heights = np.array(spans).T
     assert widths / widths.max() == pytest.approx(np.array([24, 72, 72, 32]) / 72)
     assert heights / heights.max() == pytest.approx(np.array([1, 1, 0.5, 0.5]))
+    assert widths.max() == pytest.approx(heights.max())  # the most of each is equally long
     dark = plt.matplotlib.colors.to_rgb(PALETTE[0])
     assert [front.get_facecolor()[:3] == dark for front in fronts] == [False, True, True, False]
 

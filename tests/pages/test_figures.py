@@ -5,10 +5,14 @@ import itertools
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 from matplotlib.colors import to_rgb
 from tiny import striped_catalog
 
-from fashionlib.pages import plots
+from fashionlib.catalog import Catalog, Split
+from fashionlib.pages import diagrams, ledger_figures, plots
+from fashionlib.pages.boxes import box_figure
+from fashionlib.pages.embedding_map import map_figure
 from fashionlib.pages.result_strips import FRAMES
 
 
@@ -49,6 +53,48 @@ def test_class_shares_are_percent_of_each_split():
     labels = [text.get_text() for text in axis.get_legend().get_texts()]
     assert labels == ["train", "validation", "test"]
     assert "train: across 67%, down 33%" in plots.class_shares_alt(catalog)
+
+
+DOZEN = [f"name {n}" for n in range(12)]  # more than there are colours and marks
+
+
+def of_a_dozen_classes() -> Catalog:
+    """In each split pictures of two of them alone: the first, and one in the middle."""
+    images, labels = torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 6, 0, 6])
+    split = Split(images, labels, tuple("abcd"))
+    return Catalog("few", tuple(DOZEN), split, split, split)
+
+
+DRAWN = {
+    "runs": lambda: plots.training_curves(dict.fromkeys(DOZEN, HISTORIES["one"])).axes[1].lines,
+    "classes in bars": lambda: plots.class_shares(of_a_dozen_classes()).axes[0].containers[0],
+    "classes in a grid": lambda: list(plots.confusion_figure(
+        torch.eye(12, dtype=torch.int64), DOZEN).axes[0].get_yticklabels()),
+    "classes on a map": lambda: map_figure(
+        torch.rand(12, 2), torch.zeros(12, 3, 8, 8, dtype=torch.uint8), torch.arange(12), DOZEN
+    ).axes[0].artists,
+    "networks": lambda: ledger_figures.accuracy_time_figure(
+        [ledger_figures.Point(n, 1.0, [0.5], (0.4, 0.6)) for n in DOZEN]).axes[0].lines[::2],
+    "networks in dots": lambda: ledger_figures.accuracy_dots(
+        {n: [0.5] for n in DOZEN}, 100, 0.85).axes[0].lines[:-1:2],
+    "trainings with triplets": lambda: ledger_figures.triplet_curves(
+        {n: [[{"loss": 1.0, "precision@5": 0.5}]] for n in DOZEN}).axes[0].lines,
+    "networks in bars": lambda: diagrams.layer_bars(
+        {n: {"a": 1} for n in DOZEN}).axes[0].containers,
+    "boxes": lambda: [p for axis in box_figure(
+        torch.zeros(12, 3, 8, 8, dtype=torch.uint8), DOZEN, torch.full((12, 4), 0.5)
+    ).axes for p in axis.patches],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", DRAWN)
+def test_each_of_a_dozen_is_drawn(what):
+    assert len(DRAWN[what]()) == 12
+
+
+def test_a_class_that_a_split_lacks_has_a_share_of_nothing():
+    shares = ", ".join(f"{n} {'50%' if n in (DOZEN[0], DOZEN[6]) else '0%'}" for n in DOZEN)
+    assert f"validation: {shares}" in plots.class_shares_alt(of_a_dozen_classes())
 
 
 def test_a_row_figure_has_its_first_name_on_top():

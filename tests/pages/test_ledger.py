@@ -43,6 +43,9 @@ def test_a_verdict_without_a_sentence_is_an_error():
         (3.49, 3, 1, True),
         (3.51, 3, 1, False),
         (0.0, 0.0, 2, True),
+        (0.0904, 0.09, 1, True),
+        (0.824, 0.82, 2, True),
+        (0.826, 0.82, 2, False),
     ],
 )
 def test_rounds_to(value, said, digits, same):

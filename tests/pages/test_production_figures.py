@@ -97,6 +97,8 @@ def test_the_plan_counts_memory_and_machines():
     assert by_kind["flat"][2:] == ["238.4", "4", f"{8.0 * 250:,.1f}"]
     assert by_kind["IVF, PQ16"][2:4] == ["22.4", "1"]
     assert by_kind["HNSW"][3] == "8"
+    # 286.1 GiB are four machines of 64 GiB and a part of a fifth
+    assert figures.paper_plan(SIZE, 0.95, counts=(1.2e9,))[0][2:4] == ["286.1", "5"]
 
 
 def test_ways():

@@ -32,8 +32,9 @@ def test_every_file_says_where_it_comes_from(path):
     results = recorded_results.recorded(path.stem)
     line = recorded_results.about(results)
     assert (recorded_results.RESULTS.parents[2] / results["made_by"]).is_file()
-    for part in (results["made_by"], results["date"], results["machine"], "torch"):
-        assert part in line
+    versions = [f"{name} {version}" for name, version in results["versions"].items()]
+    assert any(version.startswith("torch ") for version in versions)
+    assert line == ", ".join([results["made_by"], results["date"], results["machine"], *versions])
     assert path.stat().st_size < 1_000_000
 
 

@@ -6,7 +6,7 @@ import torch
 from matplotlib.colors import to_rgb
 
 from fashionlib.errors import FashionError
-from fashionlib.pages.result_strips import FRAMES, result_strip, result_strip_alt
+from fashionlib.pages.result_strips import FRAMES, check_count, result_strip, result_strip_alt
 
 QUERY = torch.full((3, 8, 8), 7, dtype=torch.uint8)
 
@@ -71,6 +71,7 @@ def test_many_results_take_several_rows():
 
 
 def test_a_strip_has_an_end():
+    check_count(50)
     with pytest.raises(FashionError, match="51 results"):
         result_strip(QUERY, pictures(51), [0.0] * 51, None, [""] * 51)
 
