@@ -118,11 +118,12 @@ def fragment() -> str:
 
 
 @pytest.fixture(scope="module")
-def site(catalog, index, tmp_path_factory) -> Path:
+def site(catalog, request, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     themed(fragment(), folder)
 
     def known(encoder: nn.Module, images: torch.Tensor) -> torch.Tensor:
+        index = request.getfixturevalue("index")  # only where no engine is kept from a run before
         assert fingerprint(encoder) == index.made_by
         assert torch.equal(images, catalog.train.images)
         return index.embeddings
