@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,14 @@ def must_accept(
 
     check(careless)
     assert capsys.readouterr().out.startswith(f"task {number} ✓ ")
+
+
+@cache  # some tests look at the same
+def told(check: Callable, answer: Any) -> str:
+    """What the checker says of a wrong answer."""
+    with pytest.raises(NotYet) as caught:
+        check(answer)
+    return str(caught.value)
 
 
 def must_ask_for(check: Callable, answer: Any, number: int) -> None:
