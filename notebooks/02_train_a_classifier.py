@@ -16,7 +16,7 @@
 # t-shirt.
 #
 # The article we follow says that its network of three blocks reaches 85% on the validation pictures
-# after 10 epochs. We train that network first, for half as long, and write down what it reaches;
+# after 10 epochs. We train that network first, for fewer epochs, and write down what it reaches;
 # what it reaches after ten was recorded. Then we train our own, just as long.
 #
 # Three habits run through this chapter. Each is easy to forget:
@@ -365,7 +365,7 @@ for plan in ("article", "fashion"):
 assert count_parameters(build_classifier("fashion")) <= 429_399
 
 # %%
-EPOCHS = budget(5, quick=1)
+EPOCHS = budget(4, quick=1)
 recipes = {
     "article": replace(training.ARTICLE_RECIPE, epochs=EPOCHS),
     "fashion": training.Recipe(epochs=EPOCHS, size=64, evaluation_size=80),

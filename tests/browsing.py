@@ -28,10 +28,11 @@ def opened(chromium, address: str, **settings):
 
 
 def until_quiet(page: Page, act: Callable[[], object]) -> None:
-    """Do something, such as opening an address, then wait until nothing is asked for half a second.
+    """Do something, such as opening an address, then wait until it has led to all that it leads to.
 
-    Playwright's own "networkidle" comes too early on a slow machine, which may be busy for so long
-    before a page's scripts run, and sometimes not at all.
+    That is when the browser has had nothing to do twice, and nothing was asked for meanwhile.
+    Playwright's "networkidle" comes too early on a slow machine, which may be busy for half a
+    second before a page's scripts run, and sometimes not at all.
     """
     waiting: set[Request] = set()
 
@@ -46,8 +47,9 @@ def until_quiet(page: Page, act: Callable[[], object]) -> None:
     page.on("requestfailed", end)
     act()
     quiet, until = 0, time.monotonic() + 60
-    while quiet < 5:
+    while quiet < 2:
         assert time.monotonic() < until, [request.url for request in waiting]
+        page.evaluate("new Promise(done => requestIdleCallback(done))")
         page.wait_for_timeout(100)
         quiet = 0 if waiting else quiet + 1
 

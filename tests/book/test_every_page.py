@@ -49,11 +49,10 @@ RINGS = """() => { window.rings = e =>
 # leave one piece of code of each colour on each background: axe takes its time for every one
 FEW_PIECES = """() => {
     const seen = new Set();
-    for (const e of document.querySelectorAll("div.highlight span")) {
-        const kind = e.className + getComputedStyle(e.closest("pre")).backgroundColor;
-        if (seen.has(kind)) e.replaceWith(...e.childNodes);
-        seen.add(kind);
-    }
+    const kind = e => e.className + getComputedStyle(e.closest("pre")).backgroundColor;
+    [...document.querySelectorAll("div.highlight span")].map(e => [e, kind(e)])
+        .filter(([, kind]) => seen.size === seen.add(kind).size)
+        .forEach(([e]) => e.replaceWith(...e.childNodes));
 }"""
 
 # number all that a person can act on or has to scroll; a group of radio buttons is one stop

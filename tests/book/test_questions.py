@@ -48,7 +48,7 @@ def built(tmp_path_factory):
         yield address
 
 
-@pytest.fixture(params=SCRIPTS, ids=lambda script: script.stem)
+@pytest.fixture(scope="module", params=SCRIPTS, ids=lambda script: script.stem)
 def page(request, built, chromium):
     with opened(chromium, f"{built}/{request.param.stem}.html") as (page, _, _):
         yield page
