@@ -1,4 +1,4 @@
-"""Every test in one command: the book is built, then pytest and nbval (the notebooks) run.
+"""Every test in one command: the book is built, then pytest runs, with nbval for the notebooks.
 
 `run_tests.py WORD` runs what has the word in its file's name, such as `search` or `04`.
 
@@ -22,7 +22,8 @@ PYTEST = [sys.executable, "-m", "pytest", "--durations=20"]
 # whole files, in their order: the long ones are in the first folders
 TWO = ["-n2", "--dist=loadfile", "--no-loadscope-reorder"]
 # each notebook in a fresh kernel; of its cells only contract cells are compared
-NBVAL = ["--nbval-lax", "--nbval-cell-timeout=21600", "--dist=loadscope", "-v"]
+NBVAL = ["--nbval-lax", "--nbval-cell-timeout=21600"]
+MOST = "the notebooks, the library and the pages"
 NOTHING = 5  # pytest's exit code where no test was chosen
 
 
@@ -40,12 +41,10 @@ def runs(only: str = "", book: str = "") -> dict[str, list[str]]:
     tests = [str(path.relative_to(ROOT)) for path in files if only in path.name]
     commands = {} if only else {"the book": [sys.executable, "tools/book/quick_book.py", book]}
     timed = [path for path in tests if "\n@pytest.mark.clock" in (ROOT / path).read_text("utf-8")]
-    if tests:
-        commands["the library and the pages"] = [*PYTEST, *TWO, "-m", "not clock", *tests]
+    if chosen or tests:
+        commands[MOST] = [*PYTEST, *TWO, *NBVAL, "-m", "not clock", *chosen, *tests]
     if timed:
         commands["what holds a stopwatch"] = [*PYTEST, "-m", "clock", *timed]
-    if chosen:
-        commands["the notebooks"] = [*PYTEST, "-n2", *NBVAL, *chosen]
     return commands
 
 
