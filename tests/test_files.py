@@ -205,6 +205,22 @@ def test_what_another_persons_process_writes_stays(tmp_path, monkeypatch):
     assert under_way.read_text() == "half"
 
 
+def test_two_threads_of_one_process_do_not_write_into_each_others_files(tmp_path):
+    path = tmp_path / "model.bin"
+    with replacing(path) as first:
+        first.write_text("first")
+        with replacing(path) as second:
+            second.write_text("second")
+        assert path.read_text() == "second"
+    assert path.read_text() == "first"
+    assert os.listdir(tmp_path) == ["model.bin"]
+    folder = tmp_path / "arrays"
+    with new_folder(folder) as first, new_folder(folder) as second:
+        (first / "a").write_text("first")
+        (second / "a").write_text("second")
+    assert (folder / "a").read_text() == "second"
+
+
 def test_a_temporary_file_that_is_removed_is_no_want_of_space(tmp_path):
     with (
         pytest.raises(FashionError, match=r"another program removed .* meanwhile\. Start again"),
@@ -223,6 +239,7 @@ def test_a_place_that_takes_no_file_is_found_before_the_work(tmp_path, monkeypat
         check_place(Path(f"{name}.safetensors"))
     closed = ["a" * length for length in (214, 220, 238, 250, 300)] + ["é" * 120, "b" * 300 + "/a"]
     closed.append("c" * 150 + "/" + "é" * 115)  # fewer letters, more bytes
+    closed.append("b/" + "a" * 220)
     for place in (*closed, "/proc/x", "/proc/self/fd/x", "/sys/x/y"):
         with pytest.raises(FashionError, match=r"could not write .* another place or name"):
             check_place(Path(f"{place}.safetensors"))
@@ -244,6 +261,21 @@ def test_where_a_link_leads_is_where_the_place_is(tmp_path):
     link.symlink_to("new.safetensors")
     check_place(link)
     assert os.listdir(tmp_path) == [link.name]
+
+
+def test_a_path_that_leaves_no_room_for_its_temporary_neighbour_is_too_long(tmp_path):
+    """Linux takes paths of 4,095 bytes."""
+
+    def of(length: int) -> Path:
+        place = str(tmp_path)
+        while len(place) < length:
+            place += "/" + "d" * min(200, max(1, length - len(place) - 1))
+        return Path(place)
+
+    check_place(of(3900))
+    for length in (4020, 4090, 4200):
+        complaint(lambda length=length: check_place(of(length)), "(File name too long). Choose ano")
+    assert os.listdir(tmp_path) == []
 
 
 def test_what_is_no_file_is_never_replaced(tmp_path):
@@ -270,8 +302,12 @@ def test_what_is_read_is_not_a_place_to_write(tmp_path):
     path, link = tmp_path / "a.png", tmp_path / "link.png"
     path.write_text("a picture")
     link.symlink_to(path)
+    other = tmp_path / "b.png"
+    other.touch()
     for source in (path, str(path), link):
-        complaint(lambda source=source: check_place(path, None, source), path, "is read for this")
+        said = f"{path} is read for this: name another file to write."
+        for sources in ((None, source, other), (other, source)):
+            assert complaint(lambda sources=sources: check_place(path, *sources)) == said
     check_place(path, None, tmp_path / "none.png")
     check_place(tmp_path / "new.png", path)
 
@@ -381,6 +417,11 @@ def test_new_folder_where_a_file_is(tmp_path):
     with pytest.raises(FashionError, match=r"could not write .*arrays"), new_folder(path):
         pass
     assert path.read_text() == "a file"
+    path.unlink()
+    with pytest.raises(FashionError, match=r"could not write .*arrays"), new_folder(path):
+        path.write_text("a file that came meanwhile")
+    assert os.listdir(tmp_path) == ["arrays"]
+    assert path.is_file()
 
 
 def test_what_another_machine_writes_on_a_shared_disk_stays(tmp_path, monkeypatch):

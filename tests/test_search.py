@@ -157,8 +157,8 @@ def test_queries_that_cannot_be_searched():
 
 def test_add_and_remove_make_new_indexes():
     old = index_of([[1.0], [2.0], [3.0]])
-    more = old.add(torch.tensor([[9.0], [8.0]]), ["x", "y"])
-    less = more.remove(["b", "x"])
+    more = old.add(torch.tensor([[9.0], [8.0]]), iter(["x", "y"]))
+    less = more.remove(iter(["b", "x"]))
     assert old.ids == ("a", "b", "c")
     assert more.ids == ("a", "b", "c", "x", "y")
     assert more.embeddings[:, 0].tolist() == [1, 2, 3, 9, 8]

@@ -60,7 +60,7 @@ def load_catalog(
             ensure_photos()
             source, reason = "photos", "since the photos are here"
         except FashionError as error:
-            source, reason = "drawn", f"since there are no photos: {error}".rstrip(".")
+            source, reason = "drawn", f"since there are no photos: {error}"
     if source == "photos":
         catalog = _load_photos(size, classes or SEVEN, EVERY if few else 1)
     elif source == "drawn":

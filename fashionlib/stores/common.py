@@ -96,9 +96,7 @@ class FileStore(CheckedStore):
         super().__init__(str(path), made_by, dimensions, index)
         self.path = Path(path).absolute()  # also when the program goes to another folder
         real = Path(os.path.realpath(path))
-        # for any user to lock; and of the process: else filelock takes each thread for a holder
-        lock = real.with_name(f".{real.name}.lock")
-        self._lock = FileLock(lock, mode=0o666, thread_local=False)
+        self._lock = FileLock(real.with_name(f".{real.name}.lock"))
         if os.path.exists(self.path):
             self._read()
         else:
@@ -115,7 +113,8 @@ class FileStore(CheckedStore):
         """
         if self._lock.is_locked:
             return
-        # its own in each process: one that came by a fork takes no lock
+        # its own in each process: one that came by a fork takes no lock; for any user to lock; and
+        # of the whole process: else filelock takes each thread for a holder
         self._lock = FileLock(self._lock.lock_file, mode=0o666, thread_local=False)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)

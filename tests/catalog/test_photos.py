@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import os
 import re
+import shutil
 import socket
 import stat
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +47,8 @@ def save_archive(path: Path, pictures: dict[str, bytes], others: dict[str, bytes
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(f"{TOP}/LICENSE", "CC0")
+        for folder in (TOP, f"{TOP}/train", f"{TOP}/train/hat"):
+            archive.writestr(f"{folder}/", "")
         for name, content in pictures.items():
             archive.writestr(f"{TOP}/{name}", content)
         for name, content in (others or {}).items():
@@ -214,6 +218,9 @@ def test_photos_altered_or_deleted_later_are_noticed_by_a_download(places):
         spoil(folder / names[0])
         assert photos.verified_photos() == folder
         assert extracted(folder) == PICTURES
+    spoil(folder / names[0])
+    (folder / photos.MARKER).write_bytes(b"\xff")  # a disk's damage
+    assert extracted(ensure_photos()) == PICTURES
 
 
 def test_photos_of_an_older_manifest_are_replaced_only_by_newer_ones(places):
@@ -231,15 +238,22 @@ def test_photos_of_an_older_manifest_are_replaced_only_by_newer_ones(places):
 @pytest.mark.parametrize(
     ("pictures", "offender"),
     [
-        (PICTURES | {"train/hat/b.jpg": b"another picture"}, "train/hat/b.jpg differs"),
-        (dict(list(PICTURES.items())[1:]), "train/dress/a.jpg is missing"),
-        (PICTURES | {"test/hat/z.jpg": b"more"}, "test/hat/z.jpg does not belong"),
+        (
+            PICTURES | {"train/hat/b.jpg": b"another picture"},
+            "train/hat/b.jpg differs from the picture we know",
+        ),
+        (dict(list(PICTURES.items())[1:]), "train/dress/a.jpg is missing (1 in all)"),
+        (
+            PICTURES | dict.fromkeys(("test/hat/z.jpg", "test/hat/y.jpg"), b"more"),
+            "test/hat/y.jpg does not belong in it (2 in all)",
+        ),
     ],
     ids=["tampered", "missing", "extra"],
 )
 def test_a_picture_that_is_not_as_known(places, pictures, offender):
     archive = save_archive(places / "data" / ARCHIVE, pictures)
-    complaint(ensure_photos, archive, offender, "Delete it")
+    said = f"{archive} is not the photo archive: {offender}. Delete it, and it will be downloaded."
+    assert complaint(ensure_photos) == said
     assert archive.exists()  # a person put it there: it's theirs
     assert nothing_extracted(places)
 
@@ -309,6 +323,26 @@ def test_an_archive_that_zipfile_cannot_unpack(places, field, value, reason):
     archive.write_bytes(content)
     complaint(ensure_photos, archive, "cannot be read", reason, "Delete it")
     assert nothing_extracted(places)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(5, "I/O"), "[Errno 5] I/O"),
+        (zipfile.BadZipFile("no directory"), "no directory"),
+        (zlib.error("Error -3"), "Error -3"),
+        (EOFError(), "it ends too early"),
+        (ValueError("one\ntwo"), "one"),
+    ],
+)
+def test_whatever_is_raised_on_damaged_bytes_is_told(places, monkeypatch, error, reason):
+    archive = save_archive(places / "data" / ARCHIVE, PICTURES)
+
+    def fails(_: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(zipfile, "ZipFile", fails)
+    complaint(ensure_photos, f"{archive} is not the photo archive: it cannot be read ({reason}). D")
 
 
 def test_a_folder_named_like_the_archive(places):
@@ -383,12 +417,20 @@ def test_what_was_half_removed_is_still_ours(places, monkeypatch):
     assert extracted(ensure_photos()) == PICTURES
 
 
-def test_only_arrays_of_ours_are_forgotten(places):
+def test_only_arrays_of_ours_are_forgotten(places, monkeypatch):
     save_archive(places / "data" / ARCHIVE, PICTURES)
     (ensure_photos() / "train/hat/b.jpg").write_bytes(b"other")
     arrays = places / "cache" / "arrays"
     for name in ("0123456789abcdef-0123456789abcdef", "thesis-data"):
         (arrays / name).mkdir(parents=True)
+    remove = shutil.rmtree
+
+    def late(path: Path, **options: bool) -> None:
+        if path.parent == arrays:  # another program removes it first
+            remove(path)
+        remove(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", late)
     photos.verified_photos()
     assert os.listdir(arrays) == ["thesis-data"]
 
@@ -438,7 +480,8 @@ def test_the_bar_of_a_download_counts_each_byte_once(places, monkeypatch):
     with served(sends(content)) as (url, _):
         photos._download(url, places / "served.zip")
     assert (places / "served.zip").read_bytes() == content
-    assert [each.n for each in bars] == [len(content)]
+    (only,) = bars
+    assert (only.n, only.total, only.unit_scale) == (len(content), 106_000_000, True)
 
 
 def test_a_transfer_that_is_cut_is_tried_once_more(places):
@@ -552,10 +595,39 @@ def test_why_there_is_no_connection(places, monkeypatch, closed_port):
         complaint(lambda: ensure_photos("http://photos.example/"), reason)
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (requests.ConnectTimeout(), "the server did not answer in time"),
+        (requests.ReadTimeout(), "the server did not answer in time"),
+        (
+            requests.exceptions.SSLError(),
+            "its certificate could not be checked (see REQUESTS_CA_BU",
+        ),
+        (requests.exceptions.ProxyError(), "no connection to the proxy that HTTPS_PROXY names"),
+        (requests.ConnectionError("HTTPSConnectionPool…"), "no connection"),
+        (requests.exceptions.InvalidURL(), "this address, the one it leads to, or the one in HTTP"),
+        (requests.TooManyRedirects("Exceeded 30 redirects."), "TooManyRedirects"),
+    ],
+)
+def test_why_nothing_came(places, monkeypatch, error, reason):
+    """The first that fits: nearly all of these are connection errors, or malformed addresses."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(requests, "get", fails)
+    message = complaint(lambda: ensure_photos("https://x/y.zip"))
+    assert message.startswith(f"could not download the photos from https://x/y.zip: {reason}")
+    ways_out = f"Check the network, set FASHIONLIB_DATA to a folder that holds {ARCHIVE}, or use"
+    assert message.endswith(f'. {ways_out} load_catalog("drawn").')
+
+
 @pytest.mark.parametrize("status", [404, 500])
 def test_an_error_of_the_server(places, status):
     with served(lambda handler: handler.send_error(status)) as (url, _):
-        complaint(lambda: ensure_photos(url), url, f"answered {status}", "FASHIONLIB_DATA")
+        reason = f"answered {status} {http.HTTPStatus(status).phrase}. Check the network"
+        complaint(lambda: ensure_photos(url), url, reason, "FASHIONLIB_DATA")
     assert nothing_extracted(places)
 
 

@@ -16,7 +16,7 @@ import torch
 import yaml
 from complaints import complaint
 from milvus_lite.adapter.grpc.servicer import MilvusServicer
-from pymilvus import MilvusClient
+from pymilvus import MilvusClient, MilvusException
 
 from fashionlib.errors import FashionError
 from fashionlib.stores import milvus_store, open_store
@@ -161,6 +161,12 @@ def test_a_search_that_takes_too_long(uri, monkeypatch):
     store = filled(uri, 10)
     monkeypatch.setattr(milvus_store, "SECONDS", 0.2)
     complaint(lambda: store.search(vectors(1), 1), uri, "did not search", "Deadline")
+
+    def fails(*_: object, **__: object) -> None:
+        raise MilvusException(message="no\n  room\tleft")
+
+    monkeypatch.setattr(store._client, "query", fails)
+    complaint(lambda: len(store), f"{uri} did not query: no room left.")
     store.close()
 
 
