@@ -141,6 +141,16 @@ def test_a_footprint_adds_up_how_strongly_and_not_which_way():
     assert torch.equal(footprint(network, 3), wanted)
 
 
+def test_a_footprint_is_of_a_picture_with_bright_and_with_dark_pixels():
+    """As prepared ones are, about 0: of what answers to either alone, each has its share."""
+    bright, dark = (nn.Sequential(nn.Conv2d(3, 27, 3, bias=False), nn.ReLU()) for _ in range(2))
+    bright[0].weight.data = torch.eye(27).view(27, 3, 3, 3)
+    dark[0].weight.data = -bright[0].weight
+    seen = [footprint(network, 3) for network in (bright, dark)]
+    assert all(share.any() for share in seen)
+    assert torch.equal(sum(seen), torch.full((3, 3), 3.0).double())  # of each of three colours
+
+
 def test_a_larger_kernel_is_measured_larger():
     torch.manual_seed(0)
     network = nn.Sequential(conv_bn(3, 8, kernel=5, stride=2), InvertedResidual(8, 8, 2))

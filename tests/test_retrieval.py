@@ -1,6 +1,7 @@
 """Retrieval measures against plain loops over one query at a time."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from fashionlib.catalog import Split
 from fashionlib.errors import FashionError
-from fashionlib.metrics import wilson_interval
+from fashionlib.metrics import accuracy, majority_baseline, wilson_interval
 from fashionlib.retrieval import (
     ColourDistances,
     Score,
@@ -30,6 +31,7 @@ from fashionlib.retrieval import (
     score_by_class,
 )
 from fashionlib.search import SearchIndex
+from fashionlib.siamese import active_share, spread
 
 
 def some(count: int, seed: int, classes: int = 4) -> tuple[Tensor, Tensor]:
@@ -264,3 +266,18 @@ def test_results_closer_in_colour_than_chance_have_a_ratio_below_1():
     """Of the means: a query whose class is all of one colour has no ratio of its own."""
     found = ColourDistances(torch.tensor([0.0, 4.0]), torch.tensor([0.0, 8.0]), torch.zeros(2))
     assert found.ratio == pytest.approx(0.5)
+
+
+def test_figures_are_plain_numbers():
+    """Which can be saved as JSON, as no tensor can."""
+    values, labels = torch.tensor([1.0, 0.0]), torch.tensor([0, 1])
+    figures = {
+        "score": asdict(score(values)),
+        "resampled": asdict(resampled(values)),
+        "ratio": ColourDistances(values, values, values).ratio,
+        "accuracy": accuracy(torch.eye(2), labels),
+        "baseline": majority_baseline(labels, labels),
+        "spread": spread(torch.eye(2)),
+        "active": active_share(values),
+    }
+    assert json.loads(json.dumps(figures)) == figures

@@ -335,9 +335,10 @@ def test_ids_are_looked_at_before_the_work(encoder, monkeypatch):
 
 @pytest.mark.parametrize("kind", [torch.float64, torch.float16])
 def test_embeddings_of_another_precision_can_be_searched_and_saved(tmp_path, encoder, kind):
-    rows = torch.tensor([[0.0, 0.5], [2.0, 0.25]], dtype=kind)
+    rows = torch.tensor([[0.0, 0.5], [2.0, 0.25]], dtype=kind, requires_grad=True)
     index = SearchIndex(rows, ("a", "b"), fingerprint(encoder)).add(rows[:1] + 1, ["c"])
     assert index.search(rows[1], k=1).ids == (("b",),)
+    assert not index.embeddings.requires_grad
     index.save(tmp_path / "index.safetensors")
     loaded = SearchIndex.load(tmp_path / "index.safetensors", encoder)
     assert torch.equal(loaded.embeddings, index.embeddings)

@@ -40,7 +40,8 @@ def test_a_bar_that_is_hidden_is_hidden_in_a_notebook_too(monkeypatch):
 
 def test_a_bar_is_shown_unless_it_is_hidden(monkeypatch, capsys):
     monkeypatch.delenv("TQDM_DISABLE", raising=False)
-    assert list(progress_bar("abc", "drawing", "letter", total=3)) == ["a", "b", "c"]
+    rest = progress_bar(iter("bc"), "drawing", "letter", initial=1, total=3)
+    assert list(rest) == ["b", "c"]
     assert re.search(r"drawing: 100%.* 3/3 .*letter", capsys.readouterr().err)
 
 

@@ -193,9 +193,10 @@ def test_an_encoder_made_for_other_looks_is_refused(catalog):
         train_siamese(encoder, catalog, RECIPE)
 
 
-def test_an_encoder_of_another_kind_is_refused(catalog):
-    recipe = SiameseRecipe("two-views", epochs=1, size=32, evaluation_size=32)
-    with pytest.raises(FashionError, match="'two-views' trains a LookEncoder: get one from enc"):
+@pytest.mark.parametrize("objective", ["two-views", "looks"])
+def test_an_encoder_of_another_kind_is_refused(catalog, objective):
+    recipe = SiameseRecipe(objective, epochs=1, size=32, evaluation_size=32)
+    with pytest.raises(FashionError, match=f"'{objective}' trains a LookEncoder: get one from enc"):
         train_siamese(small_encoder("random"), catalog, recipe)
 
 

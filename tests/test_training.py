@@ -106,6 +106,7 @@ def test_without_validation_pictures_a_classifier_has_no_figures(catalog):
     """Not an accuracy of 0, which would be one."""
     none = catalog.validation.at(torch.arange(0))
     row = training.evaluate(build_classifier("article"), none)
+    assert row.keys() == {"validation_loss", "validation_accuracy"}
     assert all(map(math.isnan, row.values()))
 
 

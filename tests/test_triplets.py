@@ -71,6 +71,8 @@ def test_epochs_and_seeds_differ_and_repeat():
     assert all_of(0, 0) != all_of(0, 1)
     assert all_of(0, 0) != all_of(1, 0)
     assert all_of(0, 1) != all_of(1, 0)  # nor is a seed another one's next epoch
+    of_one_class = [triplet for triplet in all_of(0, 0) if LABELS[triplet[0]] == 0]
+    assert len({negative for *_, negative in of_one_class}) > 5  # each anchor draws its own
 
 
 @pytest.mark.parametrize("workers", [1, 2])

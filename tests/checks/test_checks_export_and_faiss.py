@@ -213,7 +213,7 @@ WRONG = {
         (exporting(lambda size: Scaled(size, 0.5, 0.5)), "go from 0 to 1"),
         (exporting(lambda size: Scaled(size, 127.5, 127.5)), "go from 0 to 255"),
         (exporting(lambda size: Unresized()), "not resized"),
-        (exporting(lambda size: PreparationLayer(57)), "differ from PyTorch's"),
+        (exporting(lambda size: Scaled(size, 0.999, 0.0)), "differ from PyTorch's"),
         (not_onnx, "cannot read it"),
         (lambda encoder, path: encoder.onnx, "raised AttributeError"),
     ],
@@ -260,6 +260,7 @@ WRONG = {
         (trying(doubling, otherwise=lambda index: index.nlist), "is to be refused"),
         (trying(doubling, otherwise=no_such_setting), "raises ValueError"),
         (trying(lambda nlist: [1, 2, 4, 8]), "raised FashionError"),
+        (trying(lambda nlist: [2, 4, 8, nlist]), "for a recall of 0.00 it takes 1 of 12 cells"),
     ],
     "load_faiss": [
         (loads_all, "an index of other weights is to be refused"),

@@ -327,6 +327,20 @@ def test_results_are_equal_within_the_tolerance_that_is_given():
     assert not checks.close(zero, zero + 0.00009, 0.00001)
 
 
+def test_examples_are_the_same_each_time_and_others_for_another_seed():
+    torch.manual_seed(1)
+    first, again, other = (checks.random(2, 3, seed=seed) for seed in (0, 0, 1))
+    assert first.shape == (2, 3)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (1, 2)])
+def test_results_of_another_shape_are_not_equal(shape):
+    """Also where torch would spread them, and where it would refuse to compare."""
+    assert not checks.close(torch.zeros(2), torch.zeros(shape))
+
+
 def nothing_said():
     raise ValueError
 
@@ -354,7 +368,7 @@ def test_an_answer_that_takes_other_arguments_is_told_so():
 
 def test_an_error_of_several_lines_is_still_one_sentence():
     def answer():
-        raise RuntimeError("first line.\nsecond line")
+        raise RuntimeError("\nfirst line.\nsecond line")
 
     with pytest.raises(NotYet, match=r"^Task 3: your function raised RuntimeError: first line, at"):
         TASK.call(answer)
@@ -378,9 +392,10 @@ def test_a_called_function_is_told_from_a_function():
     [
         ([1, 2], "your function gives a list, a torch tensor is needed."),
         (torch.zeros(3), r"your function gives the shape \[3\], \[2\] is needed."),
-        (torch.tensor([1.0, torch.nan]), "your function gives nan or inf among the numbers."),
+        *((torch.tensor([1.0, odd]), "your function gives nan or inf among the numbers.")
+          for odd in (math.nan, math.inf)),
     ],
-)
+)  # fmt: skip
 def test_what_is_no_such_tensor_is_described(result, sentence):
     with pytest.raises(NotYet, match=f"^Task 3: {sentence}$"):
         TASK.tensor(result, (2,))
@@ -422,6 +437,9 @@ def test_what_is_as_asked_for_is_passed_on():
 
 
 def test_a_checker_is_found_by_its_module():
+    """Whichever an exercise asks for, without an import of its own."""
+    modules = {path.stem for path in Path(checks.__file__).parent.glob("[a-z]*.py")}
+    assert set(checks.MODULES) == modules
     assert checks.mining.batch_hard.__module__ == "fashionlib.checks.mining"
     with pytest.raises(AttributeError, match="nothing"):
         checks.nothing  # noqa: B018 - the access is what is tested

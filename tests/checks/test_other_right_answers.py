@@ -1,23 +1,31 @@
-"""Who solves a task in another way than our solution is told that it is right, too."""
+"""Who solves a task in another way than our solution is told that it is right, too.
+
+And whose right answer is spoiled, in a part of one result alone, is told that it is not.
+"""
 
 import json
+import math
 from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import faiss
 import pytest
 import torch
 from solved import solved
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms.functional import normalize
 
-from fashionlib.checks import backbones, export_and_faiss, losses, mining, more_classes
+from fashionlib.checks import NotYet, backbones, export_and_faiss, losses, mining, more_classes
 from fashionlib.errors import FashionError
 from fashionlib.heads import build_classifier
 from fashionlib.weights import fingerprint
 
 MINING = solved("5_hard_negatives")
+FAISS = solved("4_export_and_faiss", faiss=faiss, onnxruntime=None)
 
 
 def moved_one_by_one(embeddings, labels, centers, alpha=0.5):
@@ -170,3 +178,106 @@ RIGHT = [
 def test_another_right_answer_is_accepted(check, answer, capsys):
     check(answer)
     assert " ✓ " in capsys.readouterr().out
+
+
+# Spoiled, a part at a time; None where that cannot be done to it
+
+
+def with_first(part: Tensor, value: float) -> Tensor | None:
+    first = torch.arange(part.numel()).view(part.shape) == 0
+    return part.masked_fill(first, value) if part.is_floating_point() else None
+
+
+def a_little_off(part: Any) -> Any:
+    """By a thousandth; whole numbers are in the wrong order, or one too many."""
+    if isinstance(part, Tensor) and not part.is_floating_point():
+        return ~part if part.dtype == torch.bool else part.flip(0)
+    return part + 1 if isinstance(part, int) else part + 0.001 * (1 + abs(part))
+
+
+IN_EACH_CALL = {
+    "a little off": a_little_off,
+    "a hundredth larger": lambda part: 1.01 * part if part.is_floating_point() else None,
+    "with a nan": lambda part: with_first(part, math.nan),
+    "with an inf": lambda part: with_first(part, math.inf),
+    "without the last": lambda part: part[:-1] if part.ndim else None,
+}
+IN_THE_FIRST = {
+    "twice": lambda part: torch.stack([part, part]),
+    "as a list": lambda part: part.tolist() if part.ndim else None,
+    "of another kind": lambda part: None if part.is_floating_point() else part.float(),
+}
+
+
+def parts_of(result: Any) -> list:
+    return list(result) if isinstance(result, tuple | list) else [result]
+
+
+def results_of(check: Callable, answer: Callable) -> list[list]:
+    """The parts of what a right answer gives, each time that the checker calls it."""
+    found = []
+
+    def kept(*given, **named):
+        result = answer(*given, **named)
+        found.append(parts_of(result))
+        return result
+
+    check(kept)
+    return found
+
+
+def in_one_call(answer: Callable, call: int, place: int, spoil: Callable) -> Callable:
+    """The answer, but for this part of what it gives in this call, from 0."""
+    calls = iter(range(10**6))
+
+    def spoiled(*given, **named):
+        result = answer(*given, **named)
+        if next(calls) != call:
+            return result
+        parts = parts_of(result)
+        parts[place] = spoil(parts[place])
+        return parts if isinstance(result, tuple | list) else parts[0]
+
+    return spoiled
+
+
+SPOILED = [
+    *((check, answer) for check, answer in RIGHT
+      if check.__name__ in ("to_timm", "accuracy_within", "center_loss", "moved_centers",
+                            "arcface_logits", "tightness", "recall", "choose_nprobe", "masks",
+                            "semi_hard", "batch_hard", "recall_by_class", "class_weights")),
+    (export_and_faiss.search_faiss, FAISS["search_faiss"]),
+]  # fmt: skip
+# by call and part: towards the end ArcFace is asked for a gradient, and for a loss; a search for
+# what it says where there is nothing, and for no nan
+NOT_LOOKED_AT = {
+    "arcface_logits": {
+        (4, 0, "a little off"),
+        (4, 0, "a hundredth larger"),
+        (5, 0, "a little off"),
+    },
+    "search_faiss": {
+        (0, 1, "of another kind"),
+        *((1, 1, way) for way in ("a little off", "without the last")),
+        *((2, 0, way) for way in ("a little off", "with an inf", "without the last")),
+        (2, 1, "without the last"),
+    },
+}
+
+
+@pytest.mark.parametrize(("check", "answer"), SPOILED)
+def test_a_right_answer_that_is_spoiled_is_told_so_in_a_sentence(check, answer):
+    accepted = set()
+    for call, parts in enumerate(results_of(check, answer)):
+        for place, part in enumerate(parts):
+            ways = IN_EACH_CALL | (IN_THE_FIRST if call == 0 else {})
+            if not isinstance(part, Tensor):
+                ways = {"a little off": a_little_off}
+            for name, spoil in ways.items():
+                bad = spoil(part)
+                if bad is None or repr(bad) == repr(part):
+                    continue
+                with suppress(NotYet):
+                    check(in_one_call(answer, call, place, spoil))
+                    accepted.add((call, place, name))
+    assert accepted == NOT_LOOKED_AT.get(check.__name__, set())
