@@ -83,3 +83,13 @@ def shown_by(cell: str, **known: Any) -> SimpleNamespace:
 def grid(images: Any, titles: Any = (), **look: Any) -> SimpleNamespace:
     """In the place of `picture_grid`: what it is given."""
     return SimpleNamespace(images=images.tolist(), titles=list(titles), **look)
+
+
+def labels_of(figure: Any) -> list[tuple[str, str, list[str]]]:
+    """Of each panel of a figure the words below it and beside it, and the names in its legend."""
+    legends = [axis.get_legend() for axis in figure.axes]
+    names = [[text.get_text() for text in each.get_texts()] if each else [] for each in legends]
+    return [
+        (axis.get_xlabel(), axis.get_ylabel(), own)
+        for axis, own in zip(figure.axes, names, strict=True)
+    ]

@@ -166,9 +166,10 @@ def _check_looks(encoder: nn.Module, weights: Path, asked: dict[str, str]) -> No
         raise FashionError(f"{weights} knows no looks: train with the objective looks.")
     names = {"colour": encoder.colours, "pattern": encoder.patterns}
     for key, name in asked.items():
-        if not name or name not in names[key]:
-            known = ", ".join(filter(None, names[key])) or "none, as it was trained without"
-            raise FashionError(f"--{key} {name}: the encoder's names are {known}.")
+        known = [own for own in names[key] if own]
+        if name not in known:
+            listed = ", ".join(known) or "none, as it was trained without"
+            raise FashionError(f"--{key} {name}: the encoder's names are {listed}.")
 
 
 def _of_a_look(

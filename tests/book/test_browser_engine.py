@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import browser_engine
 import fetch_runtime
@@ -282,6 +283,11 @@ def test_examples_are_test_pictures_one_of_each_class(files, catalog):
         assert (files / example["file"]).read_bytes() in test
 
 
+def test_examples_are_the_first_of_their_classes():
+    test = SimpleNamespace(labels=torch.tensor([2, 0, 1, 0, 2, 1]))
+    assert browser_engine.example_places(SimpleNamespace(test=test)) == [1, 2, 0]
+
+
 def test_drawn_garments_serve_too(tmp_path, monkeypatch):
     """A fresh machine without a network has nothing else, and no runtime either."""
     catalog = replace(tiny_catalog(), name="drawn")
@@ -384,13 +390,18 @@ def kept_alive(chromium, address: str, **settings):
     return opened(chromium, f"{address}/light.html", **settings)
 
 
-def test_the_first_load_is_small(chromium, address):
-    """All that the page needs but for the theme, which every page has, and the runtime."""
-    context = chromium.new_context()
+def test_the_first_load_is_small(chromium, address, catalog):
+    """All that the page needs but for the theme, which every page has, and the runtime.
+
+    Numbers are written as the page is, in English, whatever the reader's browser speaks.
+    """
+    context = chromium.new_context(locale="de-DE")
     page = context.new_page()
     sizes = weighed(page)
     page.goto(f"{address}/light.html")
     until(page, "ready")
+    said = page.get_by_role("status").inner_text()
+    assert said.startswith(f"Ready: {len(catalog.train):,} garments to search in.")
     for image in page.locator(".se-examples img").all():
         image.evaluate("image => image.decode()")
     page.wait_for_timeout(200)  # for the browser to tell how long the last answer was
@@ -1237,11 +1248,13 @@ def test_a_filter_that_leaves_nothing_says_so(looks, two, catalog):
 def test_a_catalog_without_labels_offers_no_filter(chromium, address):
     nothing = {"names": [], "letters": ""}
     attributes = {"colour": nothing, "pattern": nothing}
-    page = page_of_an_engine_with(chromium, address, "ready", attributes=attributes)
+    # nor did anybody set a limit on distances, as it is with weights of one's own
+    page = page_of_an_engine_with(chromium, address, "ready", attributes=attributes, limit=None)
     page.get_by_role("button", name="example: dress").click()
     settle(page, 0)
     assert page.get_by_role("combobox").count() == 0
     assert len(shown(page)) == K
+    assert "is it a garment?" not in page.get_by_role("status").inner_text()
     page.context.close()
 
 

@@ -50,7 +50,12 @@ def test_a_long_cell_is_noticed(tmp_path):
 # What a cell says or shows is wrong as easily as any code: some test runs it (`chapter_cells.py`)
 
 TESTS = ROOT / "tests"
-SHOWING = {"say", "table", "show", "slider"}
+# what a cell may call and compute nothing; widgets show themselves
+LOADING = {"budget", "len", "load_catalog", "load_classifier", "load_encoder", "optional", "Path",
+           "plt.style.use", "print", "shipped", "source", "tempfile.mkdtemp", "torch.manual_seed",
+           "block_explorer", "search_explorer"}  # fmt: skip
+# what other tests run: contracts, what the library holds too, what a checker is asked about
+ELSEWHERE = "nbval-check-output", "# the same code as fashionlib", "### BEGIN SOLUTION", "checks."
 
 
 def runner_of(script: Path) -> Path:
@@ -61,26 +66,57 @@ def runner_of(script: Path) -> Path:
 
 
 def not_run(code: list[NotebookNode], test: str) -> list[str]:
-    """Cells that show something, are no contract, and hold no text that a test finds them by."""
-    texts = {node.value for node in ast.walk(ast.parse(test)) if isinstance(node, ast.Constant)}
-    texts = {text for text in texts if isinstance(text, str) and len(text) > 5}
+    """Cells that compute or show something, and that no test finds and runs."""
+    texts = found_and_run(ast.parse(test))
     found_by = [[text for text in texts if text in cell.source] for cell in code]
     of_one = Counter(text for cell in found_by for text in cell)
     return [
         cell.source
         for cell, own in zip(code, found_by, strict=True)
-        if "nbval-check-output" not in cell.metadata.get("tags", [])
-        and SHOWING & {name.id for name in ast.walk(ast.parse(cell.source)) if called(name)}
+        if called(cell.source) - LOADING
+        and not any(mark in f"{cell.metadata.get('tags')} {cell.source}" for mark in ELSEWHERE)
         and not any(of_one[text] == 1 for text in own)
     ]
 
 
-def called(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+def called(source: str) -> set[str]:
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    return {ast.unparse(call.func) for call in calls}
+
+
+def found_and_run(test: ast.Module) -> set[str]:
+    """The texts by which a file of tests finds cells, in functions that run what they find."""
+    finders, runners = using(test, {"the_one_with"}), using(test, {"exec", "shown_by"})
+    texts = set()
+    for function in test.body:
+        if isinstance(function, ast.FunctionDef) and function.name in runners:
+            for node in ast.walk(function):
+                given = []
+                if isinstance(node, ast.Call) and ast.unparse(node.func) in finders:
+                    given = node.args
+                elif isinstance(node, ast.For):  # over texts
+                    given = getattr(node.iter, "elts", [])
+                texts |= {text.value for text in given if isinstance(text, ast.Constant)}
+    return {text for text in texts if isinstance(text, str)}
+
+
+def using(test: ast.Module, names: set[str]) -> set[str]:
+    """These names, and those of all in a file that is made with one of them."""
+    made = [(node, {getattr(node, "name", "")} | named(getattr(node, "targets", [])))
+            for node in test.body if isinstance(node, ast.FunctionDef | ast.Assign)]  # fmt: skip
+    while more := set().union(*(own for node, own in made if named([node]) & names)) - names:
+        names = names | more
+    return names
+
+
+def named(nodes: list[ast.AST]) -> set[str]:
+    """All names below some nodes, those of arguments too: a fixture is one."""
+    below = [node for top in nodes for node in ast.walk(top)]
+    return {getattr(node, "id", getattr(node, "arg", None)) for node in below} - {None}
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
-def test_each_cell_that_shows_something_is_run_by_a_test(script):
+def test_each_cell_that_computes_something_is_run_by_a_test(script):
     cells = jupytext.read(script, fmt="py:percent").cells
     code = [cell for cell in cells if cell.cell_type == "code"]
     assert not_run(code, runner_of(script).read_text()) == []
@@ -89,9 +125,67 @@ def test_each_cell_that_shows_something_is_run_by_a_test(script):
 def test_a_cell_that_no_test_runs_is_noticed():
     sources = ('say(f"{a} of them")', 'say(f"{b} of all")', "x = 1")
     code = [NotebookNode(source=source, metadata={}) for source in sources]
-    assert not_run(code, 'the_one_with("of them")\nassert said == "{b"') == [sources[1]]
-    assert not_run(code, 'the_one_with("of them")\nthe_one_with(\'say(f"\')') == [sources[1]]
-    assert not_run(code, 'the_one_with("of them")\nthe_one_with("of all")') == []
+    head = "cell_with = partial(the_one_with, code=CODE)\n"
+    one = f'{head}def test_one():\n    exec(cell_with("of them"))\n'
+    assert not_run(code, head) == [*sources[:2]]
+    for other in (
+        'exec(cell_with("say(f"))',  # it is in both
+        'assert "as" in cell_with("of all")',  # looked at alone
+        'exec("1")\n    assert said == "of all"',
+    ):
+        assert not_run(code, f"{one}def test_other():\n    {other}\n") == [sources[1]]
+    helper = "def run(text):\n    exec(cell_with(text))\n"
+    for other in ('shown_by(cell_with("of all"))', 'run("of all")'):
+        assert not_run(code, f"{one}{helper}def test_other():\n    {other}\n") == []
+
+
+# So is the header of a table, whose words may stand over each other's columns
+
+
+def headers(source: str) -> list[list[str]]:
+    """The typed words in the header of each table that a cell shows."""
+    nodes = list(ast.walk(ast.parse(source)))
+    calls = [node for node in nodes if isinstance(node, ast.Call) and called_as(node, "table")]
+    named = [node for node in nodes if isinstance(node, ast.Assign)
+             and ast.unparse(node.targets[0]).lower() == "header"]  # fmt: skip
+    lists = [*(call.args[0] for call in calls), *(node.value for node in named)]
+    return [typed(each) for each in lists if isinstance(each, ast.List)]
+
+
+def called_as(call: ast.Call, name: str) -> bool:
+    return ast.unparse(call.func) == name
+
+
+def typed(words: ast.List) -> list[str]:
+    found = [word.value for word in words.elts if isinstance(word, ast.Constant)]
+    return [word for word in found if isinstance(word, str)]
+
+
+def not_looked_at(code: list[NotebookNode], test: str) -> list[list[str]]:
+    """Headers whose words are in no list of a file of tests, in that order."""
+    known = [typed(node) for node in ast.walk(ast.parse(test)) if isinstance(node, ast.List)]
+    every = [header for cell in code for header in headers(cell.source)]
+    return [header for header in every if not any(inside(header, one) for one in known)]
+
+
+def inside(words: list[str], others: list[str]) -> bool:
+    """Whether all of them are among the others, in their order."""
+    left = iter(others)
+    return all(word in left for word in words)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_the_header_of_each_table_is_looked_at_by_a_test(script):
+    cells = jupytext.read(script, fmt="py:percent").cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    assert not_looked_at(code, runner_of(script).read_text()) == []
+
+
+def test_a_header_that_no_test_looks_at_is_noticed():
+    sources = 'table(["a", *b, f"{c} of", "d"], rows)', 'HEADER = ["e", "f"]\ntable(HEADER, rows)'
+    code = [NotebookNode(source=source, metadata={}) for source in sources]
+    assert not_looked_at(code, 'assert header == ["a", "b", "c of", "d"]') == [["e", "f"]]
+    assert not_looked_at(code, 'x = [["d", "a"], ["e", "f"]]') == [["a", "d"]]
 
 
 @pytest.mark.parametrize(

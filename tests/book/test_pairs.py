@@ -101,6 +101,8 @@ def test_with_a_repository_a_notebook_first_installs_the_library(copy, monkeypat
     cells = nbformat.read(copy.with_suffix(".ipynb"), as_version=4).cells
     code = [cell.source for cell in cells if cell.cell_type == "code"]
     assert ["%pip install" in source for source in code] == [True] + [False] * (len(code) - 1)
+    before = cells[: [cell.id for cell in cells].index("cell-colab")]
+    assert {cell.cell_type for cell in before} == {"markdown"}  # the title, and what follows it
 
 
 def test_a_check_writes_nothing(copy, monkeypatch, capsys):

@@ -130,6 +130,14 @@ def test_of_several_ways_to_say_a_term_the_whole_is_linked(text, linked):
     assert page.astext() == text
 
 
+@pytest.mark.parametrize("word", ["in-epoch", "epoch-wise", "supermargin", "marginal", "top_loss"])
+def test_a_part_of_a_longer_word_is_no_term(word):
+    page, app = new_document("one"), SimpleNamespace(env=SimpleNamespace(docname="chapters/one"))
+    page += nodes.paragraph("", "", nodes.Text(f"A {word} of it."))
+    glossary.link_terms(app, page)
+    assert [link.astext() for link in page.findall(addnodes.pending_xref)] == []
+
+
 def test_a_positive_number_is_no_positive_of_a_triplet(folder):
     links = terms_of(page(folder, "chapters/exercises/solutions/1_more_classes"))
     assert links == [("epoch", "epoch")]

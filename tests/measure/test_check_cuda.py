@@ -65,6 +65,7 @@ def test_with_one_it_compares_times_and_runs_every_page(tmp_path):
         assert f"notebooks/{chapter.name}" in pages
     assert "notebooks/exercises/solutions" in pages
     assert "--nbval-lax" in pages.split()  # a GPU rounds otherwise than what is stored
+    assert {path.name for path in tmp_path.iterdir()} == {"python", "log"}  # its own stay nowhere
 
 
 @pytest.mark.parametrize(
@@ -76,8 +77,9 @@ def test_with_one_it_compares_times_and_runs_every_page(tmp_path):
     ],
 )
 def test_what_is_wrong_is_its_last_line(tmp_path, wrong, line):
-    done = check(stub(tmp_path, **wrong))
+    done = check(stub(tmp_path, **wrong), TMPDIR=str(tmp_path))
     assert done.returncode == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"python", "log"}
     assert done.stdout.splitlines()[-1] == line
 
 

@@ -16,13 +16,13 @@ import looks
 import pipeline
 import pytest
 import recording
-import rivals
 import stores
 import throughput
 import torch
 import transfer
 from tiny import same_weights, striped_catalog
 from torch import nn
+from written import written_by
 
 from fashionlib.catalog import SEVEN, Catalog, Split
 from fashionlib.heads import build_classifier
@@ -284,37 +284,6 @@ def test_the_articles_encoder_has_any_length_and_its_own_backbone():
     assert encoder.backbone is not classifier.backbone
 
 
-def test_the_articles_encoders_start_from_its_own_network(monkeypatch):
-    begun = []
-    train = lambda encoder, *_: (begun.append(encoder), [])  # noqa: E731
-    monkeypatch.setattr(article, "run", lambda model, *_: (model, {}))
-    monkeypatch.setattr(article, "train_siamese", train)
-    article.run_seed(striped_catalog(4, 4), 3)
-    torch.manual_seed(3)
-    printed = build_classifier("article", 2).backbone
-    assert len(begun) == len(article.TRIPLETS)
-    assert all(same_weights(encoder.backbone, printed) for encoder in begun)
-    lengths = [e.eval()(torch.rand(4, 3, 32, 32)).norm(dim=1) for e in begun]
-    unit = [bool(((each - 1).abs() < 1e-4).all()) for each in lengths]
-    assert unit == [name.endswith(" length 1") for name in article.TRIPLETS]
-
-
-def test_each_encoder_of_the_transfer_table_draws_by_its_seed(monkeypatch):
-    """And the last of them trains for twice as long."""
-    seeds, epochs = [], []
-
-    def train(encoder, _, recipe, seed=0):
-        seeds.append(seed)
-        epochs.append(recipe.epochs)
-        return encoder, []
-
-    monkeypatch.setattr(transfer, "train_classifier", lambda model, *_: (model, []))
-    monkeypatch.setattr(transfer, "train_siamese", train)
-    transfer.run_seed(striped_catalog(4, 4), 3)
-    assert seeds == [3, 3, 3]
-    assert epochs == [15, 15, 30]
-
-
 def test_only_the_first_encoder_of_the_transfer_table_starts_from_the_classifier(monkeypatch):
     classifier, starts = build_classifier("fashion", 2), []
 
@@ -329,32 +298,6 @@ def test_only_the_first_encoder_of_the_transfer_table_starts_from_the_classifier
     assert list(histories) == ["classifier", "transfer", "scratch", "scratch, twice as long"]
 
 
-class Begun(Exception):
-    """A network is about to be made."""
-
-
-@pytest.mark.parametrize(
-    ("script", "begin"),
-    [
-        (ablation, lambda catalog: ablation.run("as it is", 8, catalog)),
-        (as_printed, lambda catalog: as_printed.run("to the letter", 8, catalog)),
-    ],
-    ids=["ablation", "as_printed"],
-)
-def test_a_network_begins_with_the_weights_of_its_seed(script, begin, monkeypatch):
-    """Else a seed that is run again gives another row."""
-    seeds = []
-
-    def build(*_):
-        seeds.append(torch.initial_seed())
-        raise Begun
-
-    monkeypatch.setattr(script, "build_classifier", build)
-    with pytest.raises(Begun):
-        begin(striped_catalog(4, 4))
-    assert seeds == [8]
-
-
 def test_triplets_to_the_letter_train_the_classifiers_own_backbone(monkeypatch):
     """What they leave of the classifier is asked of that very network, after them."""
     model, trained = as_printed.build(as_printed.NETWORKS["to the letter"], 2), []
@@ -366,20 +309,6 @@ def test_triplets_to_the_letter_train_the_classifiers_own_backbone(monkeypatch):
     assert trained[0].backbone is model.backbone
     assert found["precision@5 before"] == 0
     assert found["right after triplets"] == (model, 1)
-
-
-def test_each_rival_begins_with_the_weights_of_its_seed(monkeypatch):
-    begun = []
-    monkeypatch.setattr(rivals, "TRAINED", ("small",))
-    monkeypatch.setattr(rivals, "NETWORKS", {"small": lambda: nn.Linear(2, 2)})
-    monkeypatch.setattr(rivals, "run", lambda model, *_: (begun.append(model), {}))
-    monkeypatch.setattr(rivals, "load_catalog", lambda _: striped_catalog(4, 4))
-    monkeypatch.setattr(rivals, "measured", lambda *_: [])
-    monkeypatch.setattr(rivals, "write_results", lambda *_: None)
-    rivals.main()
-    for seed, network in zip((0, 1, 2), begun, strict=True):
-        torch.manual_seed(seed)
-        assert same_weights(network, nn.Linear(2, 2))
 
 
 def test_other_light_changes_brightness_more_than_white_balance():
@@ -441,14 +370,13 @@ def test_a_ratio_of_throughput_is_how_many_times_as_long_a_way_takes(monkeypatch
     """The third round was slow for all; the ratio does not see it."""
     ours = [100.0, 200.0, 1000.0]
     clock = {"ours": ours, "ImageFolder, no workers": [3 * ms for ms in ours]}
-    written = []
-    catalog = replace(striped_catalog(4, 4), root=tmp_path)
+    written = written_by(throughput, monkeypatch)
+    catalog = replace(striped_catalog(4, 4, "photos"), root=tmp_path)
     monkeypatch.setattr(throughput, "load_catalog", lambda _: catalog)
     monkeypatch.setattr(throughput, "ImageFolder", lambda *_: SimpleNamespace(classes="ab"))
     for name in ("from_files", "trainer", "parts_of_a_step"):
         monkeypatch.setattr(throughput, name, lambda *_: None)
     monkeypatch.setattr(throughput, "take_turns", lambda *_: (clock, {}))
-    monkeypatch.setattr(throughput, "write_results", lambda _, results: written.append(results))
     throughput.main()
     assert written[0]["ratios"] == {"ours": [1.0] * 3, "ImageFolder, no workers": [3.0] * 3}
     pictures = throughput.BATCHES * throughput.RECIPE.batch_size
@@ -486,9 +414,10 @@ def test_a_query_of_two_pictures_asks_for_the_class_of_the_first_in_the_look_of_
 ):
     stock = [(label, look) for label in (0, 1) for look in (0, 1)] * looks.K
     test = placed([(0, 0), (1, 1)])
-    catalog = Catalog("photos", ("a", "b"), placed(stock), test, test)
+    catalog = Catalog("drawn", ("a", "b"), placed(stock), test, test)
     blended = SimpleNamespace(blended=lambda what, look: torch.cat([what[:1], look[1:]]))
-    monkeypatch.setattr(looks, "load_encoder", lambda _: (blended, {}))
+    own = {shipped("encoder_drawn"): (blended, {})}
+    monkeypatch.setattr(looks, "load_encoder", own.__getitem__)
     monkeypatch.setattr(looks, "predict", lambda _, embeddings: embeddings)
     assert looks.mean_of(torch.tensor([0.0, 2.0]), torch.tensor([4.0, 0.0])).tolist() == [2, 1]
     found = looks.two_pictures(catalog)["blended"]
@@ -606,20 +535,31 @@ def test_each_part_of_a_step_is_done_when_it_is_timed(monkeypatch):
     assert len(moved) == 8
 
 
-def test_our_loop_takes_each_picture_once_with_its_label():
-    """The last few that make no whole batch are left out; then it begins anew."""
-    images = torch.arange(100, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 2, 2)
-    batches = throughput.from_memory(images, nn.Identity())
+PICTURES = torch.arange(100, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 2, 2)
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        throughput.from_memory(PICTURES, nn.Identity()),
+        throughput.from_files([(picture, n % 7) for n, picture in enumerate(PICTURES)], 0),
+    ],
+    ids=["ours", "ImageFolder"],
+)
+def test_either_loop_takes_each_picture_once_with_its_label(batches):
+    """In any order. The last few that make no whole batch are left out; then it begins anew."""
     for _ in range(2):
         whole = [next(batches) for _ in range(100 // throughput.RECIPE.batch_size)]
         pictures = torch.cat([augmented[:, 0, 0, 0] for augmented, _ in whole]).long()
         assert len(set(pictures.tolist())) == len(pictures) > 90
+        assert pictures.tolist() != sorted(pictures.tolist())
         assert torch.equal(torch.cat([labels for _, labels in whole]), pictures % 7)
 
 
 def test_each_network_is_exported_in_three_ways_and_its_own_weights_are_named(monkeypatch):
     """Files of as many bytes as their names have letters; the test photos are what is timed."""
-    catalog, exports, written, timed = striped_catalog(4, 4), [], [], []
+    catalog, exports, timed, threads = striped_catalog(4, 4, "photos"), [], [], []
+    written = written_by(export, monkeypatch)
     networks = {kind: nn.Linear(2, n) for n, kind in enumerate(("classifier", "encoder"), start=1)}
 
     def write(path: Path) -> Path:
@@ -644,11 +584,10 @@ def test_each_network_is_exported_in_three_ways_and_its_own_weights_are_named(mo
     )
     monkeypatch.setattr(export, "cost", cost)
     monkeypatch.setattr(export, "measure_times", times)
-    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
-    monkeypatch.setattr(export, "write_results", lambda _, results: written.append(results))
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
     export.main()
+    assert threads == [1]
     ours = recorded("export")
-    assert set(written[0]) == set(ours)
     for (kind, network), (weights, exported), given in zip(
         networks.items(), exports, timed, strict=True
     ):

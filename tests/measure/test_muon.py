@@ -81,7 +81,7 @@ def test_weights_decay():
     kernel = nn.Parameter(torch.ones(4, 4, 1, 1))
     kernel.grad = torch.zeros_like(kernel)
     Muon([kernel], lr=0.1, weight_decay=0.5).step()
-    assert torch.allclose(kernel, torch.tensor(0.95))
+    assert torch.allclose(kernel, torch.full_like(kernel, 0.95))
 
 
 def begun() -> Training:

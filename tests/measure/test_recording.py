@@ -2,10 +2,12 @@
 
 import hashlib
 import json
-import re
+import platform
+import sys
 
 import pytest
 import recording
+import torch
 from tiny import striped_catalog
 
 FILES = sorted(path.stem for path in recording.RESULTS.glob("*.json"))
@@ -56,10 +58,16 @@ def test_quartiles_are_three_values_of_four_digits():
 def test_a_run_says_script_machine_versions_and_date():
     about = recording.about_this_run("/somewhere/stores.py", None, faiss="1.9")
     assert about["made_by"] == "tools/measure/stores.py"
-    assert about["versions"].keys() == {"python", "torch", "faiss"}
+    own = {"python": sys.version.split()[0], "torch": torch.__version__}
+    assert about["versions"] == own | {"faiss": "1.9"}
     assert "catalog" not in about
     assert about["date"].count("-") == 2
-    assert re.search(r", (1 thread|\d+ threads)$", recording.machine())
+
+
+@pytest.mark.parametrize(("threads", "said"), [(1, "1 thread"), (4, "4 threads")])
+def test_a_machine_is_its_kind_of_processor_and_its_threads(threads, said, monkeypatch):
+    monkeypatch.setattr(recording.torch, "get_num_threads", lambda: threads)
+    assert recording.machine() == f"{platform.machine()}, {said}"
 
 
 def test_a_processor_is_called_as_it_calls_itself(tmp_path, monkeypatch):

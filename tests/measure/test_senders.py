@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 
 import senders
 from tiny import striped_catalog
+from written import written_by
 
 from fashionlib.catalog import load_catalog
 from fashionlib.catalog.photos import read_manifest
@@ -28,11 +29,10 @@ def test_photos_for_children_are_those_that_the_list_calls_so(monkeypatch):
     rows = {
         str(n): {"sender_id": str((n + 1) // 3), "kids": str(n in (2, 5, 9))} for n in range(10)
     }
-    written = []
+    written = written_by(senders, monkeypatch)
     monkeypatch.setattr(sys, "argv", ["senders.py", "images.csv"])
     monkeypatch.setattr(senders, "read_list", lambda _: rows)
-    monkeypatch.setattr(senders, "load_catalog", lambda _: striped_catalog(8, 4))
-    monkeypatch.setattr(senders, "write_results", lambda _, results: written.append(results))
+    monkeypatch.setattr(senders, "load_catalog", lambda name: striped_catalog(8, 4, name))
     senders.main()
     assert written[0]["for children"] == {"train": 2, "validation": 1, "test": 3}
     assert list(written[0]["train"].items()) == [("1", 3), ("2", 3), ("0", 2)]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import ablation
 import pytest
 import torch
+from chapter_cells import labels_of
 from tiny import striped_catalog, striped_split
 
 from fashionlib.heads import build_classifier
@@ -63,6 +64,7 @@ def test_a_trial_that_ran_elsewhere_alone_has_no_time_beside_the_others():
 
 def test_the_table_begins_with_what_it_compares_with_then_the_best():
     header, rows = ablation_figures.gain_table(RESULTS)
+    assert header == ["change", "seeds", "right", "gain, points", "time to train", "parameters"]
     assert [row[0] for row in rows] == ["as it is", "larger", "with mirror image", "smaller"]
     assert rows[1][1:5] == ["2", "85.5% (85.0% to 86.0%)", "+3.0 (+1.0 to +5.0)", "2.0"]
     assert all(len(row) == len(header) for row in rows)
@@ -91,6 +93,7 @@ def test_each_row_of_the_table_has_the_parameters_of_its_own_network():
 
 def test_the_figure_shows_every_seed():
     figure = ablation_figures.gain_figure(RESULTS, band=2.0)
+    assert labels_of(figure) == [("points of validation accuracy", "", [])]
     dots = [line for line in figure.axes[0].lines if line.get_marker() in "ox"]
     assert [len(line.get_xdata()) for line in dots] == [2, 2, 1]
     (band,) = [patch for patch in figure.axes[0].patches if patch.get_width() > 0]

@@ -22,12 +22,12 @@ from fashionlib.pages.block_explorer import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-START = Setting()
+START, STRIDED = Setting(), Setting(16, 64, 6, stride=2, size=33)
 SETTINGS = [
     START,
     Setting(24, 24),
     Setting(24, 24, stride=2),
-    Setting(16, 64, 6, stride=2, size=33),
+    STRIDED,
     Setting(72, 72, 1, size=7, depthwise=False),
     Setting(160, 160, 8, stride=2, size=111, depthwise=False),
     Setting(8, 160, 4, size=112),
@@ -59,6 +59,29 @@ def displayed(html: str) -> dict[tuple[str, str], int]:
     """The numbers in a table of either face."""
     pattern = r'<span data-step="(\w+)" data-count="(\w+)">([\d,]+)</span>'
     return {(m[1], m[2]): int(m[3].replace(",", "")) for m in re.finditer(pattern, html)}
+
+
+def rows_of(html: str) -> list[list[str]]:
+    """The table of either face, its heads first, as its readers see it."""
+    rows = re.findall(r"<tr.*?</tr>", html, re.DOTALL)
+    cells = [re.findall(r"<t[hd]\b.*?</t[hd]>", row, re.DOTALL) for row in rows]
+    return [[re.sub(r"<[^>]+>", "", cell) for cell in row] for row in cells]
+
+
+SHAPES = ["96 × 33 × 33", "96 × 17 × 17", *["64 × 17 × 17"] * 3]  # of STRIDED, step by step
+
+
+def counts_of(setting: Setting) -> list[list[str]]:
+    """Parameters and MACs of each step."""
+    counts = real_counts(setting)
+    return [[f"{counts[step, kind]:,}" for kind in ("parameters", "macs")] for step in STEPS]
+
+
+def test_each_column_of_the_python_face_has_what_its_head_says():
+    heads, *rows = rows_of(as_html(STRIDED))
+    assert heads == ["step", "its output", "parameters", "MACs"]
+    wanted = zip(STEPS.values(), SHAPES, counts_of(STRIDED), strict=True)
+    assert rows == [[name, shape, *counts] for name, shape, counts in wanted]
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -122,7 +145,8 @@ def page(chromium, tmp_path):
         f'<script defer src="{(static / "block_explorer.js").as_uri()}"></script>'
         '<body style="margin:0"><div class="block-explorer"></div></body></html>'
     )
-    opened = chromium.new_page(viewport={"width": 360, "height": 900})
+    # numbers are written as the page is, in English, whatever the browser speaks
+    opened = chromium.new_page(viewport={"width": 360, "height": 900}, locale="de-DE")
     errors: list[str] = []
     opened.on("pageerror", lambda error: errors.append(str(error)))
     opened.goto(html.as_uri())
@@ -154,14 +178,11 @@ def test_the_page_counts_what_python_counts(page):
 
 
 def test_the_page_shows_shapes_and_bars(page):
-    move(page, Setting(16, 64, 6, stride=2, size=33))
-    assert page.locator(".bx-shape").all_text_contents() == [
-        "96 × 33 × 33",
-        "96 × 17 × 17",
-        "64 × 17 × 17",
-        "64 × 17 × 17",
-        "64 × 17 × 17",
-    ]
+    move(page, STRIDED)
+    heads, *rows = rows_of(page.locator(".block-explorer").inner_html())
+    assert heads == ["step", "parameters", "MACs"]
+    wanted = zip(STEPS.values(), SHAPES, counts_of(STRIDED), strict=True)
+    assert rows == [[f"{name}{shape}", *counts] for name, shape, counts in wanted]
     widths = page.locator(".bx-bar > div").evaluate_all("bars => bars.map(b => b.style.width)")
     assert len(widths) == 2 * len(STEPS)
     assert widths.count("100%") == 2

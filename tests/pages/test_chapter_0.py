@@ -27,7 +27,7 @@ def test_the_share_of_test_is_that_of_test():
     space = {"photos": None, "drawn": few, "table": lambda *given: tables.append(given)}
     exec(the_one_with('"share of train", "share of test"', CODE), space)
     ((header, rows),) = tables
-    assert header[1:] == ["train", "validation", "test", "share of train", "share of test"]
+    assert header == ["few", "train", "validation", "test", "share of train", "share of test"]
     assert rows == [
         ["hat", 3, 1, 1, "75%", "20%"],
         ["shoes", 1, 1, 4, "25%", "80%"],
@@ -62,6 +62,7 @@ def test_both_heads_answer_for_the_query(monkeypatch):
         embed_picture=lambda *_: torch.tensor([3.0, 4.0]),
     )  # fmt: skip
     assert [line.split() for line in found.printed[:2]] == [["skirt:", "0.60"], ["shoes:", "0.30"]]
+    assert found.space["classifier"] == "classifier_few"
     assert found.printed[2] == "a point of 2 numbers, at distance 5.00 from the origin"
 
 
@@ -118,6 +119,7 @@ def test_a_contact_sheet_has_a_row_of_each_class(monkeypatch):
     found.space["contact_sheet"](catalog, across=2)
     ((figure,), (caption,)) = found.figures, found.captions
     assert (figure.images, figure.columns) == ([1, 3, 0, 2], 2)
+    assert found.alts == ["A contact sheet of the few catalog, one class a row: hat, shoes."]
     assert caption == "The few catalog. Rows from top to bottom: hat, shoes."
 
 
@@ -125,3 +127,12 @@ def test_the_two_heads_are_drawn_over_the_query(monkeypatch):
     monkeypatch.setattr(diagrams, "two_heads", lambda picture: picture)
     cell = the_one_with("One backbone, two heads. The search", CODE)
     assert shown_by(cell, query="the query").figures == ["the query"]
+
+
+def test_drawn_garments_are_shown_whatever_the_catalog_is():
+    sheets = []
+    found = shown_by(
+        the_one_with("contact_sheet(drawn)", CODE), contact_sheet=sheets.append,
+        budget=lambda full, quick: full, load_catalog=lambda name, few: (name, few),
+    )  # fmt: skip
+    assert sheets == [found.space["drawn"]] == [("drawn", False)]

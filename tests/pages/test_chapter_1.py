@@ -43,15 +43,18 @@ def test_the_block_is_the_librarys(name):
 @pytest.fixture
 def printed():
     """The article's block, as the chapter defines it."""
-    source = "\n".join(ast.unparse(definition(name, CODE)) for name in ("conv_bn", "AsPrinted"))
-    space = {"nn": torch.nn, "F": torch.nn.functional, "Tensor": torch.Tensor}
-    exec(source, space)
-    return space["AsPrinted"]
+    space = {"nn": torch.nn, "F": torch.nn.functional, "Tensor": torch.Tensor,
+             "conv_bn": blocks.conv_bn}  # fmt: skip
+    return shown_by(cell_with("class AsPrinted"), **space).space["AsPrinted"]
 
 
 def test_the_articles_block_fails_on_its_own_example(printed):
-    with pytest.raises(RuntimeError, match=r"32.*24"):
-        printed(24, 32)(torch.randn(1, 24, 8, 8))
+    """Else the chapter stops: it says that the block fails."""
+    cell = cell_with("adding 24 channels to 32 should have failed")
+    (line,) = shown_by(cell, torch=torch, AsPrinted=printed).printed
+    assert re.search(r"RuntimeError:.*32.*24", " ".join(line.split()))
+    with pytest.raises(AssertionError, match="should have failed"):
+        shown_by(cell, torch=torch, AsPrinted=lambda *_: lambda x: x)
 
 
 def test_the_articles_block_ends_in_a_relu_and_ours_does_not(printed):
@@ -115,10 +118,11 @@ def test_a_true_skip_is_one_without_a_convolution():
     space = {
         "PLANS": ["one"], "nn": torch.nn, "build_classifier": lambda *_, **__: network,
         "count_macs": lambda *_: 2e6, "count_parameters": lambda _: 1234,
-        "table": lambda header, rows: tables.append(rows),
+        "table": lambda *given: tables.append(given),
     }  # fmt: skip
     exec(cell, space)
-    assert tables == [[["`one`", "1,234", "2 million", 3, 1]]]
+    header = ["plan", "parameters", "MACs at 128 px", "blocks", "with a true skip"]
+    assert tables == [(header, [["`one`", "1,234", "2 million", 3, 1]])]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +143,9 @@ def test_a_layer_is_slower_where_most_rounds_say_so(times, told):
     }  # fmt: skip
     exec(cell, space)
     assert told in heard[0]
-    assert f"**{statistics.median(times):.1f} times as long" in heard[0]
+    low, high = middle(times)
+    spread = f"(half of the rounds: {low:.1f} to {high:.1f})"
+    assert f"**{statistics.median(times):.1f} times as long {spread}**" in heard[0]
 
 
 def test_every_figure_goes_through_show():
@@ -168,6 +174,7 @@ def test_the_time_of_a_map_is_an_eighth_of_a_batch_of_eight():
         cell_with('"ms a map"'), statistics=statistics, count_macs=counting.count_macs,
         layers={"one": torch.nn.Conv2d(20, 100, 1)}, spent={"one": [8.0, 16.0, 99.0]},
     )  # fmt: skip
+    assert found.tables[0][0] == ["layer", "million MACs", "numbers in and out", "ms a map"]
     assert found.tables[0][1] == [["one", "6.3", "125,440", "2.00"]]
 
 
@@ -178,12 +185,16 @@ def test_what_comes_back_is_told_in_shares_of_the_spirals_size():
     def there_and_back(points, n, seed):
         lifted = torch.ones(4, n)
         lifted[seed % 4] = 0
+        lifted[(seed + 1) % 4, 0] = 0  # which is not lost
         return lifted, 0 * points, points * (1 - 1 / n)
 
     found = shown_by(
         cell_with("points where all is zero"), Tensor=torch.Tensor, np=np, points=points,
         sizes=(2, 10), there_and_back=there_and_back,
     )  # fmt: skip
+    assert found.tables[0][0] == [
+        "n", "points where all is zero", "error by T⁻¹", "error of the best map",
+    ]  # fmt: skip
     assert found.tables[0][1] == [[2, "25%", "100%", "50.0%"], [10, "25%", "100%", "10.0%"]]
     errors = {2: 0.5, 3: 0.4, 15: 0.02, 30: 0.003}
     (said,) = shown_by(cell_with("even the best map misses"), errors=errors).said
@@ -239,6 +250,7 @@ def test_what_two_steps_save_is_counted_on_the_layers():
     """By hand: 24 · 32 · 9 weights in one step, 24 · 9 and 24 · 32 in two; at 32 × 32 places."""
     plain = torch.nn.Conv2d(24, 32, 3, padding=1, bias=False)
     found = shown_by(cell_with("separable = nn.Sequential("), plain=plain, **LAYERS)
+    assert found.tables[0][0] == ["layer", "parameters", "MACs"]
     assert found.tables[0][1] == [
         ["plain 3×3", "6,912", "7,077,888"],
         ["depthwise 3×3", "216", "221,184"],
@@ -251,6 +263,7 @@ def test_what_two_steps_save_is_counted_on_the_layers():
 def test_what_a_projected_skip_costs_is_held_against_the_block_without():
     """By hand: 1,872 and 792 and 2,368 parameters, and 24 · 32 + 64 in the detour."""
     found = shown_by(cell_with("the detour adds"), **LAYERS)
+    assert found.tables[0][0] == ["24 → 32, stride 2", "parameters", "MACs"]
     assert found.tables[0][1] == [
         ["no skip", "5,032", "2,525,184"], ["projected skip", "5,864", "2,721,792"],
     ]  # fmt: skip
@@ -260,6 +273,7 @@ def test_what_a_projected_skip_costs_is_held_against_the_block_without():
 def test_rivals_are_counted_in_blocks():
     """By hand: 24 · 32 · 9 + 64; 32 · 32 · 9 + 64 more; 72 · 72 · 9 for 72 · 9 in the filter."""
     found = shown_by(cell_with("one plain 3×3 convolution"), **LAYERS)
+    assert found.tables[0][0] == ["layer", "parameters", "times the block's", "MACs on 32×32"]
     assert [row[1:3] for row in found.tables[0][1]] == [
         ["5,032", "1.0×"], ["6,976", "1.4×"], ["16,256", "3.2×"], ["51,040", "10.1×"],
     ]  # fmt: skip
@@ -305,6 +319,7 @@ def test_what_the_last_relu_zeroes_is_told_of_the_block_as_printed():
     blocks_of = {"AsPrinted": lambda *_: torch.relu, "InvertedResidual": lambda *_: lambda x: -x}
     x = SimpleNamespace(relu=lambda: torch.tensor([-1.0, -2.0, 3.0, 0.0]))
     found = shown_by(cell_with("The last ReLU sets"), x=x, **blocks_of)
+    assert found.tables[0][0] == ["block, 24 → 24", "numbers below zero", "exactly zero"]
     assert found.tables[0][1] == [["as printed", "0%", "75%"], ["ours", "25%", "25%"]]
     assert found.said[0].startswith("The last ReLU sets 75% of the narrow map to zero")
 
@@ -364,3 +379,21 @@ def test_maps_of_the_one_picture_are_shown_step_by_step():
                      tensors=tensors, garment=garment)  # fmt: skip
     assert found.figures == [("picture", {"input": 0, "expand": 1})]
     assert found.alts[0].startswith("On the left a blue hat with dots. On the right")
+
+
+def test_each_step_of_the_block_is_shown_of_the_one_before():
+    """The picture is brown: of the numbers 0 to 255 those from -1 to 1."""
+    steps = {"expand": lambda x: x + 1, "filter": lambda x: 2 * x, "project": lambda x: -x}
+    drawn = []
+    picture = np.array([[[255, 51, 0]] * 4] * 4, np.uint8)
+    found = shown_by(
+        cell_with('tensors["filter"] = block.filter('), np=np, torch=torch,
+        sample_garment=lambda _, kind: kind, replace=lambda kind, **look: (kind, look["pattern"]),
+        draw_garment=lambda garment, size: drawn.append(garment) or picture,
+        conv_bn=lambda *given, **more: lambda x: x, block=SimpleNamespace(**steps),
+    )  # fmt: skip
+    assert drawn == [("t-shirt", "stripes")]
+    values = {name: each[0, :, 0, 0].tolist() for name, each in found.space["tensors"].items()}
+    assert values == {name: pytest.approx(each) for name, each in {
+        "input": [1, -0.6, -1], "expand": [2, 0.4, 0], "filter": [4, 0.8, 0],
+        "project": [-4, -0.8, 0]}.items()}  # fmt: skip

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import pytest
 import torch
-from chapter_cells import cells_of, code_of, grid, into, shown_by, the_one_with
+from chapter_cells import cells_of, code_of, grid, into, labels_of, shown_by, the_one_with
 from torch.nn import functional as F
 
 from fashionlib import metrics, training
@@ -112,7 +112,11 @@ def test_test_is_held_against_validation_with_the_mix_of_test(of_validation, mix
         "test_labels": range(100), "metrics": metrics, "say": into(heard),
     }  # fmt: skip
     exec(cell, space)
-    assert f": the mix {mix}. " in heard[0]
+    left = 100 * (0.8 - of_validation)
+    assert heard[0].startswith(
+        "Test is 10.0 points below validation. With the same mix of classes the difference is "
+        f"{left:+.1f} points: the mix {mix}. "
+    )
     assert f"With the mix of test, validation gives {of_validation:.1%}. " in heard[0]
     assert f"The interval of test {told}" in heard[0]
 
@@ -132,6 +136,7 @@ def test_a_network_that_is_surer_than_right_is_called_so(sure, told):
     exec(cell, space)
     assert heard[0].startswith(f"Mean probability of the answers: {sure:.0%}. Right: 80.0% (")
     assert f"So the network is **{told}" in heard[0]
+    assert "With a label smoothing of 0.1, the loss asks for a probability of 90% and" in heard[0]
 
 
 def test_every_network_of_every_seed_counts_as_a_look_at_test():
@@ -158,12 +163,13 @@ def test_accuracies_by_picture_by_class_and_by_the_mix_of_test():
         **split, "torch": torch, "metrics": metrics,
         "logits": F.one_hot(split["answers"]), "test_logits": F.one_hot(split["test_answers"]),
         "catalog": SimpleNamespace(classes=("hat", "shoes")),
-        "table": lambda header, rows: tables.append([row[1:] for row in rows]),
+        "table": lambda header, rows: tables.append((header, [row[1:] for row in rows])),
     }  # fmt: skip
     exec(cell, space)
-    assert tables == [
-        [["70.0%", "40.0%", "-30.0"], ["62.5%", "62.5%", "+0.0"], ["55.0%", "40.0%", "-15.0"]]
-    ]
+    assert tables == [(
+        ["accuracy", "validation", "test", "difference, points"],
+        [["70.0%", "40.0%", "-30.0"], ["62.5%", "62.5%", "+0.0"], ["55.0%", "40.0%", "-15.0"]],
+    )]  # fmt: skip
 
 
 def test_the_surest_mistakes_come_first():
@@ -176,10 +182,11 @@ def test_the_surest_mistakes_come_first():
             classes=("hat", "shoes"), validation=SimpleNamespace(images=torch.arange(3))
         ),
         "plots": SimpleNamespace(picture_grid=lambda *given: shown.extend(given)),
-        "show": lambda *_, **__: None,
+        "show": lambda _, alt, caption: shown.append(alt),
     }  # fmt: skip
     exec(cell, space)
-    images, titles = shown
+    images, titles, alt = shown
+    assert alt == "The surest mistakes: a shoes called hat; a shoes called hat"
     assert images.tolist() == [1, 0]
     assert titles == ["shoes?\nhat 90%", "shoes?\nhat 60%"]
 
@@ -195,6 +202,7 @@ def test_people_are_counted_once_and_met_photo_by_photo():
     (said,) = shown_by(cell, recorded=lambda _: senders).said
     assert said.startswith("50% of the validation photos, and 60% of the test photos, were sent")
     assert "The test photos come from 3 people." in said
+    assert said.endswith("Recorded: here.")
 
 
 def test_the_closest_pairs_are_those_that_are_shown():
@@ -252,10 +260,13 @@ def test_each_networks_accuracy_stands_beside_its_own_seconds():
         ),
     }  # fmt: skip
     found = shown_by(cell_with("def right(model, split)"), **space)
+    assert found.tables[0][0] == ["network", "validation, epochs: 2", "trained in"]
     assert [[row[0], row[1].split(",")[0], row[2]] for row in found.tables[0][1]] == [
         ["article", "70.0% (70 of 100", "3 s"], ["ours", "90.0% (90 of 100", "9 s"],
     ]  # fmt: skip
     exec(cell_with("The article's figure is 85%"), found.space)
+    low, high = metrics.wilson_interval(70, 100)
+    assert f"the interval of that ({low:.1%} to {high:.1%}) **is below**" in found.said[0]
     assert "Its network reaches 70.0% here" in found.said[0]
     assert "**is below** the article's figure (which was measured on the photos)." in found.said[0]
 
@@ -274,6 +285,8 @@ def test_fifths_go_from_the_least_to_the_most_sure():
     assert "10% sure, 0% right; 30% sure, 50% right; 50% sure, 50% right; 70% sure, 50%" in alt
     assert alt.endswith("90% sure, 100% right.")
     assert found.space["most"] == pytest.approx(0.95)  # of two classes half of the smoothing
+    legend = ["as right as it is sure", "what the loss asks for", "a fifth of the pictures"]
+    assert labels_of(figure) == [("mean probability of the answer", "share that is right", legend)]
     (bars,) = figure.axes[0].containers
     line, _, (spans,) = bars
     assert line.get_xydata() == pytest.approx(
@@ -306,6 +319,7 @@ def test_the_people_of_test_come_by_how_many_photos_they_sent():
         test_logits=F.one_hot(torch.tensor([0, 1, 0, 1]), 2),
         test_labels=torch.tensor([0, 1, 0, 0]),
     )  # fmt: skip
+    assert found.tables[0][0] == ["person", "right of this person's photos"]
     assert [[row[0], row[1].split(",")[0]] for row in found.tables[0][1]] == [
         ["number 7", "66.7% (2 of 3"], ["number 2", "100.0% (1 of 1"],
     ]  # fmt: skip
@@ -319,6 +333,9 @@ def test_classes_are_counted_in_either_split():
         logits=F.one_hot(torch.tensor([0, 1]), 2), labels=torch.tensor([0, 0]),
         test_logits=F.one_hot(torch.tensor([0, 0, 1]), 2), test_labels=torch.tensor([0, 1, 1]),
     )  # fmt: skip
+    assert found.tables[0][0] == [
+        "class", "validation: right of this class", "test: right of this class",
+    ]  # fmt: skip
     assert [[row[0], *(each.split(",")[0] for each in row[1:])] for row in found.tables[0][1]] == [
         ["hat", "50.0% (1 of 2", "100.0% (1 of 1"], ["shoes", "", "50.0% (1 of 2"],
     ]  # fmt: skip
@@ -365,6 +382,9 @@ def test_the_loss_of_a_network_that_knows_nothing_is_that_of_all_classes_alike()
 
 def test_the_schedule_is_drawn_from_its_start_to_its_end():
     found = shown_by(cell_with("The one-cycle schedule"), torch=torch, plt=plt)
+    assert labels_of(found.figures[0]) == [
+        ("share of the training done", "share of the\nlargest learning rate", [])
+    ]
     (line,) = found.figures[0].axes[0].lines
     x, y = line.get_xdata(), line.get_ydata()
     assert (x[0], x[-1], y[-1]) == (0, 1, pytest.approx(0))
@@ -408,8 +428,8 @@ def test_both_networks_are_trained_by_their_own_recipes(monkeypatch):
     )  # fmt: skip
     (theirs, _, first), (ours, _, second) = asked
     assert (theirs, ours) == (("article", 2), ("fashion", 2))
-    assert first == replace(training.ARTICLE_RECIPE, epochs=5)
-    assert second == Recipe(epochs=5, size=64, evaluation_size=80)
+    assert first == replace(training.ARTICLE_RECIPE, epochs=4)
+    assert second == Recipe(epochs=4, size=64, evaluation_size=80)
     assert found.printed == ["trained: article, fashion"]
 
 
@@ -475,7 +495,7 @@ def test_batches_of_an_epoch_are_counted():
     found = shown_by(cell_with("make an epoch, by this recipe"), training=stub,
                      catalog=SimpleNamespace(train=None))  # fmt: skip
     assert found.printed == ["inputs (16, 3, 8, 8) labels (16,)"]
-    assert found.said[0].startswith("5 batches of 16 make an epoch")
+    assert found.said == [f"5 batches of 16 make an epoch, by this recipe: `{Recipe()}`"]
 
 
 def test_curves_are_those_of_both_histories():

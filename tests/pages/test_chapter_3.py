@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import pytest
 import torch
-from chapter_cells import cells_of, code_of, grid, into, shown_by, the_one_with
+from chapter_cells import cells_of, code_of, grid, into, labels_of, shown_by, the_one_with
 from tiny import tiny_catalog
 from torch import nn
 from torch.nn import functional as F
@@ -76,12 +76,50 @@ def test_the_step_of_the_chapter_is_the_librarys():
         assert torch.allclose(value, ours.state_dict()[name], atol=1e-6), name
 
 
+MEASURED = {
+    name: torch.tensor([value, value])
+    for name, value in (
+        ("loss", 0.1), ("active", 0.2), ("precision@5", 0.3), ("hit@5", 0.4), ("mAP", 0.5),
+    )
+}  # fmt: skip
+
+
 def test_active_shares_of_miners_are_not_compared():
     """Mined triplets are active by construction, so no table of the trainings shows the share."""
     mining = PROSE.partition("## Mining")[2].partition("## What does")[0]
     assert "all active, because they were chosen so" in mining.replace("\n", " ")
-    trained = cell_with('found["semi-hard triplets"] =')
-    assert "active" not in trained
+    found = shown_by(
+        cell_with('found["semi-hard triplets"] ='), found={"before": MEASURED},
+        run=lambda objective, margin: {key: value + margin for key, value in MEASURED.items()}
+        | {"objective": objective},
+    )  # fmt: skip
+    ((header, rows),) = found.tables
+    assert header == ["encoder", "P@5", "Recall@5", "mAP"]
+    assert rows == [
+        ["before", "0.300", "0.400", "0.500"],
+        ["semi-hard triplets", "0.500", "0.600", "0.700"],
+        ["batch-hard triplets", "0.600", "0.700", "0.800"],
+    ]
+    mined = [found.space["found"][f"{name} triplets"] for name in ("semi-hard", "batch-hard")]
+    assert [each["objective"] for each in mined] == ["semi-hard", "batch-hard"]
+
+
+def test_triplets_at_random_are_held_against_a_head_that_was_not_trained():
+    """Both from the same draw; the one is measured as it is, the other after one epoch."""
+    asked = []
+    found = shown_by(
+        cell_with('found["random triplets"] ='), torch=torch, classifier="start",
+        keys=("loss", "active", "precision@5"), pick_device=lambda: "here",
+        encoder_from=lambda start: SimpleNamespace(to=lambda device: (start, device)),
+        measures=lambda encoder: asked.append(encoder) or MEASURED,
+        run=lambda *given, **more: asked.append((given, more)) or {
+            key: 2 * value for key, value in MEASURED.items()},
+    )  # fmt: skip
+    assert asked == [("start", "here"), (("random",), {"batch_size": 32, "epochs": 1})]
+    assert found.tables == [(["encoder", "loss", "active", "precision@5"], [
+        ["head not trained", "0.100", "0.200", "0.300"],
+        ["random triplets", "0.200", "0.400", "0.600"],
+    ])]  # fmt: skip
 
 
 @pytest.mark.parametrize(("end", "told"), [(0.45, "-0.050"), (0.5, "+0.000"), (0.52, "+0.020")])
@@ -95,10 +133,15 @@ def test_where_the_loss_fell_precision_says_whether_the_search_got_better(monkey
     }
     monkeypatch.setattr(recorded_results, "recorded", results.get)
     monkeypatch.setattr(recorded_results, "about", lambda _: "here")
-    heard = []
-    exec(cell_with("fall = max("), {"say": into(heard), "table": lambda *_: None})
+    heard, tables = [], []
+    exec(cell_with("fall = max("), {"say": into(heard), "table": lambda *g: tables.append(g)})
+    assert tables == [(
+        ["first to last epoch", "loss", "active", "precision@5"],
+        [["random", "2.000 to 0.500", "0.200 to 0.900", f"0.500 to {end:.3f}"]],
+    )]  # fmt: skip
     assert f"falls by up to 75%, and the precision changes by {told} at best. " in heard[0]
     assert ("the search got no better" in heard[0]) == (end <= 0.5)
+    assert "Means of 1 seeds. Recorded: here." in heard[0]
 
 
 @pytest.mark.parametrize(
@@ -135,6 +178,7 @@ def test_epochs_that_transfer_saves_are_counted_from_1():
     said = said_of_transfer([0.3, 0.6, 0.7], [0.1, 0.2, 0.5, 0.5])
     assert "in epoch 2 of 4: 50% of the epochs are saved" in said
     assert "With the classifier's own 1 epochs counted it is 25%." in said
+    assert said.endswith("And it ends higher: 0.700 against 0.500.")
 
 
 def test_miners_have_their_own_papers():
@@ -144,10 +188,22 @@ def test_miners_have_their_own_papers():
 
 
 def test_the_stem_is_called_the_stem():
-    """`UpTo(…, depth + 1)` counts the stem as the first, so block n is the n-th after it."""
-    cell = cell_with("by_depth = {")
-    assert '0: "the stem", 2: "block 2"' in cell_with("depths = {")
-    assert "UpTo(classifier, depth + 1" in cell
+    """It is the first of the parts, so up to block n are n more; every fourth picture is a sample.
+
+    The looks are those of the encoder that ends there.
+    """
+    found = shown_by(
+        cell_with("by_depth = {"), header=["class @5"], mean_looks=lambda values: [values],
+        classifier=SimpleNamespace(backbone=SimpleNamespace(blocks=["stem", *range(1, 9)])),
+        train=SimpleNamespace(images=torch.arange(9)), looks=lambda encoder: encoder,
+        UpTo=lambda classifier, parts, sample: (
+            classifier.backbone.blocks[:parts][-1], sample.tolist()),
+    )  # fmt: skip
+    sample = [0, 4, 8]
+    assert found.tables == [(["up to", "class @5"], [
+        ["the stem", ("stem", sample)], ["block 2", (2, sample)], ["block 5", (5, sample)],
+        ["block 8, the last", (8, sample)],
+    ])]  # fmt: skip
     assert "first block" not in PROSE.lower()
 
 
@@ -214,6 +270,7 @@ def test_what_is_lost_for_new_classes_is_our_encoders(ours, told):
     }  # fmt: skip
     exec(cell_with("forgotten = "), space)
     assert f"changes precision@5 by {(ours - 3) / 5:+.3f} (" in heard[0]
+    assert ("and 40% of a squared distance are" in heard[0]) == (ours < 3)
     assert told in heard[0]
     ((header, rows),) = tables
     assert header == ["class", "queries", "features", "ours"]
@@ -289,9 +346,9 @@ def test_what_two_pictures_find_is_counted_of_five():
         cell_with("the first's class"), measured=measured, resampled=resampled, torch=torch
     )
     ((header, rows),) = found.tables
-    assert header[3:] == [
-        "the first's class", "the second's colour", "both of these", "the second's pattern",
-        "all three",
+    assert header == [
+        "catalog", "query", "pairs", "the first's class", "the second's colour", "both of these",
+        "the second's pattern", "all three",
     ]  # fmt: skip
     blended = ["0.200", "0.400", "0.600", "0.800", "1.000"]
     mean = ["0.100", "0.200", "0.300", "0.400", "0.500"]
@@ -361,7 +418,8 @@ def test_of_each_encoder_and_catalog_its_own_counts_are_shown():
         NAMES=dict.fromkeys(names), header=["class @5", "colour @5"],
     )  # fmt: skip
     assert found.said == ["**photos**, 3 queries", "**drawn**, 3 queries", "Recorded: here."]
-    for (_, rows), less in zip(found.tables, (0, 1), strict=True):
+    for (header, rows), less in zip(found.tables, (0, 1), strict=True):
+        assert header == ["encoder", "class @5", "colour @5"]
         assert [row[0] for row in rows] == encoders
         shares = [(n - less) / 5 for n in range(1, 8)]
         assert [row[1].split()[0] for row in rows] == [f"{share:.3f}" for share in shares]
@@ -383,7 +441,8 @@ def test_a_loss_is_lower_where_all_lies_on_one_point():
         cell_with('"the same, pushed aside"'), torch=torch, F=F, DIMENSIONS=4, siamese=siamese,
         predict=lambda _, images: images, untrained=None, queries=asked, train=known, judged=judged,
     )  # fmt: skip
-    rows = found.tables[0][1]
+    ((header, rows),) = found.tables
+    assert header == ["embeddings", "spread", "loss", "precision@5"]
     assert [row[2:] for row in rows] == [["0.500", "0.500"]] * 3
     spreads = [float(row[1]) for row in rows]
     assert spreads[0] > 3 * spreads[1] > spreads[2] == 0
@@ -465,6 +524,7 @@ def test_miners_choose_from_one_batch_and_each_has_its_own_row(monkeypatch):
                                 active_share=siamese.active_share),
     )  # fmt: skip
     assert asked == [("semihard", 0.2, True, True), ("hard", True, True)]
+    assert found.tables[0][0] == ["of one batch", "triplets", "mean loss", "active"]
     random, *mined = found.tables[0][1]
     assert random[:2] == ["random", 8]
     # by hand: 0.15 - 0.45 and 0.15 - 0.55 with the margin; 0.9 - 0.1, 0.75 - 0.05 and 0.6 - 0.2
@@ -482,6 +542,7 @@ def test_curves_of_transfer_are_means_with_the_range_of_the_seeds():
     ]  # fmt: skip
     found = shown_by(cell_with("Mean and range of"), torch=torch, plt=plt,
                      recorded=lambda _: {"runs": runs})  # fmt: skip
+    assert labels_of(found.figures[0]) == [("epoch", "precision@5, validation", list(shares)[1:])]
     axis = found.figures[0].axes[0]
     assert {line.get_label(): line.get_ydata().tolist() for line in axis.lines} == {
         name: pytest.approx(each) for name, each in list(shares.items())[1:]
@@ -491,6 +552,7 @@ def test_curves_of_transfer_are_means_with_the_range_of_the_seeds():
     assert (heights.min(), heights.max()) == pytest.approx((0.4, 0.8))
     assert "transfer 0.700; scratch 0.400; scratch, twice as long 0.600." in found.alts[0]
     assert found.captions[0].startswith("Mean and range of 2 seeds.")
+    assert found.captions[0].endswith("Recorded: here.")
     plt.close(found.figures[0])
 
 
@@ -533,9 +595,9 @@ def test_two_epochs_of_names_are_held_against_the_features():
         looks=lambda encoder: {n: torch.full((60,), by_encoder[encoder]) for n in names},
         mean_looks=lambda values: [f"{float(values[n].mean()):.3f}" for n in names],
     )  # fmt: skip
-    assert found.tables[0][1] == [
+    assert found.tables == [(["encoder", "class @5", "alike @5"], [
         ["classifier features", "0.400", "0.400"], ["two epochs of names", "0.600", "0.600"],
-    ]  # fmt: skip
+    ])]  # fmt: skip
     assert found.said[0].startswith("The change of alike@5 is +0.200 (")
     recipe = found.space["_"]
     assert (recipe.epochs, recipe.size, recipe.evaluation_size) == (2, 96, 112)

@@ -1,18 +1,22 @@
 """Chapter 4's three lines are the library's search, and its sentences follow its measurements."""
 
+import subprocess
+import sys
 import time
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from chapter_cells import cells_of, code_of, grid, into, shown_by, the_one_with
+from PIL import Image
 
-from fashionlib import retrieval
+from fashionlib import retrieval, weights
 from fashionlib.catalog import Split
-from fashionlib.pages import plots, result_strips
+from fashionlib.pages import depths, plots, result_strips
 from fashionlib.retrieval import resampled
-from fashionlib.search import SearchIndex
+from fashionlib.search import SearchIndex, euclidean, nearest
 
 CODE = code_of(cells_of("04_visual_search"))
 cell_with = partial(the_one_with, code=CODE)
@@ -64,6 +68,8 @@ def test_the_stand_in_is_called_misleading_where_it_is(best, said):
         cell_with("by_stand_in = "),
         {"stand_in": {"a": 0.3, "b": 0.5}, "alike": colour, "say": into(heard)},
     )
+    told = f"By the stand-in **a** is best, by the labels of colour **{best}**. "
+    assert heard[0].startswith(told)
     assert said in heard[0]
 
 
@@ -182,6 +188,7 @@ def test_the_stand_in_is_measured_of_the_five_nearest(monkeypatch):
         [[1], [2], [5], [6], [[0, 1, 2, 3, 4]]],
         [[1], [2], [5], [6], [[6, 5, 4, 3, 2]]],
     ]
+    assert found.tables[0][0] == ["encoder", "stand-in", "colour @5", "alike @5"]
     assert found.tables[0][1] == [["a", "0.25", "0.400", "0.300"], ["b", "0.50", "0.300", "0.100"]]
 
 
@@ -205,20 +212,27 @@ def test_the_cut_is_the_dress_and_the_look_is_of_another_garment(monkeypatch):
     assert found.alts[0].endswith("five results: hat, dress, dress, dress, dress.")
 
 
-def test_the_worst_queries_find_least_and_of_these_the_surest_come_first():
+def test_the_worst_queries_find_least_and_of_these_the_surest_come_first(monkeypatch):
     """Three find 0.2, at distances of 0.5, 0.2 and 1.0; the nearest of all finds everything."""
-    strips = []
+    strips, asked = [], []
     precision, nearest = torch.tensor([0.2, 0.4, 0.2, 0.2, 1.0]), [0.5, 2.0, 0.2, 1.0, 0.1]
     five = SimpleNamespace(
         distances=torch.tensor(nearest)[:, None].expand(-1, 5), positions=torch.zeros(5, 5)
     )
-    cell = "worst = (" + cell_with("worst = (precision").partition("worst = (")[2]
+    for name in ("ranking", "matches"):
+        monkeypatch.setattr(retrieval, name, lambda *given: given)
+    monkeypatch.setattr(
+        retrieval, "precision_at_k", lambda *given: asked.append(given) or precision
+    )
+    labels = torch.zeros(5, dtype=torch.long)
     shown_by(
-        cell, precision=precision, five=five, names=["hat"],
-        test=SimpleNamespace(labels=torch.zeros(5, dtype=torch.long)),
-        show_strip=lambda *given: strips.append(given[0]),
+        cell_with("worst = (precision"), queries="queries", embeddings="embeddings", names=["hat"],
+        index=SimpleNamespace(search=lambda *given, k: asked.append((*given, k)) or five),
+        test=SimpleNamespace(labels=labels), train=SimpleNamespace(labels="of train"),
+        show_strip=lambda *given: strips.append((given[0], given[3])),
     )  # fmt: skip
-    assert strips == [2, 0, 3]
+    assert strips == [(n, "A query labelled “hat”. Would you have known?") for n in (2, 0, 3)]
+    assert asked == [((("queries", "embeddings"), labels, "of train"), 5), ("queries", 5)]
 
 
 def test_each_measure_of_a_class_stands_in_its_own_column():
@@ -256,6 +270,9 @@ def test_chance_and_the_best_stand_around_the_encoders():
         chance_in_class=values(0), best_at_k=values(500), resampled=lambda value: value,
         with_interval=str,
     )  # fmt: skip
+    assert found.tables[0][0] == [
+        "encoder", "class @5", "colour @5", "pattern @5", "pattern, if patterned @5", "alike @5",
+    ]  # fmt: skip
     assert found.tables[0][1] == [
         [name, *(str(share + n) for n in range(5))]
         for name, share in (
@@ -310,3 +327,49 @@ def test_the_explorer_of_the_page_begins_with_one_picture_of_each_of_six_classes
         test=SimpleNamespace(labels=torch.tensor([6, 1, 0, 0, 2, 5, 4, 3, 1])),
     )  # fmt: skip
     assert asked == [("index", "encoder", "catalog", [2, 1, 4, 7, 6, 5], 6)]
+
+
+def test_the_white_dress_is_searched_by_three_networks(monkeypatch):
+    """Pictures are points on a line; the untrained network turns it around 8, features halve it."""
+    monkeypatch.setattr(depths, "Features", lambda classifier: classifier)
+    monkeypatch.setattr(weights, "load_classifier", lambda path: paths.append(path) or (
+        lambda x: x / 2, None))  # fmt: skip
+    strips, paths = [], []
+    train, test = (SimpleNamespace(images=torch.tensor(places)[:, None]) for places in (
+        [0.0, 1, 2, 3, 4, 5, 6], [1.0, 5.0]))  # fmt: skip
+    found = shown_by(
+        cell_with("Found with: {name}."), torch=torch, catalog=SimpleNamespace(name="few"),
+        shipped=str, build_encoder=lambda plan: SimpleNamespace(eval=lambda: lambda x: 8 - x),
+        predict=lambda network, images: network(images), train=train, test=test, white=1,
+        queries=test.images, embeddings=train.images.flip(0), nearest=nearest,
+        euclidean=euclidean, show_strip=lambda *given: strips.append(given),
+    )  # fmt: skip
+    assert list(found.space["vectors"]) == ["untrained", "classifier features", "our encoder"]
+    assert [(place, found[0].item(), chosen[:3].tolist(), caption)
+            for place, found, chosen, caption in strips] == [
+        (1, 0, [5, 4, 6], "Found with: untrained."),
+        (1, 0, [5, 4, 6], "Found with: classifier features."),
+        (1, 0, [1, 0, 2], "Found with: our encoder."),
+    ]  # fmt: skip
+    assert strips[1][1][1] == 0.5
+    assert paths == ["classifier_few"]
+
+
+def test_a_folder_of_test_pictures_is_searched_by_the_command(tmp_path, monkeypatch):
+    """Every second of forty, with the first as the query; what the command says is printed."""
+    asked = []
+    monkeypatch.setattr(subprocess, "run", lambda *given, **more: asked.append((given, more)) or (
+        SimpleNamespace(stdout="found")))  # fmt: skip
+    images = torch.arange(40, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 8, 8)
+    found = shown_by(
+        cell_with("search --query 0.jpg"), Path=Path, shipped=str,
+        tempfile=SimpleNamespace(mkdtemp=lambda: tmp_path), catalog=SimpleNamespace(name="few"),
+        test=Split(images, torch.zeros(40), ("",) * 40),
+    )  # fmt: skip
+    (((command,), settings),) = asked
+    assert command == [sys.executable, "-m", "fashionlib", "search", "--query", "0.jpg",
+                       "--catalog", ".", "--top-k", "5", "--weights", "encoder_few"]  # fmt: skip
+    assert (settings["cwd"], settings["check"], found.printed) == (tmp_path, True, ["found"])
+    assert {path.name for path in tmp_path.iterdir()} == {f"{n}.jpg" for n in range(20)}
+    with Image.open(tmp_path / "19.jpg") as last:
+        assert abs(last.getpixel((3, 3))[0] - 38) < 3

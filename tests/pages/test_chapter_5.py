@@ -11,12 +11,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from chapter_cells import cells_of, code_of, into, shown_by, the_one_with
+from chapter_cells import cells_of, code_of, into, labels_of, shown_by, the_one_with
 
 from fashionlib.blocks import PLANS, MobileNetBackbone
 from fashionlib.counting import layer_table
 from fashionlib.heads import build_classifier
-from fashionlib.pages import latency, ledger, recorded_results
+from fashionlib.pages import latency, ledger
 from fashionlib.pages import ledger_figures as figures
 from fashionlib.pages.ledger import MARKS
 from fashionlib.retrieval import average_precision, matches, mean_colours, ranking, resampled, score
@@ -96,7 +96,9 @@ TIMES = {
 
 def test_accuracy_dots_say_every_seed():
     shares = {"one": [0.8, 0.8], "two": [0.9]}
-    axis = figures.accuracy_dots(shares, of=100, said=0.85).axes[0]
+    figure = figures.accuracy_dots(shares, of=100, said=0.85)
+    assert labels_of(figure) == [("validation accuracy, %", "", [])]
+    axis = figure.axes[0]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["one", "two"]
     dots = [line.get_xdata()[0] for line in axis.lines if line.get_marker() == "o"]
     assert dots == pytest.approx([80, 80, 90])
@@ -115,8 +117,11 @@ def test_accuracy_against_time():
     ]
     assert points[0].interval[0] < 0.7 < points[0].interval[1]
     assert "two: 95.0% in 3.0 ms" in figures.accuracy_time_alt(points)
-    drawn = figures.accuracy_time_figure(points).axes[0]
-    assert [text.get_text() for text in drawn.get_legend().get_texts()] == ["one", "two"]
+    figure = figures.accuracy_time_figure(points)
+    assert labels_of(figure) == [
+        ("milliseconds for one picture", "test accuracy, %", ["one", "two"])
+    ]
+    drawn = figure.axes[0]
     lines = [line.get_xydata().tolist() for line in drawn.lines]
     interval = [100 * end for end in points[0].interval]
     assert lines[0] == [[3.0, pytest.approx(end)] for end in interval]
@@ -128,7 +133,10 @@ def test_accuracy_against_time():
 
 def test_ratio_figure_shows_the_middle_half():
     found = {"64 px, batch 1, eager": [1.0, 2.0, 3.0, 4.0, 99.0]}
-    axis = figures.ratio_figure(found, said=3.5).axes[0]
+    figure = figures.ratio_figure(found, said=3.5)
+    assert labels_of(figure) == [("times as long", "", [])]
+    axis = figure.axes[0]
+    assert axis.get_xlim()[0] == 0  # so that twice as far is twice as long
     assert list(axis.lines[0].get_xdata()) == [2.0, 4.0]
     assert list(axis.lines[1].get_xdata()) == [3.0]  # the median, as the alt text says
     assert "eager: 3.0." in figures.ratio_alt(found)
@@ -149,7 +157,13 @@ def test_triplet_curves_show_mean_and_range():
         [{"loss": 0.8, "precision@5": 0.4}, {"loss": 0.1, "precision@5": 0.8}],
         [{"loss": 0.8, "precision@5": 0.6}, {"loss": 0.3, "precision@5": 0.6}],
     ]
-    left, right = figures.triplet_curves({"a run": rows}).axes
+    figure = figures.triplet_curves({"a run": rows})
+    assert labels_of(figure) == [
+        ("epoch", "triplet loss", ["a run"]), ("epoch", "precision@5, validation", []),
+    ]  # fmt: skip
+    left, right = figure.axes
+    assert left.get_ylim()[0] == 0
+    assert left.lines[0].get_xdata().tolist() == [1, 2]
     assert list(left.lines[0].get_ydata()) == pytest.approx([0.8, 0.2])
     assert list(right.lines[0].get_ydata()) == pytest.approx([0.5, 0.7])
     heights = right.collections[0].get_paths()[0].vertices[:, 1]
@@ -174,6 +188,8 @@ def test_a_control_agrees_within_two_percent_and_differs_beyond(factor, told):
     }  # fmt: skip
     exec(cell, space)
     assert heard == [f"Recorded 1.5000, here {1.5 * factor:.4f}: {told}."]
+    exec(cell, space | {"article": {"controls": {"drawn, 3 pictures": 1.5}}})
+    assert heard[1].startswith(f"The loss is {1.5 * factor:.4f}; no control was recorded")
 
 
 def entered(text: str, **known) -> dict[str, ledger.Entry]:
@@ -208,34 +224,60 @@ def test_only_the_articles_networks_can_reach_its_accuracy():
     assert found.measured == "70.0% (67.5% to 72.5%) theirs"
     assert found.why.startswith("By its recipe 70.0% is the best mean of its networks.")
     assert "What reaches it: ours, 91.0%" in found.why
-
-
-def test_the_megabytes_are_those_of_the_network_whose_times_are_given():
-    """429,399 weights of four bytes."""
-    recorded = recorded_results.recorded("latency")
     found = entered(
-        "It runs efficiently on mobile devices",
-        latency=recorded, timing=latency, setting="128 px, batch 1, {}",
-        faster=latency.ratios(recorded, slow="ResNet-18", fast="article, dense"),
+        "best = max(its_networks", accuracy={"theirs": [0.85, 0.86, 0.87], "other": [0.1] * 3},
+        its_networks=["other", "theirs"], classes="abcdefg",
+    )["85% validation accuracy in 10 epochs"]  # fmt: skip
+    assert (found.verdict, found.why) == (ledger.HOLDS, "Its network reaches it: theirs.")
+
+
+PARAMETERS = {"ResNet-18": 11_180_103, "article as printed": 33_039, "article, dense": 429_399}
+
+
+def efficiency(faster: dict[str, list[float]]) -> list[ledger.Entry]:
+    """The entries about size and time, in their order, of times in two settings."""
+    rounds = {"128 px, batch 1, onnxruntime": [1.0, 2.0, 9.0], "another": [1500.0]}
+    entries = entered(
+        "covering = [", latency={"networks": {n: {"parameters": k} for n, k in PARAMETERS.items()}},
+        timing=SimpleNamespace(middle=latency.middle, rounds_of=lambda *_: rounds),
+        setting="128 px, batch 1, {}", faster=faster,
         counts={"printed": 33_039, "dense": 429_399},
-    )["It runs efficiently on mobile devices"]  # fmt: skip
-    assert found.measured.startswith("1.7 MB of weights, and ")
+    )  # fmt: skip
+    return list(entries.values())
+
+
+def test_size_and_time_are_those_of_the_networks_that_the_article_speaks_of():
+    """429,399 weights of four bytes."""
+    resnet, fewer, times, _, mobile = efficiency({"one": [2.0] * 2, "two": [4.0] * 2})
+    assert resnet.measured == "11,180,103, with a head for seven classes"
+    assert resnet.verdict == ledger.HOLDS
+    assert fewer.measured == "338× article as printed, 26× article, dense"
+    assert fewer.verdict == ledger.HOLDS_IF
+    assert times.measured == (
+        "ResNet-18 2.0 to 1,500 ms; article, dense 2.0 to 1,500 ms a batch, by setting"
+    )
+    assert times.why.endswith("50 to 15 is 3.3, not 3.5.")
+    assert mobile.measured.startswith("1.7 MB of weights, and 2.0 ms a picture on one core")
+
+
+AROUND, ONCE = [3.3, 3.4, 3.6, 3.7], [3.0, 3.1, 3.1, 3.2, 4.0]  # one round is no measurement
 
 
 @pytest.mark.parametrize(
-    ("rounds", "verdict"),
+    ("one", "other", "verdict", "measured", "why"),
     [
-        ([3.3, 3.4, 3.6, 3.7], ledger.HOLDS),
-        ([3.0, 3.1, 3.1, 3.2, 4.0], ledger.DOES_NOT_HOLD),  # one round is no measurement
+        (AROUND, AROUND, ledger.HOLDS, "3.5× to 3.5×", "In every setting."),
+        (AROUND, ONCE, ledger.HOLDS_IF, "3.1× to 3.5×", "If measured at one."),
+        (ONCE, [4.0] * 4, ledger.DOES_NOT_HOLD, "3.1× to 4.0×",
+         "In none of 2 settings on one processor core: in 1 of them it is faster still."),
     ],
-)
-def test_a_ratio_of_times_is_measured_where_half_of_the_rounds_are_around_it(rounds, verdict):
-    found = entered(
-        "covering = [", latency=recorded_results.recorded("latency"), timing=latency,
-        setting="128 px, batch 1, {}", faster={"a setting": rounds},
-        counts={"printed": 33_039, "dense": 429_399},
-    )["3.5× faster than ResNet-18"]  # fmt: skip
-    assert found.verdict == verdict
+)  # fmt: skip
+def test_a_ratio_of_times_is_measured_where_half_of_the_rounds_are_around_it(
+    one, other, verdict, measured, why
+):
+    *_, found, _ = efficiency({"one": one, "two": other})
+    assert (found.verdict, found.why) == (verdict, why)
+    assert found.measured == f"{measured}, by setting"
 
 
 DENSE = [0.6, 0.7, 0.8]  # by seed
@@ -260,7 +302,9 @@ def depthwise(by_its_recipe: list[float], by_ours: list[float]) -> ledger.Entry:
 def test_what_depthwise_filters_cost_is_theirs_less_the_dense_ones(change, verdict):
     shares = [share + change for share in DENSE]
     found = depthwise(shares, shares)
-    assert found.measured.startswith(f"{100 * change:+.1f} (")
+    points = rf"\{100 * change:+.1f} \(.+?\)"
+    told = f"{points} points of validation accuracy by its recipe, {points} by ours, for 13 times "
+    assert re.fullmatch(f"{told}fewer parameters", found.measured)
     assert found.verdict == verdict
 
 
@@ -288,7 +332,9 @@ def test_blind_draws_are_from_the_photos_that_the_article_searched():
         "stock = [label", places=places, catalog=SimpleNamespace(classes=("dress", "hat"))
     )
     (entry,) = found.values()
-    assert entry.measured.startswith("1 of 6 photos are dresses")
+    assert entry.measured == (
+        "1 of 6 photos are dresses: five drawn blindly have one or more in 83% of all draws"
+    )
     assert entry.why.endswith("83% of blind draws do as well.")
 
 
@@ -306,13 +352,16 @@ def test_what_the_relu_after_the_sum_does_is_with_it_less_without(change, told):
     space = {
         "recorded": lambda _: {"validation": 100, "runs": runs}, "about": lambda _: "here",
         "mean_and_interval": ledger.mean_and_interval, "t_interval": ledger.t_interval,
-        "table": lambda header, rows: tables.append(rows), "say": into(heard),
+        "table": lambda *given: tables.append(given), "say": into(heard),
     }  # fmt: skip
     for text in ("def seeds_of", "without for with_relu"):
         cell = cell_with(text)
         exec(cell, space)
     assert told in heard[0]
-    ((first, second),) = tables
+    assert heard[0].endswith("Recorded: here.")
+    ((header, (first, second)),) = tables
+    assert header == ["network", "validation", "points more than the row above"]
+    assert [row[1].split()[0] for row in (first, second)] == ["62.0%", f"{62 + change:.1f}%"]
     assert first[2] == ""
     assert second[2].startswith(f"{change:+.1f} (")
 
@@ -353,13 +402,17 @@ def test_transfer_passes_what_the_long_run_reaches_at_its_best():
             name: [{"epoch": n, "precision@5": share} for n, share in enumerate(each, start=1)]
             for name, each in shares.items()
         }})  # fmt: skip
-    heard = []
+    heard, tables = [], []
     space = {
-        "recorded": lambda _: {"runs": runs},
-        "mean_and_interval": ledger.mean_and_interval, "table": lambda *_: None,
-        "say": into(heard),
+        "recorded": lambda _: {"runs": runs}, "table": lambda *given: tables.append(given),
+        "mean_and_interval": ledger.mean_and_interval, "say": into(heard),
     }  # fmt: skip
     exec(cell, space)
+    ((header, rows),) = tables
+    assert header == ["run", "epochs", "precision@5"]
+    assert [[*row[:2], row[2].split()[0]] for row in rows] == [
+        ["transfer", 2, "0.550"], ["scratch", 2, "0.200"], ["scratch, twice as long", 4, "0.400"],
+    ]  # fmt: skip
     assert heard == ["Transfer passes in epoch 2, 4, one number for each seed. Here 4 means never."]
 
 
@@ -417,6 +470,7 @@ def test_the_articles_429k_are_those_of_one_of_two_networks(printed, dense, verd
     found = entries["The network has 429K parameters"]
     assert (found.verdict, found.why[: len(why)]) == (verdict, why)
     assert entries["The head is Linear(64, 7)"].verdict == ledger.HOLDS
+    assert entries["The head is Linear(64, 7)"].measured == "64 features, 7 logits"
 
 
 @pytest.mark.parametrize(
@@ -511,6 +565,7 @@ def test_one_backbone_is_enough_where_neither_task_loses_by_it(
     first, _, second = entries[BEATS].measured.partition(" with triplets by class, ")
     assert f"features: {by_class:+.3f} (" in first
     assert second.startswith(f"{ours:+.3f} (")
+    assert second.endswith("60 test photos of 3 people, 40% of all test photos by one")
 
 
 @pytest.mark.parametrize(
@@ -532,6 +587,7 @@ def test_half_of_the_training_is_saved_with_the_classifiers_epochs_or_without(
     assert tuple(entry.verdict for entry in entries.values()) == verdicts
     first, second = entries.values()
     both = 1 - (passed[0] + learned) / 30
+    assert first.measured.startswith(f"{1 - passed[0] / 30:.0%} (")
     assert f"of the epochs; {both:.0%} (" in first.measured
     assert second.measured.startswith(f"precision@5 {end - 0.5:+.3f} (")
 
@@ -544,7 +600,9 @@ def test_the_networks_times_are_medians_of_their_own_rounds():
         cell_with('"MACs", "PyTorch"'), recorded=lambda _: recorded, median=statistics.median,
         timing=SimpleNamespace(rounds_of=lambda *_: rounds),
     )  # fmt: skip
+    assert found.tables[0][0] == ["network", "parameters", "MACs", "PyTorch", "ONNX Runtime"]
     assert found.tables[0][1] == [["one", "12,345", "5 M", "2.0 ms", "0.5 ms"]]
+    assert found.said[0].endswith("Recorded: here.")
 
 
 @pytest.mark.parametrize(("least", "told"), [(1.5, True), (0.9, False)])
@@ -558,7 +616,8 @@ def test_the_spans_of_ratios_are_those_of_the_medians_of_each_way(least, told):
         networks={name: {"macs": {"128": n, "64": 1}} for name, n in macs.items()},
         median=statistics.median, timing=SimpleNamespace(ratios=lambda *_: ratios),
     )  # fmt: skip
-    (_, rows), (said,) = found.tables[0], found.said
+    (header, rows), (said,) = found.tables[0], found.said
+    assert header == ["how many times", "the MACs", "as long, PyTorch", "as long, ONNX Runtime"]
     spans = ["2.0 to 3.0", f"{least:.1f} to 4.0"]
     assert [row[1:] for row in rows] == [[work, *spans] for work in ("2.00", "10.00", "10.00")]
     assert f"For 2.00 times the MACs ours takes {least:.1f} to 4.0 times as long as the" in said
@@ -584,12 +643,15 @@ def test_enough_numbers_find_nearly_all_that_all_numbers_find():
     )  # fmt: skip
     assert said[0].startswith("For the class, 4 numbers find at least 99% of what all 64 find.")
     ((header, ((_, two, *others),)),) = tables
-    assert header[1:] == [2, 4, 8, 16, 32, 64]
+    assert header == ["numbers kept", 2, 4, 8, 16, 32, 64]
     assert float(two) < 0.7
     assert others == ["1.000"] * 5
     (entry,) = entries.values()
     assert entry.verdict == ledger.HOLDS
     assert entry.why.endswith("For the class alone fewer would do.")
+    assert entry.measured == (
+        "64 features of its network; of our encoder's 64 numbers 4 give 99% of the mAP by class"
+    )
 
 
 def coloured(*colours: tuple[int, int, int]) -> torch.Tensor:
@@ -629,7 +691,8 @@ def test_white_dresses_are_held_against_their_share_of_all_dresses(found, said):
             classes=("hat", "dress"),
             train=SimpleNamespace(labels=(torch.arange(10) < 6).long())),
     )  # fmt: skip
-    (_, rows), (text,) = heard.tables[0], heard.said
+    (header, rows), (text,) = heard.tables[0], heard.said
+    assert header == ["of the five nearest", "share"]
     assert rows[2] == ["white share among all dresses (chance)", "0.333"]
     assert text.startswith(f"Of our encoder's results for 40 white dresses, 100% are dresses and "
                            f"{found / 5:.0%} white dresses{said}")  # fmt: skip
@@ -647,6 +710,7 @@ def test_each_search_has_its_own_two_shares():
         cell, torch=torch, recorded=lambda _: {"photos": {"rows": rows}, "drawn": None},
         score=lambda values: round(float(values.mean()), 2),
     )  # fmt: skip
+    assert found.tables[0][0] == ["search by", "right class", "class, colour and pattern"]
     assert [row[1:] for row in found.tables[0][1]] == [
         [0.2, 0.1],
         [0.4, 0.2],
@@ -684,6 +748,7 @@ def test_accuracy_and_time_are_of_the_size_that_a_network_is_used_with():
         "ours": 128, "article as printed": 64, "article, dense": 64, "ResNet-18": 128,
     }  # fmt: skip
     assert "Means and t intervals: ours 85.0% (" in found.captions[0]
+    assert found.captions[0].endswith("). Few people. Recorded: here.")
 
 
 def test_a_classifier_is_shown_before_and_after_the_triplets():
@@ -692,6 +757,7 @@ def test_a_classifier_is_shown_before_and_after_the_triplets():
         cell_with('"after the triplets"'), of=100, pair=list(runs), seeds_of=runs.get,
         right={"one": [0.5] * 3, "two": [0.75] * 3}, mean_and_interval=ledger.mean_and_interval,
     )  # fmt: skip
+    assert found.tables[0][0] == ["classifier", "before", "after the triplets"]
     assert [[row[0], *(each.split()[0] for each in row[1:])] for row in found.tables[0][1]] == [
         ["one", "50.0%", "30.0%"], ["two", "75.0%", "60.0%"],
     ]  # fmt: skip
@@ -725,6 +791,9 @@ def test_the_last_blocks_filters_are_shown_as_they_are():
     networks = {name: build_classifier(plan, 7) for name, plan in (
         ("printed", "article"), ("dense", "article-dense"))}  # fmt: skip
     found = shown_by(cell_with('"weight of the filter"'), layer_table=layer_table, **networks)
+    assert found.tables[0][0] == [
+        "last block", "shapes after its steps", "weight of the filter", "weights",
+    ]  # fmt: skip
     assert [[row[0], *row[2:]] for row in found.tables[0][1]] == [
         ["as printed", [192, 1, 3, 3], "1,728"], ["without groups", [192, 192, 3, 3], "331,776"],
     ]  # fmt: skip
@@ -749,3 +818,32 @@ def test_the_book_shows_the_whole_ledger_and_glues_what_surprised_us():
     assert glued == {"ledger": "table of entries", "surprises": "list of entries"}
     claims = [node.value for node in ast.walk(TREE) if isinstance(node, ast.Constant)]
     assert all(claims.count(name) == 2 for name in asked[0])  # there, and where it is judged
+
+
+def test_resnet_is_held_against_the_articles_network_of_429k():
+    asked = []
+    stub = SimpleNamespace(
+        ratio_figure=lambda of, said: (of, said), ratio_alt=lambda of: f"of {of}"
+    )
+    found = shown_by(
+        cell_with("Circles: PyTorch; diamonds"), figures=stub, latency="recorded",
+        timing=SimpleNamespace(ratios=lambda *given, **more: asked.append((given, more)) or "all"),
+    )  # fmt: skip
+    assert asked == [(("recorded",), {"slow": "ResNet-18", "fast": "article, dense"})]
+    assert (found.figures, found.alts) == ([("all", 3.5)], ["of all"])
+
+
+def test_entries_are_kept_in_their_order_and_their_verdicts_are_said():
+    space = shown_by(cell_with("def enter("), judge=None, source=lambda _: None,
+                     verdict_line=lambda entry: f"verdict {entry}").space  # fmt: skip
+    heard: list[str] = []
+    space["say"] = into(heard)
+    space["enter"]("one", "two")
+    space["enter"]("three")
+    assert space["ledger"] == ["one", "two", "three"]
+    assert heard == ["verdict one\n\nverdict two", "verdict three"]
+
+
+def test_what_was_not_looked_up_cannot_be_checked():
+    (found,) = entered("the journal Symmetry in 2019").values()
+    assert found.verdict == ledger.CANNOT_BE_CHECKED

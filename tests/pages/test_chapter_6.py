@@ -5,6 +5,7 @@ import re
 import statistics
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +14,10 @@ import phone
 import pytest
 import torch
 from chapter_cells import cells_of, code_of, into, shown_by, the_one_with
+from tiny import striped_catalog
+from written import written_by
 
-from fashionlib import search
+from fashionlib import search, siamese, weights
 from fashionlib.catalog import Split
 from fashionlib.drawn import not_garments
 from fashionlib.metrics import format_accuracy
@@ -50,25 +53,64 @@ def test_the_page_that_is_measured_is_the_books(tmp_path, monkeypatch):
 def test_the_round_that_warms_up_counts_for_nothing(monkeypatch):
     """Twelve searches, numbered in their order: two examples at two rates, in three rounds.
 
-    The networks alone are asked about a picture of three channels, and at the end the browser is
-    as fast as it was.
+    Each waits for one answer more than there were. The networks alone are asked about a picture
+    of three channels, and at the end the browser is as fast as it was.
     """
-    number, rates, asked = itertools.count(), [], []
+    number, rates, asked, searched, waited = itertools.count(), [], [], [], []
     monkeypatch.setattr(phone, "RATES", (1, 4))
     monkeypatch.setattr(phone, "ROUNDS", 2)
-    monkeypatch.setattr(phone, "searched", lambda *_: next(number))
     control = SimpleNamespace(send=lambda _, setting: rates.append(setting["rate"]))
+
+    def example(place: int) -> SimpleNamespace:
+        return SimpleNamespace(click=lambda: searched.append(place))
+
+    places = {
+        ".search-engine": SimpleNamespace(
+            get_attribute=lambda name: {"data-answers": str(len(searched) or "")}[name]
+        ),
+        ".se-examples button": SimpleNamespace(count=lambda: 2, nth=example),
+        ".se-status": SimpleNamespace(
+            inner_text=lambda: f"1 of 7 is it. Computed in {next(number)} ms."
+        ),
+    }
     page = SimpleNamespace(
         context=SimpleNamespace(new_cdp_session=lambda _: control),
         evaluate=lambda _, *given: asked.extend(given) or 5.0,
-        locator=lambda _: SimpleNamespace(count=lambda: 2),
+        locator=places.__getitem__,
+        wait_for_function=lambda _, arg: waited.append(arg),
     )
     assert phone.measure(page, 8) == [
         {"slowed by": 1, "search": [4, 5, 8, 9], "networks": [5] * 4},
         {"slowed by": 4, "search": [6, 7, 10, 11], "networks": [5] * 4},
     ]
+    assert searched == [0, 1] * 6
+    assert waited == list(range(12))
     assert rates == [1, 4] * 3 + [1]
     assert [len(picture) for picture in asked] == [3 * 8 * 8] * 12
+
+
+def test_a_slowed_down_search_is_in_the_whole_catalog_in_a_page_that_is_ready(monkeypatch):
+    """The steps one after the other; then the file, with the browser's version, is written."""
+    steps, rows = [], [{"slowed by": 1, "search": [9], "networks": [8]}]
+    written, catalog = written_by(phone, monkeypatch), striped_catalog(4, 4, "photos")
+    step = lambda *words: lambda *_, **__: steps.append(words)  # noqa: E731
+    page = SimpleNamespace(
+        goto=lambda address: steps.append(("open", address)), wait_for_selector=step("wait")
+    )
+    chromium = SimpleNamespace(new_page=lambda: page, version="149", close=step("close"))
+    playwright = SimpleNamespace(chromium=SimpleNamespace(launch=lambda **_: chromium))
+    monkeypatch.setattr(phone, "os", SimpleNamespace(environ={}))
+    budget = lambda: phone.os.environ["FASHIONLIB_BUDGET"]  # noqa: E731
+    monkeypatch.setattr(phone, "load_catalog", lambda _: steps.append((budget(),)) or catalog)
+    monkeypatch.setattr(phone, "write_page", step("write"))
+    monkeypatch.setattr(phone, "sync_playwright", lambda: nullcontext(playwright))
+    monkeypatch.setattr(phone, "served", lambda _: nullcontext("http://here"))
+    monkeypatch.setattr(phone, "measure", lambda *given: steps.append(given) or rows)
+    phone.main()
+    opened = "open", "http://here/index.html"
+    assert steps == [("full",), ("write",), opened, ("wait",), (page, 32), ("close",)]
+    assert written[0]["rows"] == rows
+    assert written[0]["versions"]["chromium"] == "149"
 
 
 def test_it_says_that_this_is_no_phone():
@@ -96,6 +138,7 @@ def test_the_faster_of_two_indexes_is_the_one_that_takes_less_time():
         space = {"figures": figures, "sizes": sizes, "WANTED": 0.95,
                  "say": into(heard), "table": lambda *_: None}  # fmt: skip
         exec(cell, space)
+        assert heard[0].startswith("At 1,000,000 vectors: IVF, Flat finds")
         assert heard[0].endswith(f"The faster of these: **{names[times.index(1.0)]}**.")
         assert f"{names[0]} finds 1.000 of the ten nearest, {40 / times[0]:.0f} times" in heard[0]
 
@@ -128,11 +171,15 @@ def test_the_networks_have_a_time_of_their_own_beside_the_whole_search(times, to
         cell_with('phone = recorded("phone")'), statistics=statistics,
         recorded=lambda _: {"rows": slow, "processor": "one"},
     )  # fmt: skip
+    assert found.tables[0][0] == [
+        "slowed down", "a whole search, ms (middle half)", "both networks, ms",
+    ]  # fmt: skip
     assert found.tables[0][1] == [
         [f"{rate}×", f"{whole * rate} ({whole * rate} to {whole * rate})", f"{alone * rate}"]
         for rate in (1, 4)
     ]
     assert f"a search takes {told}, of which the two networks are 120." in found.said[0]
+    assert found.said[0].endswith("Recorded: here, one.")
 
 
 def test_theory_is_of_a_catalog_that_grows():
@@ -145,10 +192,15 @@ def test_theory_is_of_a_catalog_that_grows():
         ]}
         for vectors, ms in ((100_000, 1.0), (1_000_000, 7.0))
     ]  # fmt: skip
-    heard = []
-    space = {"figures": figures, "sizes": sizes, "WANTED": 0.95, "say": into(heard)}
-    exec("".join(cell.partition("ends, grown = ")[1:]), space)
-    assert heard[0] == (
+    drawn = {"recall_curves": lambda *given: given, "recall_curves_alt": lambda *_: "alt"}
+    found = shown_by(
+        cell, figures=SimpleNamespace(**vars(figures) | drawn),
+        recorded=lambda _: {"sizes": sizes, "recall_wanted": 0.95},
+    )  # fmt: skip
+    assert found.figures == [(sizes, 0.95)]
+    assert "Dotted: a recall of 0.95, and one millisecond." in found.captions[0]
+    assert found.captions[0].endswith("Recorded: here.")
+    assert found.said[0] == (
         "From 100,000 to 1,000,000 vectors: flat 7.0 times as long (theory: 10.0), "
         "IVF, Flat 7.0 times as long (theory: 3.2), HNSW 7.0 times as long (theory: 1.2)."
     )
@@ -179,10 +231,14 @@ def test_each_exported_network_has_its_own_files_and_answers():
     found = shown_by(
         cell_with("classifier, right photos"), recorded=lambda _: {"networks": networks}
     )
+    assert found.tables[0][0] == [
+        "network", "file, MB", "int8, MB", "test, float32", "test, int8", "same answers",
+    ]  # fmt: skip
     assert found.tables[0][1] == [
         ["classifier, right photos", "1.25", "0.45", 270, 269, "295 of 296"],
         ["encoder, precision@5", "2.50", "0.90", "0.750", "0.500", "1400 of 1480"],
     ]
+    assert found.said == ["Recorded: here."]
 
 
 def test_machines_for_a_billion_are_those_of_the_largest_measured_catalog():
@@ -203,6 +259,8 @@ def test_machines_for_a_billion_are_those_of_the_largest_measured_catalog():
     assert list(pieces)[::4] == ["1,000,000", "10,000,000,000"]
     row = "<tr><td>flat</td><td>238.4</td><td>4</td><td>9.0</td></tr>"
     assert all(row in piece for piece in pieces.values())
+    head = "<tr><th>index</th><th>GiB for vectors</th><th>machines</th><th>ms on each</th></tr>"
+    assert all(piece.startswith(f"<table>{head}") for piece in pieces.values())
 
 
 def test_processes_are_held_against_one():
@@ -212,6 +270,9 @@ def test_processes_are_held_against_one():
     ]
     pipeline = {"embedding": embedding}
     found = shown_by(cell_with('"times one process"'), recorded=lambda _: pipeline)
+    assert found.tables[0][0] == [
+        "processes", "pictures a second", "times one process", "seconds to start",
+    ]  # fmt: skip
     assert found.tables[0][1] == [
         [1, "80", "1.00", "2.5"], [2, "120", "1.50", "2.5"], [4, "100", "1.25", "2.5"],
     ]  # fmt: skip
@@ -228,6 +289,7 @@ def test_trainings_by_several_processes_have_their_own_accuracies():
         cell_with("pipeline['training'][0]['epochs']"),
         pipeline={"training": training, "cores": 2}, format_accuracy=format_accuracy,
     )  # fmt: skip
+    assert found.tables[0][0] == ["processes", "validation", "test", "seconds"]
     assert [[row[0], *(each.split(",")[0] for each in row[1:3]), row[3]]
             for row in found.tables[0][1]] == [
         [1, "90.0% (9 of 10", "10.0% (1 of 10", 9], [2, "90.0% (9 of 10", "20.0% (2 of 10", 18],
@@ -254,6 +316,7 @@ def test_windows_hold_what_they_are_called(monkeypatch):
     assert (int((mixed >= 100).sum()), int((mixed < 100).sum())) == (80, 20)
     assert len(none) == 120
     assert int(none.max()) == 2
+    assert found.tables[0][0] == ["window", "queries"]
     assert [row[1] for row in found.tables[0][1]] == [100, 100, 100, 120]
 
 
@@ -268,10 +331,14 @@ def test_drift_is_held_against_the_validation_pictures():
                                 train=SimpleNamespace(images=torch.zeros(101))),
     )  # fmt: skip
     ((header, rows),) = found.tables
-    assert header[1:3] == ["median before", "now"]
+    assert header == ["window", "median before", "now", "gap", "p", ""]
     assert [[row[0], row[1], row[2], row[-1]] for row in rows] == [
         ["alike", "1.500", "1.500", "quiet"], ["farther", "1.500", "2.250", "alarm"],
     ]  # fmt: skip
+    assert rows[0][3:5] == ["0.00", "1.0e+00"]
+    gap, p_value = map(float, rows[1][3:5])
+    assert gap > 0.5
+    assert p_value < 1e-6
 
 
 class StubStore(dict):
@@ -302,6 +369,7 @@ def test_every_store_is_given_all_and_says_how_many_it_has():
             images=torch.eye(2), labels=torch.tensor([1, 0]), names=("a", "b"))),
     )  # fmt: skip
     names = ["catalog.safetensors", "catalog.faiss", "catalog.db"]
+    assert found.tables[0][0] == ["store", "rows"]
     assert found.tables[0][1] == [[name, "2"] for name in names]
     assert list(opened) == names
     for store in opened.values():
@@ -321,6 +389,9 @@ def test_stores_are_held_against_the_first_and_asked_for_hats_alone():
         predict=lambda *_: None, catalog=SimpleNamespace(test=SimpleNamespace(images=[])),
         categories=["hat", "shoes"], train=SimpleNamespace(names=("a", "b")),
     )  # fmt: skip
+    assert found.tables[0][0] == [
+        "store", "the same results", "at the same distances", "only hats when asked",
+    ]  # fmt: skip
     assert found.tables[0][1] == [
         ["catalog.safetensors", True, True, True], ["other", True, False, True],
         ["third", False, True, False],
@@ -345,6 +416,7 @@ def test_a_second_run_over_a_folder_embeds_nothing_and_a_lost_shard_is_mended(
              "encoder": None,
              "catalog": SimpleNamespace(test=SimpleNamespace(images=images))}  # fmt: skip
     found = shown_by(cell_with('"embedded in this run"'), **space)
+    assert found.tables[0][0] == ["run", "pictures", "embedded in this run", "shards"]
     assert found.tables[0][1] == [["first", 40, 40, 3], ["again", 40, 0, 3]]
     assert found.said == ["Skipped: broken.jpg is no picture"]
     assert len(list((tmp_path / "shop").glob("*.png"))) == 40
@@ -384,3 +456,21 @@ def test_stores_of_all_sizes_stand_in_one_table():
         cell_with("figures.store_table(sizes)"), figures=stub, sizes=["small", "large"]
     )
     assert found.tables == [(["store"], [["small", "large"]])]
+
+
+def test_each_of_two_encoders_has_an_index_of_its_own(monkeypatch):
+    """Of the first two pictures, under names that tell which; the old one is in use."""
+    monkeypatch.setattr(siamese, "encoder_from", lambda start: SimpleNamespace(eval=lambda: start))
+    monkeypatch.setattr(weights, "load_classifier", lambda path: (path, None))
+    found = shown_by(
+        cell_with("two pairs of encoder and index"), torch=torch, shipped=str, encoder="encoder",
+        catalog=SimpleNamespace(name="few"), budget=lambda full, quick: 2,
+        build_index=lambda *given: given, LiveIndex=lambda searcher: [searcher],
+        Searcher=lambda encoder, index: SimpleNamespace(encoder=encoder, index=index),
+        train=SimpleNamespace(images=[7, 8, 9], names=("a", "b", "c")),
+    )  # fmt: skip
+    old, new = found.space["old"], found.space["new"]
+    assert (old.encoder, old.index) == ("encoder", ("encoder", [7, 8], ["old:a", "old:b"]))
+    other = "classifier_few"
+    assert (new.encoder, new.index) == (other, (other, [7, 8], ["new:a", "new:b"]))
+    assert found.space["live"] == [old]

@@ -19,16 +19,6 @@ CODE = code_of(CELLS)
 cell_with = partial(the_one_with, code=CODE)
 
 
-def test_the_control_is_the_same_network_and_head_but_for_its_weights():
-    cell = cell_with("random_weights = build_classifier(")
-    assert 'build_classifier("fashion", len(SEVEN))' in cell
-    assert "update_bn(" in cell
-    assert "control = train_heads(random_maps)" in cell
-    assert any("\ntrained = train_heads(maps)\n" in source for source in CODE)
-    test = cell_with("always the mean box")
-    assert "random_maps" in test
-
-
 def test_what_the_control_says_is_chosen_by_its_measurement():
     cell = cell_with('comes "\n')
     assert cell.count("if ") >= 3
@@ -49,14 +39,16 @@ def test_small_garments_get_worse_boxes_where_the_intervals_lie_apart(of_small, 
     boxes = torch.cat([1 - sides, 1 - sides, sides, sides], dim=1)
     spread = torch.tensor([-0.1, 0.1]).repeat(10)
     overlap = torch.cat([mean + spread for mean in (of_small, 0.5, 0.6)])
-    labels, heard = torch.zeros(60, dtype=torch.long), []
-    space = {
-        "test": SimpleNamespace(boxes=boxes, labels=labels), "found": None,
-        "iou": lambda *_: overlap, "logits": torch.zeros(60, 7), "resampled": resampled,
-        "with_interval": lambda *_: "", "table": lambda *_: None, "say": into(heard),
-    }  # fmt: skip
-    exec(cell, space)
-    assert said in heard[0]
+    found = shown_by(
+        cell, test=SimpleNamespace(boxes=boxes, labels=torch.zeros(60, dtype=torch.long)),
+        found=None, iou=lambda *_: overlap, logits=torch.zeros(60, 7), resampled=resampled,
+        with_interval=lambda values, _=None: f"{values.mean():.2f}",
+    )  # fmt: skip
+    assert said in found.said[0]
+    assert found.tables == [(["garments", "share of the picture", "mean IoU", "class right"], [
+        ["small", "1% to 13%", f"{of_small:.2f}", "1.00"],
+        ["middle", "14% to 40%", "0.50", "1.00"], ["large", "41% to 81%", "0.60", "1.00"],
+    ])]  # fmt: skip
 
 
 def test_scenes_of_the_test_split_stand_beside_test_pictures():
@@ -137,6 +129,7 @@ def test_the_depth_is_chosen_by_class_and_box_together():
         detect=lambda head, depth: (
             torch.eye(4)[(torch.arange(4) + (torch.arange(4) >= right[depth])) % 4], None),
     )  # fmt: skip
+    assert found.tables[0][0] == ["after block", "mean IoU", "class right", "both right"]
     assert found.tables[0][1] == [
         [6, "0.900", "25.0%", "20.0%"], [9, "0.500", "100.0%", "30.0%"],
         [12, "0.600", "50.0%", "40.0%"],
@@ -162,6 +155,7 @@ def test_detectors_are_judged_by_their_own_boxes():
         trained={12: ("head", None), 6: None}, control={6: ("control head", None), 12: None},
         detect=lambda head, _: (None, boxes[head]),
     )  # fmt: skip
+    assert found.tables[0][0] == ["detector", "mean IoU", "IoU of a half or more"]
     rows = [[name, overlap[:5], half[:5]] for name, overlap, half in found.tables[0][1]]
     assert [row[1:] for row in rows] == [
         ["0.333", "0.000"], ["0.600", "1.000"], ["0.010", "0.000"], ["0.500", "1.000"],
@@ -221,6 +215,7 @@ def test_the_slider_of_two_boxes_says_both_overlaps():
         ("0.50", "IoU 0.00, generalised 0.00"),
         ("0.75", "IoU 0.00, generalised -0.33"),
     ):
+        assert pieces[place].startswith('<svg viewBox="0 0 110 50" ')
         assert pieces[place].endswith(f"<p>{said}</p>")
         assert f'x="{100 * float(place) - 12.5}"' in pieces[place]
 
@@ -266,3 +261,54 @@ def test_fewer_right_classes_than_by_random_weights_are_told_as_fewer():
         control_judged={6: (0.4, 0.7, 0.0)}, best=6, lazy=SimpleNamespace(mean=0.3),
     ).said  # fmt: skip
     assert "names the right class for 10 fewer of 100 scenes" in said
+
+
+def test_a_head_is_trained_on_the_maps_of_each_depth_from_the_same_draw():
+    """With the answers of the scenes of its split; a long training has ten epochs."""
+    scenes = {name: SimpleNamespace(labels=f"labels of {name}", boxes=f"boxes of {name}")
+              for name in ("train", "validation", "test")}  # fmt: skip
+    maps = {name: {depth: f"{name} {depth}" for depth in (6, 9)} for name in scenes}
+    stub = SimpleNamespace(train_head=lambda *given: given)
+    found = shown_by(
+        cell_with("def train_heads"), torch=torch, maps=maps, scenes=scenes, SEVEN=SEVEN,
+        detection=stub, DetectionRecipe=lambda epochs: epochs, Answers=lambda *given: given,
+        budget=lambda full, quick: full,
+        DetectionHead=lambda *given: (*given, float(torch.rand(1))),
+    )  # fmt: skip
+    trained = found.space["trained"]
+    assert list(trained) == [6, 9]
+    assert trained[6][0] == trained[9][0]
+    assert trained[6][0][:2] == (64, 7)
+    assert trained[9][1:] == (
+        ("train 9", "labels of train", "boxes of train"),
+        ("validation 9", "labels of validation", "boxes of validation"),
+        10,
+    )
+    assert found.printed == ["trained heads on the maps after blocks 6, 9"]
+
+
+def test_the_control_has_the_depth_that_is_best_for_it():
+    """By class and box together: after 6 its boxes are best, after 9 its classes."""
+    by_depth = {6: (0.5, 0.1, 0.1), 9: (0.1, 0.5, 0.2), 12: (0.2, 0.2, 0.3)}
+    updated = []
+    found = shown_by(
+        cell_with("control = train_heads(random_maps)"), torch=torch, SEVEN=SEVEN, chosen=9,
+        build_classifier=lambda *given: given, judged={9: (0.6, 0.7, 0.65)},
+        update_bn=lambda batches, network: updated.append((batches[0].tolist(), network)),
+        train=SimpleNamespace(images=torch.tensor([0, 255])),
+        scenes={name: SimpleNamespace(images=name) for name in ("train", "validation")},
+        frozen_maps=lambda *given: given, train_heads=lambda maps: ("heads", maps),
+        at_each_depth=lambda maps, heads: by_depth if heads == ("heads", maps) else None,
+    )  # fmt: skip
+    network = ("fashion", 7)
+    assert updated == [([-1, 1], network)]
+    assert found.space["random_maps"] == {
+        name: (network, name, (6, 9, 12)) for name in ("train", "validation")
+    }
+    assert found.tables[0][0] == [
+        "backbone", "after block", "mean IoU", "class right", "both right",
+    ]  # fmt: skip
+    assert found.tables[0][1] == [
+        ["trained", 9, "0.600", "70.0%", "65.0%"],
+        ["random weights", 12, "0.200", "20.0%", "30.0%"],
+    ]

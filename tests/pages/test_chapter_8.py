@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -9,9 +10,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from chapter_cells import cells_of, code_of, grid, into, shown_by, the_one_with
+from chapter_cells import cells_of, code_of, grid, into, labels_of, shown_by, the_one_with
 
-from fashionlib import heads, transforms
+import fashionlib.catalog
+from fashionlib import heads, inference, siamese, transforms, weights
 from fashionlib.catalog import Split, new_backdrops
 from fashionlib.catalog.photos import read_manifest
 from fashionlib.drawn import not_garments
@@ -55,11 +57,32 @@ def test_what_swapped_edges_are_worth_is_chosen_by_their_measurement(wall, right
     assert f"right class by {right:+.3f}" in heard[0]
 
 
-def test_both_runs_of_the_remedy_start_alike_and_differ_in_the_edges_alone():
-    cell = cell_with('swapped edges": 0.5')
-    assert "train_siamese(copy.deepcopy(ours), drawn, replace(recipe, swap=swap))" in cell
-    assert cell.index("for name, swap") < cell.index("torch.manual_seed(0)")
-    assert RECIPE.swap == 0.0  # "our encoder's recipe does without"
+def test_both_runs_of_the_remedy_start_alike_and_differ_in_the_edges_alone(monkeypatch):
+    """Each is a copy of our encoder, which is the first row."""
+    asked, ours = [], ["ours"]
+
+    def train_siamese(encoder, catalog, recipe):
+        assert encoder == ours
+        assert encoder is not ours
+        asked.append((catalog, recipe, float(torch.rand(1))))
+        return f"swaps {recipe.swap}", None
+
+    monkeypatch.setattr(siamese, "train_siamese", train_siamese)
+    found = shown_by(
+        cell_with('swapped edges": 0.5'), torch=torch, ours=ours, drawn="drawn", HEADER=["encoder"],
+        budget=lambda full, quick: full, shares={"our encoder": "as it was", "other": None},
+        embed=lambda encoder: [encoder], backdrop_shares=lambda encoder: f"shares of {encoder}",
+        rows_of=lambda shares: list(shares.items()),
+    )  # fmt: skip
+    assert found.tables[0][1] == [
+        ["our encoder", "as it was"], ["an epoch, own edges", "shares of swaps 0.0"],
+        ["an epoch, swapped edges", "shares of swaps 0.5"],
+    ]  # fmt: skip
+    (catalog, first, draw), (_, second, again) = asked
+    assert (catalog, draw) == ("drawn", again)
+    assert second == replace(first, swap=0.5)
+    assert (first.epochs, first.size, first.evaluation_size) == (1, 80, RECIPE.evaluation_size)
+    assert RECIPE.swap == first.swap == 0.0  # "our encoder's recipe does without"
 
 
 def test_shares_of_the_same_person_by_hand():
@@ -91,18 +114,32 @@ def test_the_senders_of_all_photos_are_those_of_each_split():
     ("change", "said"),
     [(-0.2, "a sure loss."), (0.2, "no sure loss."), (0.0, "no sure loss.")],
 )
-def test_a_loss_on_white_is_sure_where_its_interval_is_below_0(change, said):
-    noise = 0.02 * torch.randn(60)
-    noise -= noise.mean()
-    shares, heard = torch.full((60,), 0.5), []
-    space = {"resampled": resampled, "shares": {"our encoder": (None, None, shares)},
-             "on_white": shares + change + noise, "say": into(heard)}  # fmt: skip
-    exec(
-        cell_with("on_white = ").partition("loss = ")[1]
-        + cell_with("on_white = ").partition("loss = ")[2],
-        space,
+def test_a_loss_on_white_is_sure_where_its_interval_is_below_0(monkeypatch, change, said):
+    """Two garments: of the one the diagonal is seen, of the other all but that."""
+    noise, shares, asked = torch.linspace(-0.02, 0.02, 60), torch.full((60,), 0.5), []
+    masks = {"one": np.eye(2, dtype=bool), "two": ~np.eye(2, dtype=bool)}
+    monkeypatch.setattr(
+        "fashionlib.drawn.render", lambda garment, size: SimpleNamespace(mask=masks[garment])
     )
-    assert f": {said}" in heard[0]
+    found = shown_by(
+        cell_with("on_white = "), torch=torch, np=np, resampled=resampled, ours="ours",
+        drawn=SimpleNamespace(garments={"a": "one", "b": "two"},
+                              train=SimpleNamespace(labels="of train")),
+        still=SimpleNamespace(images=torch.full((2, 3, 2, 2), 7), names="ab", labels="of still"),
+        plots=SimpleNamespace(picture_grid=grid), ours_embedded=["known"],
+        predict=lambda *given: given, ranking=lambda *given: given,
+        matches=lambda *given: given, shares={"our encoder": (None, None, shares)},
+        precision_at_k=lambda *given: asked.append(given) or shares + change + noise,
+    )  # fmt: skip
+    pictures = [image[0] for image in found.figures[0].images]
+    assert pictures == [[[7, 255], [255, 7]], [[255, 7], [7, 255]]]
+    (((((network, cut), known), *labels), k),) = asked
+    assert (network, cut.shape, known, labels, k) == (
+        "ours", (2, 3, 2, 2), "known", ["of still", "of train"], 5,
+    )  # fmt: skip
+    told = f"On white {0.5 + change:.3f} of the results are of the right class, a change of "
+    assert found.said[0].startswith(f"{told}{change:+.3f} (")
+    assert found.said[0].endswith(f": {said}")
 
 
 def test_strangers_refused_are_told_by_the_limit_that_refused_them():
@@ -133,7 +170,10 @@ def test_no_picture_is_its_own_neighbour_on_the_map(monkeypatch):
         "show": lambda figure, alt, caption: alts.append(alt),
     }  # fmt: skip
     exec(cell_with("places = places_on_map(queries)"), space)
-    assert "Of five neighbours on the map 0% share a class." in alts[0]
+    assert alts == [
+        "6 test pictures as thumbnails on a plane, in groups named a, b, c, d, e, f. "
+        "Of five neighbours on the map 0% share a class."
+    ]
 
 
 def test_limits_are_set_by_validation_pictures():
@@ -185,6 +225,7 @@ def test_results_of_the_same_person_are_held_against_chance(more, change, said):
         "photos": True, "WHAT": "person", "resampled": resampled, "say": into(heard),
     }  # fmt: skip
     exec(cell_with("same, by_chance, all_right, other_right = "), space)
+    assert heard[0].startswith(f"Of our encoder's results {0.3 + more:.1%} are photos of the")
     assert f"it would be 30.0%: {said[0]}" in heard[0]
     assert f"the right class changes by {change:+.3f} (" in heard[0]
     assert f": {said[1]}" in heard[0]
@@ -253,6 +294,9 @@ def test_the_chance_of_a_backdrop_is_its_share_of_the_training_pictures():
         still=split("wall", "floor"),
         drawn=SimpleNamespace(train=split("wall", "wall", "floor", "grass")),
     )  # fmt: skip
+    assert found.tables[0][0] == [
+        "encoder", "same backdrop @5", "kept @5", "class @5", "class @5, moved",
+    ]  # fmt: skip
     assert found.tables[0][1] == [["chance", "0.375", "", "", ""], ["ours", "0.500", "0.500"]]
 
 
@@ -266,6 +310,10 @@ def test_people_of_each_split_are_held_against_those_of_train(monkeypatch):
     monkeypatch.setattr(recorded_results, "recorded", lambda _: senders)
     monkeypatch.setattr(recorded_results, "about", lambda _: "here")
     found = shown_by(cell_with("by people who are in train"))
+    assert found.tables[0][0] == [
+        "split", "photos", "people", "by people who are in train", "by the busiest one",
+        "clothes for children",
+    ]  # fmt: skip
     assert found.tables[0][1] == [
         ["train", 10, 2, "100%", "60%", 7],
         ["validation", 2, 2, "50%", "50%", 1],
@@ -301,6 +349,7 @@ def test_box_plots_of_distances_show_the_limit_on_distance():
     assert (
         "Medians: flowers 0.70; noise 1.00. A dashed line marks the limit of 0.45." in found.alts[0]
     )
+    assert labels_of(found.figures[0])[0][0] == "distance to the nearest garment of the catalog"
     axis = found.figures[0].axes[0]
     assert list(axis.lines[-1].get_xdata()) == [0.45, 0.45]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["flowers", "noise"]
@@ -346,6 +395,7 @@ def test_ways_to_send_are_held_query_by_query_against_the_picture_as_it_is():
         embeddings=places, asked=SimpleNamespace(labels=torch.tensor([0, 1])), train=train,
         resampled=resampled,
     )  # fmt: skip
+    assert found.tables[0][0] == ["sent", "class @5", "change, query by query"]
     assert found.tables[0][1] == [
         ["as they are", "1.000", "+0.000 (+0.000 to +0.000)"],
         ["dark", "0.500", "-0.500 (-1.000 to +0.000)"],
@@ -363,6 +413,7 @@ def test_each_person_is_served_by_their_own_pictures():
         test=SimpleNamespace(labels=labels), train=SimpleNamespace(labels=torch.zeros(5).long()),
         Counter=Counter, torch=torch, names=["hat", "shoes"], score=score, WHAT="person",
     )  # fmt: skip
+    assert found.tables[0][0] == ["person", "test pictures", "class @5", "mostly"]
     assert [[*row[:2], row[2].split()[0], row[3]] for row in found.tables[0][1]] == [
         ["person a", 3, "0.333", "2 shoes, 1 hat"], ["person b", 2, "0.000", "2 shoes"],
     ]  # fmt: skip
@@ -472,7 +523,11 @@ def test_shares_of_a_person_are_those_of_validation_pictures():
     )  # fmt: skip
     validation = found.space["asked"]
     assert asked == [(validation, ("f", 5), ("f", 9)), (validation, ("e", 5), "known")]
-    assert found.tables[0][1] == [["classifier features", 1], ["our encoder", 2]]
+    assert found.tables == [(
+        ["encoder", "same person @5", "by chance in the class", "class @5",
+         "class @5, without the same person"],
+        [["classifier features", 1], ["our encoder", 2]],
+    )]  # fmt: skip
 
 
 @pytest.mark.parametrize("photos", [{}, {"a": "1"}])
@@ -534,3 +589,20 @@ def test_the_limit_that_tells_more_is_told_and_why_test_garments_are_refused(
         photos=photos,
     ).said  # fmt: skip
     assert all(words in said for words in told)
+
+
+def test_the_catalog_is_of_training_pictures_and_the_queries_of_test_pictures(monkeypatch):
+    catalog = SimpleNamespace(name="few", about="few", classes=("hat",),
+                              train=SimpleNamespace(images="train"),
+                              test=SimpleNamespace(images="test"))  # fmt: skip
+    monkeypatch.setattr(fashionlib.catalog, "load_catalog", lambda few: catalog)
+    monkeypatch.setattr(inference, "predict", lambda network, images: (network, images))
+    for name in ("load_encoder", "load_classifier"):
+        monkeypatch.setattr(weights, name, lambda path: (path, None))
+    monkeypatch.setattr(weights, "shipped", str)
+    with plt.rc_context():
+        space = shown_by(cell_with("embeddings, queries = (predict(encoder")).space
+    assert (space["embeddings"], space["queries"]) == (
+        ("encoder_few", "train"), ("encoder_few", "test"),
+    )  # fmt: skip
+    assert space["classifier"] == "classifier_few"

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import ablation
 import look_ablation
+import matplotlib.pyplot as plt
 import pytest
 import torch
 from chapter_cells import cells_of, code_of, grid, into, shown_by, the_one_with
@@ -178,11 +179,13 @@ def test_what_the_teachers_brought_is_from_the_first_network_to_the_last():
         "validation accuracy": "85.0% (85 of 100, 76.7% to 90.7%)",
         "test accuracy": "84.0%",
     }
-    texts: list[str] = []
-    space = {"card": {"figures": figures}, "of": 100, "say": into(texts),
-             "table": lambda *_: None}  # fmt: skip
-    exec(cell, space)
-    assert "From the first to the last that is +5 of 100 photos" in texts[0]
+    found = shown_by(cell, card={"figures": figures}, of=100)
+    assert "From the first to the last that is +5 of 100 photos" in found.said[0]
+    first, ten, last, _ = figures.values()
+    assert found.tables == [(["network", "validation"], [
+        ["first", first], ["ten classes, asked about the seven", ten],
+        ["the one that learned from both", last],
+    ])]  # fmt: skip
 
 
 def test_each_network_has_its_own_gain_by_our_recipe():
@@ -342,13 +345,16 @@ def test_trainings_that_are_longer_stand_beside_twenty_epochs():
     }
     costs = {"twenty epochs": 2.0, "ten epochs of A": 3.04, "ten epochs of B": 2.5}
     found = shown_by(cell_with("twenty plain epochs"), means=means, costs=costs)
+    assert found.tables[0][0] == ["training", "right, mean", "times the work"]
     assert found.tables[0][1] == [
         ["twenty epochs", "82.0%", "2.0"],
         ["ten epochs of A", "83.0%", "3.0"],
         ["ten epochs of B", "80.0%", "2.5"],
     ]
     assert found.said == ["Better, in the mean, than twenty plain epochs: ten epochs of A."]
-    (said,) = shown_by(cell_with(f'sides = "{SIDES}"'), means={"as it is": 0.8, SIDES: 0.75}).said
+    (said,) = shown_by(
+        cell_with('sides = "pictures on any of'), means={"as it is": 0.8, SIDES: 0.75}
+    ).said
     assert said.endswith("names 75.0% right: 5 points fewer.")
 
 
@@ -361,8 +367,9 @@ def test_doubts_are_counted_by_label_and_answer_and_the_surest_are_shown():
     ]
     judged = {"doubted": doubted, "pictures": 3_000}
     found = shown_by(cell_with("In doubt: "), recorded=lambda _: judged, Counter=Counter)
+    assert found.tables[0][0] == ["label", "what it might be", "photos"]
     assert found.tables[0][1] == [["hat", "shoes", 2], ["shoes", "hat", 1]]
-    assert found.said[0].startswith("In doubt: 3 of the 3,000 training photos.")
+    assert found.said == ["In doubt: 3 of the 3,000 training photos. Recorded: here."]
     train = SimpleNamespace(names=("a", "b", "c"), images=torch.arange(3))
     shown = shown_by(
         cell_with("The labels most in doubt"), doubts=doubted,
@@ -383,6 +390,7 @@ def test_ten_classes_are_told_run_by_run_with_and_without_the_mirror_image():
         cell_with("Xception, pretrained"), recorded=lambda _: ten, metrics=metrics,
         ablation=ablation_figures,
     )  # fmt: skip
+    assert found.tables[0][0] == ["network", "seed", "test photos right", "with mirror image"]
     assert [[row[0], row[1], row[2].split(",")[0], row[3]] for row in found.tables[0][1]] == [
         ["Xception, pretrained", "", "90.3% (336 of 372", ""],
         ["ours, from scratch", "0", "50.0% (20 of 40", "75.0%"],
@@ -398,6 +406,9 @@ def test_loops_are_held_against_ours_and_parts_against_a_whole_step():
     }  # fmt: skip
     cell = cell_with("pictures a second")
     found = shown_by(cell, recorded=lambda _: speed, median=median)
+    assert [header for header, _ in found.tables] == [
+        ["loop", "pictures a second", "ours, times as fast"], ["part of a step", "ms", "share"],
+    ]  # fmt: skip
     loops, parts = (rows for _, rows in found.tables)
     assert loops == [["ours", "120", ""], ["theirs", "60", "2.00×"]]
     assert parts == [["load", "1.0", "25%"], ["forward", "3.0", "75%"]]
@@ -433,6 +444,7 @@ def test_the_average_is_worth_what_is_lost_without_it(removed, told):
     ).said
     photos = ", ".join(f"{-2 * round(value):+d}" for value in removed)
     assert said.startswith(f"The average is worth {photos} photos, a number for each seed. ")
+    assert ("without it takes 0.98 times as long." in said) == ("not" in told)
     assert told in said
 
 
@@ -447,6 +459,9 @@ def test_means_of_the_encoders_trials_are_over_their_own_seeds():
         cell_with('recorded("look_ablation")'), ablation=ablation_figures, fmean=fmean,
         recorded=lambda _: {"runs": runs, "queries": 276},
     )  # fmt: skip
+    assert found.tables[0][0] == [
+        "recipe", "class @5", "colour @5", "pattern @5", "pattern, if patterned @5", "alike @5",
+    ]  # fmt: skip
     assert found.tables[0][1] == [
         ["as it was", "0.350", "0.360", "0.370", "0.380", "0.390"],
         ["other", "0.550", "0.560", "0.570", "0.580", "0.590"],
@@ -468,6 +483,9 @@ def test_small_networks_stand_beside_ours_by_their_own_splits():
         load_classifier=lambda _: (None, card), shipped=str, mean_and_range=mean_and_range,
     )  # fmt: skip
     spreads = ["70.0% (60.0% to 80.0%)", "5.0% (0.0% to 10.0%)"]
+    assert found.tables[0][0] == [
+        "sixty epochs", "parameters", "seeds", "validation (range)", "test (range)",
+    ]  # fmt: skip
     assert found.tables[0][1] == [
         ["the article's, as printed", "33,000", 2, *spreads],
         ["narrow and deep", "33,000", 2, *spreads],
@@ -507,18 +525,33 @@ def test_either_recipe_is_counted_for_each_network():
         cell_with("elsewhere = recorded("), measured={"runs": runs}, of=100, fmean=fmean,
         recorded=lambda _: again, ablation=ablation_figures,
     )  # fmt: skip
+    assert found.tables[0][0] == ["network", "parameters", "the article's recipe", "our recipe"]
     assert found.tables[0][1] == [
         ["the article's network", "500", "51.0% (50, 52)", "61.0% (60, 62)"],
         ["the dense network", "550", "56.0% (55, 57)", "76.0% (75, 77)"],
         ["our network", "800", "81.0% (80, 82)", "86.0% (85, 87)"],
     ]
+    assert found.said[0].startswith("Mean share of the 100 validation photos, and the photos")
     assert "trained once more: 85, 88." in found.said[0]
 
 
-def test_the_people_of_the_test_photos_are_told_first(said):
-    sent = Counter(RECORDED("senders")["test"].values())
-    most = max(sent.values()) / sum(sent.values())
-    assert f"come from {len(sent)} people, {most:.0%} of them from one person." in said({})
+def test_what_was_run_and_the_people_of_the_test_photos_are_told_first(monkeypatch):
+    """Two trainings of half an hour; of four photos two are from one of three people."""
+    runs = [{"processor seconds": 1800}, {"processor seconds": 1800}]
+    recorded = {
+        "ablation": {"validation": 276, "runs": runs},
+        "senders": {"test": {"a": "1", "b": "2", "c": "1", "d": "3"}, "train": {"4": 9}},
+    }
+    heard: list[str] = []
+    monkeypatch.setattr(recorded_results, "recorded", recorded.get)
+    monkeypatch.setattr(recorded_results, "about", lambda _: "here")
+    monkeypatch.setattr(show, "say", into(heard))
+    monkeypatch.setattr("fashionlib.catalog.load_catalog", lambda **_: None)
+    with plt.rc_context():
+        space = shown_by(cell_with("sent = Counter(")).space
+    assert heard[0] == "2 trainings, 1 hours of one processor core. Recorded: here."
+    assert "come from 3 people, 50% of them from one person." in heard[1]
+    assert space["of"] == 276
 
 
 def test_all_changes_are_drawn_and_listed_with_the_band_of_chance():
@@ -550,6 +583,7 @@ def test_the_encoder_trains_longer_where_the_table_calls_for_it(better, change, 
             "no change of light": before, "no change of light, twice as long": after},
     ).said  # fmt: skip
     assert f": colour +20.0, alike {100 * change:+.1f} points. {told}" in said
+    assert f", and for longer still: {RECIPE.epochs} epochs, which" in said
 
 
 @pytest.mark.parametrize(

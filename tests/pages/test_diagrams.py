@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from chapter_cells import labels_of
 from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
 
 from fashionlib.counting import LayerCount
@@ -36,6 +37,7 @@ def test_kernels_stand_at_their_output_and_input_channel():
     """A row for each output, a column for each input; what `groups` leaves out is empty."""
     plain, grouped = torch.nn.Conv2d(4, 2, 3), torch.nn.Conv2d(4, 4, 3, groups=2)
     figure = diagrams.kernel_grid({"plain": plain, "grouped": grouped})
+    assert labels_of(figure) == [("input channels", "output channels", [])] * 2
     for axis, conv in zip(figure.axes, (plain, grouped), strict=True):
         assert f"{conv.weight.numel()} weights" in axis.get_title()
         image = axis.images[0].get_array().filled(np.nan)
@@ -104,11 +106,12 @@ def test_activation_rows_show_the_first_channels_on_one_scale_a_row():
 
 def test_layer_bars_are_as_long_as_their_numbers():
     counts = {"ours": {"a": 10, "b": 300}, "theirs": {"a": 20, "b": 3000}}
-    axis = diagrams.layer_bars(counts).axes[0]
+    figure = diagrams.layer_bars(counts)
+    assert labels_of(figure) == [("parameters", "", ["ours", "theirs"])]
+    axis = figure.axes[0]
     bars = [patch for patch in axis.patches if isinstance(patch, Rectangle)]
     assert [bar.get_width() for bar in bars] == [10, 300, 20, 3000]
     assert [text.get_text() for text in axis.texts] == ["10", "300", "20", "3,000"]
-    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["ours", "theirs"]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["a", "b"]
 
 
@@ -141,4 +144,5 @@ def test_footprints_have_one_scale_which_is_that_of_the_colour_bar():
     shown = [float(np.nanmax(axis.images[0].get_array().filled(np.nan))) for axis in below]
     assert shown == [pytest.approx(0.5), pytest.approx(0.25)]
     figure.draw_without_rendering()
+    assert figure.axes[-1].get_ylabel() == "share of the influence"
     assert figure.axes[-1].get_ylim() == pytest.approx((0.5e-4, 0.5))

@@ -6,6 +6,7 @@ import doubted_labels
 import torch
 from doubted_labels import judged_by_others
 from tiny import striped_catalog, tiny_catalog
+from written import written_by
 
 from fashionlib.pages.doubted_labels import doubted, parts
 from fashionlib.training import Recipe
@@ -67,12 +68,11 @@ def test_no_network_judges_what_it_was_trained_on(monkeypatch):
 
 
 def test_of_a_doubt_the_probabilities_of_both_answers_are_recorded(monkeypatch):
-    catalog, written = striped_catalog(8, 4), []
+    catalog, written = striped_catalog(8, 4, "photos"), written_by(doubted_labels, monkeypatch)
     probabilities = torch.tensor([[0.8, 0.2], [0.2, 0.8]] * 4)
     probabilities[3] = torch.tensor([0.9, 0.1])
     monkeypatch.setattr(doubted_labels, "load_catalog", lambda _: catalog)
     monkeypatch.setattr(doubted_labels, "judged_by_others", lambda *_: probabilities)
-    monkeypatch.setattr(doubted_labels, "write_results", lambda _, found: written.append(found))
     doubted_labels.main()
     assert written[0]["doubted"] == [
         {"name": "3", "label": "down", "answer": "across",

@@ -1,7 +1,10 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from fashionlib.errors import FashionError
+from fashionlib.pages import embedding_map
 from fashionlib.pages.embedding_map import map_figure, places_on_map
 
 
@@ -35,6 +38,16 @@ def test_too_few_for_a_map():
         places_on_map(torch.randn(4, 8))
 
 
+@pytest.mark.parametrize(("count", "neighbours"), [(31, 10), (91, 30), (400, 30)])
+def test_of_few_pictures_few_are_neighbours(monkeypatch, count, neighbours):
+    """Three times as many are looked at (van der Maaten 2014): not more than are."""
+    asked = []
+    monkeypatch.setattr(embedding_map, "TSNE", lambda **given: asked.append(given) or (
+        SimpleNamespace(fit_transform=lambda points: points)))  # fmt: skip
+    assert places_on_map(torch.rand(count, 2)).shape == (count, 2)
+    assert asked[0]["perplexity"] == neighbours
+
+
 def test_five_are_enough():
     assert places_on_map(torch.randn(5, 8)).isfinite().all()
 
@@ -48,6 +61,8 @@ def test_every_picture_is_on_the_map_and_every_class_named(groups):
     assert [text.get_text() for text in axis.texts] == ["dress", "hat", "shoes"]
     colours = {artist.patch.get_edgecolor() for artist in axis.artists}
     assert len(colours) == 3
+    # black names lie over pictures of any colour
+    assert {text.get_bbox_patch().get_facecolor()[:3] for text in axis.texts} == {(1, 1, 1)}
 
 
 def test_a_name_stands_on_a_picture_of_its_class():

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from chapter_cells import labels_of
 from matplotlib.colors import to_rgb
 from tiny import striped_catalog
 
@@ -30,7 +31,11 @@ HISTORIES = {
 
 
 def test_training_curves_are_loss_on_the_left_and_accuracy_on_the_right():
-    left, right = plots.training_curves(HISTORIES).axes
+    figure = plots.training_curves(HISTORIES)
+    assert labels_of(figure) == [
+        ("epoch", "training loss", []), ("epoch", "validation accuracy, %", ["one", "two"]),
+    ]  # fmt: skip
+    left, right = figure.axes
     assert [line.get_xydata().tolist() for line in left.lines] == [
         [[1, 2.0], [2, 1.0]], [[1, 1.5]],
     ]  # fmt: skip
@@ -46,12 +51,12 @@ def test_training_curves_are_loss_on_the_left_and_accuracy_on_the_right():
 def test_class_shares_are_percent_of_each_split():
     """Of stripes half is across; of the first three of four pictures two."""
     catalog = striped_catalog(3, 4)
-    axis = plots.class_shares(catalog).axes[0]
+    figure = plots.class_shares(catalog)
+    assert labels_of(figure) == [("", "% of the split", ["train", "validation", "test"])]
+    axis = figure.axes[0]
     heights = [[bar.get_height() for bar in bars] for bars in axis.containers]
     assert heights[0] == pytest.approx([200 / 3, 100 / 3])
     assert heights[1:] == [pytest.approx([50, 50])] * 2
-    labels = [text.get_text() for text in axis.get_legend().get_texts()]
-    assert labels == ["train", "validation", "test"]
     assert "train: across 67%, down 33%" in plots.class_shares_alt(catalog)
 
 

@@ -1,6 +1,7 @@
 """Verdicts follow from measurements by a rule; the ledger keeps and shows them."""
 
 import json
+import re
 
 import pytest
 
@@ -53,8 +54,8 @@ def test_rounds_to(value, said, digits, same):
 
 
 def test_covers_and_mean_and_range():
-    assert ledger.covers([0.1, 0.3], 0.2)
-    assert not ledger.covers([0.1, 0.3], 0.31)
+    assert all(ledger.covers([0.1, 0.3], said) for said in (0.1, 0.2, 0.3))
+    assert not any(ledger.covers([0.1, 0.3], said) for said in (0.09, 0.31))
     assert ledger.mean_and_range([0.1, 0.2, 0.6], ".1f") == "0.3 (0.1 to 0.6)"
 
 
@@ -70,6 +71,13 @@ def test_the_table_shows_every_entry_escaped():
     entries = [entry(False, True), ledger.uncheckable("a < b", "there", "2 ms", "No machine.")]
     shown = ledger.ledger_html(entries)
     assert shown.count("<tr ") == 2
+    assert re.findall(r"<th scope='col'>(.*?)</th>", shown) == [
+        "the article says, and where", "measured here", "verdict", "why",
+    ]  # fmt: skip
+    first = re.search(r"<tr data.*?</tr>", shown)[0]
+    assert [re.sub(r"<.*?>", "", cell) for cell in re.findall(r"<t[hd].*?</t[hd]>", first)] == [
+        "A claimsomewhere", "1", "◐ holds if", "perhaps.",
+    ]  # fmt: skip
     assert "a &lt; b" in shown
     assert "<span class='where'>somewhere</span>" in shown
     assert "2 claims" in shown

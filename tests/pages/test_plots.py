@@ -22,13 +22,20 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 CHAPTERS = sorted([*NOTEBOOKS.glob("*.py"), *NOTEBOOKS.glob("exercises/solutions/*.py")])
 
 
-def test_picture_grid_shows_every_picture():
-    images = torch.randint(0, 256, (11, 3, 8, 8), dtype=torch.uint8)
-    figure = plots.picture_grid(images, [str(n) for n in range(11)], columns=4)
+@pytest.mark.parametrize("titled", [True, False])
+@pytest.mark.parametrize(("count", "rows"), [(0, 1), (4, 1), (7, 2)])
+def test_a_grid_shows_every_picture_and_has_no_row_without_one(count, rows, titled):
+    """Cells are as high as wide; a title has room over each."""
+    images = torch.randint(0, 256, (count, 3, 8, 8), dtype=torch.uint8)
+    titles = [str(n) for n in range(count)] if titled else []
+    figure = plots.picture_grid(images, titles, columns=4, width=8)
+    assert figure.axes[0].get_gridspec().get_geometry() == (rows, 4)
+    room = 0.22 if titles else 0
+    assert figure.get_size_inches() == pytest.approx([8, rows * (2 + room)])
     drawn = [axis for axis in figure.axes if axis.images]
-    assert len(drawn) == 11
-    assert [axis.get_title() for axis in drawn] == [str(n) for n in range(11)]
-    assert (drawn[10].images[0].get_array() == images[10].permute(1, 2, 0).numpy()).all()
+    for axis, image in zip(drawn, images, strict=True):
+        assert (axis.images[0].get_array() == image.permute(1, 2, 0).numpy()).all()
+    assert [axis.get_title() for axis in drawn] == (titles or [""] * count)
     plt.close(figure)
 
 

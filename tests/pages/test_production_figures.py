@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import pytest
+from chapter_cells import labels_of
 
 from fashionlib.pages import production_figures as figures
 
@@ -52,7 +53,11 @@ def test_curves_show_every_setting():
 def test_curves_are_of_test_against_the_processors_time():
     """A panel for each size; dotted, as the caption says, the wanted recall and a millisecond."""
     larger = SIZE | {"vectors": 9_000_000, "rows": [row("HNSW", 2.0, 0.5)]}
-    panels = figures.recall_curves([SIZE, larger], 0.95).axes
+    figure = figures.recall_curves([SIZE, larger], 0.95)
+    labels = [("ms a query", "recall@10", []), ("ms a query", "", list(figures.KINDS))]
+    assert labels_of(figure) == labels
+    panels = figure.axes
+    assert {axis.get_xscale() for axis in panels} == {"log"}
     assert [axis.get_title() for axis in panels] == ["1,000,000 vectors", "9,000,000 vectors"]
     curves = [{line.get_label(): line for line in axis.lines} for axis in panels]
     assert list(curves[0]["HNSW"].get_xdata()) == [0.05, 0.07]
@@ -77,12 +82,15 @@ def test_ticks_are_plain_numbers():
 
 def test_tables():
     header, rows = figures.index_table(SIZE, 0.95)
-    assert header[2:] == ["recall@10", "ms a query", "bytes a vector", "build, s"]
+    assert header == [
+        "index", "setting", "recall@10", "ms a query", "bytes a vector", "build, s",
+    ]  # fmt: skip
     assert rows[4][2:] == ["0.960", "0.07", "528", "1.0"]  # the recall of test
     assert [line[:2] for line in rows] == [
         ["flat", "–"], ["IVF, Flat", "8"], ["IVF, PQ32", "8"], ["IVF, PQ16", "8"], ["HNSW", "32"],
     ]  # fmt: skip
-    _, rows = figures.store_table([SIZE, SIZE | {"rows": SIZE["rows"][:1]}])
+    header, rows = figures.store_table([SIZE, SIZE | {"rows": SIZE["rows"][:1], "vectors": 9}])
+    assert header == ["ms a query", "1,000,000 vectors", "9 vectors"]
     assert rows == [["exact", "9.0", "9.0"], ["store .faiss, hnsw", "0.3", "–"]]
 
 
@@ -105,6 +113,7 @@ def test_ways():
     exported = {"networks": {"classifier": {"rows": [
         {"way": "eager", "batch": 1, "processor_ms": [1.0, 2.0, 3.0],
          "times_as_fast": [0.9, 1.0, 1.25]}]}}}  # fmt: skip
-    assert figures.ways_table(exported)[1] == [
-        ["classifier", "eager", "1", "2.0", "1.0 (0.9 to 1.2)"]
-    ]
+    assert figures.ways_table(exported) == (
+        ["network", "run by", "batch", "ms", "times as fast"],
+        [["classifier", "eager", "1", "2.0", "1.0 (0.9 to 1.2)"]],
+    )

@@ -70,6 +70,17 @@ def test_many_results_take_several_rows():
     assert axes[6].get_position().x0 == pytest.approx(axes[1].get_position().x0, abs=0.01)
 
 
+@pytest.mark.parametrize(
+    ("count", "look", "shape"),
+    [(0, None, (1, 1)), (3, None, (1, 4)), (3, QUERY, (1, 5)), (5, None, (1, 6)),
+     (6, QUERY, (2, 7)), (10, None, (2, 6))],
+)  # fmt: skip
+def test_a_strip_has_no_empty_row_or_column(count, look, shape):
+    figure = result_strip(QUERY, pictures(count), [0.0] * count, None, [""] * count, look)
+    assert figure.axes[0].get_gridspec().get_geometry() == shape
+    assert figure.get_size_inches() == pytest.approx([1.7 * shape[1], 2.1 * shape[0]])
+
+
 def test_a_strip_has_an_end():
     check_count(50)
     with pytest.raises(FashionError, match="51 results"):

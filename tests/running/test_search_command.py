@@ -86,9 +86,11 @@ def expected(query: Path, files: list[Path], weights: Path) -> list[tuple[float,
 
 
 def test_a_table_a_strip_and_then_json(work):
+    """The strip is drawn whatever matplotlib should draw with elsewhere."""
     query = first(work / "clothes" / "dress")
     options = ["--query", query, "--catalog", "clothes", "--weights", "encoder.safetensors"]
-    done = search(*options, "--top-k", 3, "--out", "made/strip.PNG", cwd=work)
+    strip = ["--top-k", 3, "--out", "made/strip.PNG"]
+    done = search(*options, *strip, cwd=work, MPLBACKEND="module://of_a_notebook")
     assert done.returncode == 0, done.stderr
     wanted = expected(query, list((work / "clothes").rglob("*.png")), work / "encoder.safetensors")
     lines = done.stdout.splitlines()
@@ -388,16 +390,20 @@ def test_mistakes_about_looks_are_told_before_anything_is_embedded(work, tmp_pat
     assert not (Path(os.environ["FASHIONLIB_CACHE"]) / "indexes").exists()
 
 
-def test_an_empty_name_of_a_look_is_none_of_the_encoders(work):
-    """It was as if nobody had asked: all of them were found."""
-    for empty in ({"colour": ""}, {"pattern": ""}):
-        asked = {"look": None, "look_weight": None, "colour": None, "pattern": None} | empty
+@pytest.mark.parametrize("look", ["colour", "pattern"])
+def test_an_empty_name_of_a_look_is_none_of_the_encoders(work, look):
+    """Nor where it has none, as it was trained without: all of them were found."""
+    asked = {"look": None, "look_weight": None, "colour": None, "pattern": None} | {look: ""}
+    nameless = LookEncoder(MobileNetBackbone("article"), (SEVEN, *NAMELESS))
+    save_encoder(work / "nameless.safetensors", nameless)
+    for name in ("looks", "nameless"):
+        weights = work / f"{name}.safetensors"
         complaint(
-            lambda asked=asked: run_search(
-                first(work / "flat"), 3, str(work / "flat"), work / "looks.safetensors",
-                **asked, as_json=False, show=False, out=None,
+            lambda weights=weights: run_search(
+                first(work / "flat"), 3, str(work / "flat"), weights, **asked,
+                as_json=False, show=False, out=None,
             ),
-            NAMES,
+            f"--{look} : {NAMES}",
         )  # fmt: skip
 
 
@@ -444,7 +450,8 @@ class FigureCanvas(FigureCanvasAgg):
 """)
     options = ["--query", first(work / "flat"), "--catalog", "flat", "--show"]
     options = ["-m", "fashionlib", "search", *options, "--weights", "encoder.safetensors"]
-    done = python(*options, cwd=work, MPLBACKEND="module://counting", PYTHONPATH=str(tmp_path))
+    beside = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])  # the tested tree
+    done = python(*options, cwd=work, MPLBACKEND="module://counting", PYTHONPATH=beside)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "1 window"
 
@@ -514,7 +521,7 @@ def test_drawn_and_shipped_where_there_is_nothing_else(shared_cache, work, tmp_p
         "Weights encoder_drawn: shipped with the library, as there is no runs/encoder.safetensors."
     )
     assert said[1].startswith("Catalog drawn: 280 train")
-    assert said[2] == "there is no network"
+    assert said[2] == "there is no network."
     assert [line.split()[3][:6] for line in done.stdout.splitlines()[1:]] == ["train/"] * 2
     with Image.open(tmp_path / "strip.png") as strip:
         assert strip.height > SIDE

@@ -571,6 +571,16 @@ def test_a_script_without_a_guard_is_told_so_and_needs_none_for_one_process(
         complaint(lambda: embed_folder(folder, tmp_path / "o", weights, 2), *words)
 
 
+def test_no_processes_and_more_than_there_can_be_are_mistakes(folder, weights, tmp_path):
+    """For whoever calls it from Python: the command has a lower limit of its own."""
+    for count in (0, -1, 1001):
+        complaint(
+            lambda count=count: embed_folder(folder, tmp_path / "out", weights, count),
+            f"{count} processes: give 1 to 1,000",
+        )
+    assert not (tmp_path / "out").exists()
+
+
 # The command line
 
 
