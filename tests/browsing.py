@@ -49,7 +49,7 @@ def until_quiet(page: Page, act: Callable[[], object]) -> None:
     quiet, until = 0, time.monotonic() + 60
     while quiet < 2:
         assert time.monotonic() < until, [request.url for request in waiting]
-        page.evaluate("new Promise(done => requestIdleCallback(done))")
+        page.wait_for_function("new Promise(done => requestIdleCallback(() => done(true)))")
         page.wait_for_timeout(100)
         quiet = 0 if waiting else quiet + 1
 

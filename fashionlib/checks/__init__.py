@@ -114,7 +114,7 @@ class Task:
     def one_number(self, result: Any) -> float:
         """The result as a finite number."""
         try:
-            number = float(result)
+            number = math.nan if isinstance(result, str) else float(result)
         except (TypeError, ValueError):
             number = math.nan
         self.need(math.isfinite(number), "the answer has to be one finite number.")

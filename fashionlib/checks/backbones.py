@@ -178,10 +178,8 @@ def accuracy_within(answer: Callable) -> None:
         1.0: (0.0, "before the first epoch is over, the answer is 0.0"),
     }
     for seconds, (right, rule) in cases.items():
-        found = task.call(answer, copy.deepcopy(history), seconds)
-        one = isinstance(found, int | float) or (isinstance(found, Tensor) and found.numel() == 1)
-        good = one and abs(float(found) - right) < 1e-6
-        task.need(good, f"{rule}: {right} is right, you have {found!r}.")
+        found = task.one_number(task.call(answer, copy.deepcopy(history), seconds))
+        task.need(abs(found - right) < 1e-6, f"{rule}: {right} is right, you have {found}.")
     task.done("what had been reached in the time")
 
 

@@ -528,8 +528,10 @@ def test_opened_from_a_file_it_says_what_to_do(chromium, site):
 
 
 def test_without_javascript_it_says_so(chromium, address):
-    with kept_alive(chromium, address, java_script_enabled=False) as (page, _, _):
-        assert page.get_by_text("it needs JavaScript").is_visible()
+    page = chromium.new_page(java_script_enabled=False)
+    page.goto(f"{address}/light.html")
+    assert page.get_by_text("it needs JavaScript").is_visible()
+    page.context.close()
 
 
 # -- the page: the same answers as Python ----------------------------------------------------------

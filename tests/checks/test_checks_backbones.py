@@ -298,7 +298,7 @@ WRONG = {
         (no_first, "before the first epoch is over, the answer is 0.0: 0.0 is right, you have 0.5"),
         (until_passed, "raised StopIteration"),
         (too_far, "0.8 is right, you have 0.7."),
-        (lambda history, seconds: "0.8", "0.8 is right, you have '0.8'."),
+        (lambda history, seconds: "0.8", "one finite number"),
     ],
 }  # fmt: skip
 

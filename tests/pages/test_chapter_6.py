@@ -104,6 +104,7 @@ def test_a_slowed_down_search_is_in_the_whole_catalog_in_a_page_that_is_ready(mo
     monkeypatch.setattr(phone, "load_catalog", lambda _: steps.append((budget(),)) or catalog)
     monkeypatch.setattr(phone, "write_page", step("write"))
     monkeypatch.setattr(phone, "sync_playwright", lambda: nullcontext(playwright))
+    monkeypatch.setattr(phone.browser, "find", lambda: "chromium")
     monkeypatch.setattr(phone, "served", lambda _: nullcontext("http://here"))
     monkeypatch.setattr(phone, "measure", lambda *given: steps.append(given) or rows)
     phone.main()
