@@ -1,4 +1,4 @@
-"""A cell is short, one idea in about fifteen lines; what it says is run by a test."""
+"""A cell is short, one idea in about fifteen lines; what it computes is run by a test."""
 
 import ast
 import statistics
@@ -15,13 +15,17 @@ SCRIPTS = [page.script for page in (*CHAPTERS, *EXERCISES) if page.script.exists
 ABOUT, MOST = 15, 30  # lines
 
 
+def code_cells(script: Path) -> list[NotebookNode]:
+    cells = jupytext.read(script, fmt="py:percent").cells
+    return [cell for cell in cells if cell.cell_type == "code"]
+
+
 def lines_of_cells(script: Path) -> list[int]:
     """Lines of each code cell that a reader sees open, without imports and blank lines.
 
     Not of code that the library holds too, where a class stands whole.
     """
-    cells = jupytext.read(script, fmt="py:percent").cells
-    code = [cell for cell in cells if cell.cell_type == "code"]
+    code = code_cells(script)
     seen = [c for c in code if not {"hide-input", "remove-cell"} & set(c.metadata.get("tags", []))]
     return [own_lines(c.source) for c in seen if "# the same code as fashionlib" not in c.source]
 
@@ -96,8 +100,14 @@ def found_and_run(test: ast.Module) -> set[str]:
                     given = node.args
                 elif isinstance(node, ast.For):  # over texts
                     given = getattr(node.iter, "elts", [])
-                texts |= {text.value for text in given if isinstance(text, ast.Constant)}
-    return {text for text in texts if isinstance(text, str)}
+                texts |= set(typed(given))
+    return texts
+
+
+def typed(nodes: list[ast.AST]) -> list[str]:
+    """The texts among some nodes, in their order."""
+    values = [node.value for node in nodes if isinstance(node, ast.Constant)]
+    return [value for value in values if isinstance(value, str)]
 
 
 def using(test: ast.Module, names: set[str]) -> set[str]:
@@ -117,9 +127,7 @@ def named(nodes: list[ast.AST]) -> set[str]:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 def test_each_cell_that_computes_something_is_run_by_a_test(script):
-    cells = jupytext.read(script, fmt="py:percent").cells
-    code = [cell for cell in cells if cell.cell_type == "code"]
-    assert not_run(code, runner_of(script).read_text()) == []
+    assert not_run(code_cells(script), runner_of(script).read_text()) == []
 
 
 def test_a_cell_that_no_test_runs_is_noticed():
@@ -144,26 +152,18 @@ def test_a_cell_that_no_test_runs_is_noticed():
 
 def headers(source: str) -> list[list[str]]:
     """The typed words in the header of each table that a cell shows."""
-    nodes = list(ast.walk(ast.parse(source)))
-    calls = [node for node in nodes if isinstance(node, ast.Call) and called_as(node, "table")]
-    named = [node for node in nodes if isinstance(node, ast.Assign)
-             and ast.unparse(node.targets[0]).lower() == "header"]  # fmt: skip
-    lists = [*(call.args[0] for call in calls), *(node.value for node in named)]
-    return [typed(each) for each in lists if isinstance(each, ast.List)]
-
-
-def called_as(call: ast.Call, name: str) -> bool:
-    return ast.unparse(call.func) == name
-
-
-def typed(words: ast.List) -> list[str]:
-    found = [word.value for word in words.elts if isinstance(word, ast.Constant)]
-    return [word for word in found if isinstance(word, str)]
+    lists = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "table":
+            lists.append(node.args[0])
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).lower() == "header":
+            lists.append(node.value)
+    return [typed(each.elts) for each in lists if isinstance(each, ast.List)]
 
 
 def not_looked_at(code: list[NotebookNode], test: str) -> list[list[str]]:
     """Headers whose words are in no list of a file of tests, in that order."""
-    known = [typed(node) for node in ast.walk(ast.parse(test)) if isinstance(node, ast.List)]
+    known = [typed(node.elts) for node in ast.walk(ast.parse(test)) if isinstance(node, ast.List)]
     every = [header for cell in code for header in headers(cell.source)]
     return [header for header in every if not any(inside(header, one) for one in known)]
 
@@ -176,9 +176,7 @@ def inside(words: list[str], others: list[str]) -> bool:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 def test_the_header_of_each_table_is_looked_at_by_a_test(script):
-    cells = jupytext.read(script, fmt="py:percent").cells
-    code = [cell for cell in cells if cell.cell_type == "code"]
-    assert not_looked_at(code, runner_of(script).read_text()) == []
+    assert not_looked_at(code_cells(script), runner_of(script).read_text()) == []
 
 
 def test_a_header_that_no_test_looks_at_is_noticed():
